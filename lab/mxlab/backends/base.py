@@ -1,0 +1,156 @@
+"""What every world can do (Backend, Lab, Node), and what only some can (the Can... protocols).
+
+Orchestration stands above this seam and is written once. Everything is asynchronous; every
+failure is a LabError.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeVar, runtime_checkable
+
+from mxlab.model.topology import Topology
+from mxlab_services.config import AnyConfig, TimeConfig
+from mxlab_services.control import Request
+from mxlab_services.events import Event
+
+R = TypeVar("R")
+State = Literal["running", "paused", "stopped"]
+Progress = Callable[[str], None]  # told, in a few words, what is being done now
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to bring up. `run` is unique to this run; `publish` opens SMTP and DNS on 127.0.0.1."""
+
+    lab: str
+    run: str
+    topology: Topology = field(default_factory=Topology)
+    time: TimeConfig = field(default_factory=TimeConfig)
+    seed: int = 0
+    publish: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A lab, or what is left of one, as discovered. `nodes` maps a name to its state."""
+
+    backend: str
+    lab: str
+    run: str
+    nodes: Mapping[str, State]
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What `remove` took away, by kind (container, network, volume, process, folder)."""
+
+    items: tuple[tuple[str, str], ...]
+
+
+class Node(Protocol):
+    """One node. `start`, `stop` and `kill` return when the world shows that it is so."""
+
+    @property
+    def config(self) -> AnyConfig: ...
+
+    async def state(self) -> State: ...
+
+    async def start(self) -> None:
+        """Start a stopped node and wait until it is ready.
+
+        Raises NodeFailed with its last lines.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Ask the node to stop in good order (SIGTERM), and see that it did."""
+        ...
+
+    async def kill(self) -> None:
+        """End the node at once, as a power failure would (SIGKILL)."""
+        ...
+
+    async def request(self, request: Request[R]) -> R:
+        """Put a request to the node's control interface.
+
+        Raises Refused when the node says no, NodeUnreachable when it does not answer.
+        """
+        ...
+
+    def events(self, *, follow: bool = True) -> AsyncIterator[Event]:
+        """The node's events since the lab came up, across restarts, in the order written.
+
+        With `follow`, go on with new ones until the iterator is closed; without, end where the
+        node's output ends now.
+        """
+        ...
+
+
+@runtime_checkable
+class CanPause(Protocol):
+    """The node can be frozen: its kernel accepts connections, nothing answers."""
+
+    async def pause(self) -> None: ...
+
+    async def resume(self) -> None: ...
+
+
+@runtime_checkable
+class CanExec(Protocol):
+    """A command can be run inside the node, as the user at the terminal would."""
+
+    def exec_command(self, command: tuple[str, ...], *, interactive: bool) -> list[str]:
+        """The argument vector of a local program that does it."""
+        ...
+
+
+class Lab(Protocol):
+    """A lab that is up."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def backend(self) -> str: ...
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """By name, in the topology's order."""
+        ...
+
+    def logs(self, node: str, *, follow: bool) -> AsyncIterator[str]:
+        """What the node wrote to standard error: its log, a line each."""
+        ...
+
+
+class Backend(Protocol):
+    """A world. Made without contact to it; every method may raise NoEngine."""
+
+    @property
+    def name(self) -> str: ...
+
+    def deploy(
+        self, order: Order, progress: Progress, *, keep: bool = False
+    ) -> AbstractAsyncContextManager[Lab]:
+        """Bring a lab up, all nodes ready, and remove it on leaving (not with `keep`).
+
+        When it fails or is cancelled on the way, whatever this call created is removed first.
+        Raises AlreadyUp, NoImage, SubnetClash, NodeFailed.
+        """
+        ...
+
+    def attach(self, lab: str) -> AbstractAsyncContextManager[Lab]:
+        """A lab that is up already; leaving only lets go of it. Raises NotUp."""
+        ...
+
+    async def find(self) -> list[Found]:
+        """All labs of this world on this machine, whole or in part."""
+        ...
+
+    async def remove(self, lab: str) -> Removed:
+        """Remove all that bears the lab's label. Idempotent; says what it removed.
+
+        Raises EnvironmentProblem when something would not go, after trying everything.
+        """
+        ...

@@ -1,0 +1,174 @@
+"""Topology -> each node's configuration. Pure, so that every world and compose get the same lab."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mxlab.errors import UsageError
+from mxlab.model.topology import Topology, is_reserved
+from mxlab_services.config import (
+    AnyConfig,
+    ClientConfig,
+    DnsConfig,
+    MxConfig,
+    RetryConfig,
+    TimeConfig,
+)
+
+ZONE_TTL = 60  # lab seconds
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a backend decides about where nodes live.
+
+    `subnet` holds all addresses; node number n gets its address n + `first`. `control` and `data`
+    are path patterns in which `{node}` stands for the node's name.
+    """
+
+    subnet: str
+    first: int = 2
+    smtp_port: int = 25
+    dns_port: int = 53
+    control: str = "/run/mxlab/control.sock"
+    data: str = "/var/lib/mxlab"
+    time: TimeConfig = field(default_factory=TimeConfig)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a backend needs to bring up a lab; `nodes` in the topology's order."""
+
+    lab: str
+    run: str
+    topology: Topology
+    subnet: str
+    nodes: tuple[AnyConfig, ...]
+
+    def node(self, name: str) -> AnyConfig:
+        """The configuration of one node. Raises KeyError."""
+        for config in self.nodes:
+            if config.node == name:
+                return config
+        raise KeyError(name)
+
+
+def make_plan(lab: str, run: str, topology: Topology, world: World) -> Plan:
+    """Give every node of `topology` an address and its configuration.
+
+    Raises UsageError when hosts repeat, when the domains clash, or when the subnet is too small.
+    """
+    check_topology(topology)
+    network = ipaddress.ip_network(world.subnet)
+    if network.num_addresses < world.first + len(topology.hosts) + 1:
+        raise UsageError(f"subnet {network} is too small for {len(topology.hosts)} nodes")
+    addresses = {
+        host: str(network[world.first + number]) for number, host in enumerate(topology.hosts)
+    }
+
+    def common(host: str) -> dict[str, Any]:
+        return {
+            "node": host,
+            "address": addresses[host],
+            "control": world.control.format(node=host),
+            "time": world.time,
+            "seed": world.seed,
+        }
+
+    def mta(host: str, domain: str) -> dict[str, Any]:
+        return common(host) | {
+            "hostname": f"{host}.{domain}",
+            "dns": addresses[topology.dns],
+            "dns_port": world.dns_port,
+            "smtp_port": world.smtp_port,
+            "data": world.data.format(node=host),
+            "networks": [str(network)],
+            "retry": RetryConfig(schedule=topology.schedule),
+        }
+
+    recipients = None if topology.recipients is None else list(topology.recipients)
+    nodes: list[AnyConfig] = [
+        DnsConfig(
+            **common(topology.dns), port=world.dns_port, zones=_zones(topology, addresses, network)
+        )
+    ]
+    for exchange in topology.mx:
+        local = exchange.host in topology.primaries
+        nodes.append(
+            MxConfig(
+                **mta(exchange.host, topology.domain),
+                local_domains=[topology.domain] if local else [],
+                relay_domains=[] if local else [topology.domain],
+                recipients=recipients,
+            )
+        )
+    nodes.append(
+        ClientConfig(
+            **mta(topology.client, topology.client_domain),
+            local_domains=[topology.client_domain],
+            submission_networks=[f"{addresses[topology.client]}/32", "127.0.0.1/32"],
+        )
+    )
+    return Plan(lab, run, topology, str(network), tuple(nodes))
+
+
+def check_topology(topology: Topology) -> None:
+    """Raise UsageError for hosts that repeat or domains that cannot be told apart or are real."""
+    hosts = topology.hosts
+    twice = sorted({host for host in hosts if hosts.count(host) > 1})
+    if twice:
+        raise UsageError(f"two nodes are called {twice[0]!r}", "give each host its own name")
+    if topology.domain == topology.client_domain:
+        raise UsageError(f"the client cannot have the domain {topology.domain!r} too")
+    for domain in (topology.domain, topology.client_domain):
+        if not is_reserved(domain):
+            raise UsageError(
+                f"{domain!r} may belong to somebody",
+                "use a reserved name: one under .test or .example, or example.com/net/org",
+            )
+
+
+def _zones(
+    topology: Topology,
+    addresses: dict[str, str],
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network,
+) -> dict[str, str]:
+    domain, client = topology.domain, topology.client_domain
+    zone = [
+        *_head(domain, f"{topology.dns}.{domain}"),
+        *(f"@ IN MX {e.preference} {e.host}" for e in topology.mx),
+        *(f"{host} IN A {addresses[host]}" for host in topology.hosts if host != topology.client),
+    ]
+    client_zone = [
+        *_head(client, f"{topology.dns}.{domain}."),
+        f"@ IN MX 10 {topology.client}",
+        f"{topology.client} IN A {addresses[topology.client]}",
+    ]
+    zones = {domain: "\n".join(zone) + "\n", client: "\n".join(client_zone) + "\n"}
+    if isinstance(network, ipaddress.IPv4Network):
+        zones |= _reverse_zone(topology, addresses, network)
+    return zones
+
+
+def _head(origin: str, server: str) -> list[str]:
+    name = server if server.endswith(".") else f"{server}."
+    return [
+        f"$ORIGIN {origin}.",
+        f"$TTL {ZONE_TTL}",
+        f"@ IN SOA {name} hostmaster.{origin}. 1 3600 600 86400 {ZONE_TTL}",
+        f"@ IN NS {name}",
+    ]
+
+
+def _reverse_zone(
+    topology: Topology, addresses: dict[str, str], network: ipaddress.IPv4Network
+) -> dict[str, str]:
+    """One zone for the /24 that holds the nodes (RFC 1035 §3.5)."""
+    octets = str(network.network_address).split(".")[:3]
+    origin = ".".join(reversed(octets)) + ".in-addr.arpa"
+    lines = _head(origin, f"{topology.dns}.{topology.domain}.")
+    for host in topology.hosts:
+        domain = topology.client_domain if host == topology.client else topology.domain
+        lines.append(f"{addresses[host].rsplit('.', 1)[1]} IN PTR {host}.{domain}.")
+    return {origin: "\n".join(lines) + "\n"}

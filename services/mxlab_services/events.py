@@ -1,0 +1,345 @@
+"""The event vocabulary: everything a node tells the lab, each kind declared once, here.
+
+A node writes one JSON line per event to its standard output. `seq` counts from 0 at each start of
+the node, without gaps, so that a lost line shows; across nodes events are ordered only along one
+message. `message` is the lab-wide name of the message (see `mta.types.message_key`) that the event
+belongs to, or null.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar, Literal, Protocol
+
+import msgspec
+
+from mxlab_services.clock import Clock
+
+
+class Body(msgspec.Struct, frozen=True):
+    """The data of one event. Subclasses declare a kind and its fields."""
+
+    kind: ClassVar[str]
+
+
+class NodeReady(Body, frozen=True):
+    """The node has bound its sockets, recovered its spool and serves."""
+
+    kind = "node.ready"
+    role: Literal["dns", "mx", "client"]
+    listening: list[str]
+    queued: int = 0
+
+
+class NodeStopping(Body, frozen=True):
+    """The node was asked to stop and stops in good order."""
+
+    kind = "node.stopping"
+    reason: str
+
+
+class DnsQuery(Body, frozen=True):
+    """The DNS server answered one query."""
+
+    kind = "dns.query"
+    name: str
+    type: str
+    rcode: str
+    answers: list[str]
+    transport: Literal["udp", "tcp"]
+    peer: str
+    truncated: bool = False
+
+
+class DnsZone(Body, frozen=True):
+    """A zone was changed at run time."""
+
+    kind = "dns.zone"
+    origin: str
+    serial: int
+    added: list[str]
+    removed: list[str]
+
+
+class Lookup(Body, frozen=True):
+    """The MTA looked a name up (RFC 5321 §5.1) while routing a message."""
+
+    kind = "lookup"
+    name: str
+    type: str
+    status: str
+    answers: list[str]
+    cached: bool
+
+
+class Routed(Body, frozen=True):
+    """The hosts for a domain, best first, and each one that was discarded with the reason."""
+
+    kind = "route"
+    domain: str
+    targets: list[str]
+    discarded: list[str]
+    reason: str
+    section: str
+
+
+class Accepted(Body, frozen=True):
+    """A message is durable in the spool; this node is now responsible for it (RFC 5321 §6.1).
+
+    Written after the commit and before the 250. `digest` covers the content below the trace
+    headers that MTAs prepend (see `mta.types.content_digest`).
+    """
+
+    kind = "message.accepted"
+    queue_id: str
+    sender: str
+    recipients: list[str]
+    size: int
+    digest: str
+    peer: str
+    helo: str = ""
+    protocol: str = "local"
+
+
+class Refused(Body, frozen=True):
+    """The edge refused a command with a 4yz or 5yz reply."""
+
+    kind = "smtp.refused"
+    verb: str
+    reply: str
+    peer: str
+    recipient: str | None = None
+
+
+class AttemptStarted(Body, frozen=True):
+    """The queue begins delivery attempt number `attempt` (from 1) of these recipients."""
+
+    kind = "attempt.started"
+    queue_id: str
+    domain: str
+    recipients: list[str]
+    attempt: int
+
+
+class Tried(Body, frozen=True):
+    """One host was tried within an attempt.
+
+    `stage` is the last one reached: connect, greeting, ehlo, starttls, mail, rcpt, data, dot, done.
+    `seconds` is real time. `dialog` holds the conversation, a line each, with `C: ` or `S: ` in
+    front; message data is elided.
+    """
+
+    kind = "relay.tried"
+    queue_id: str
+    host: str
+    address: str
+    preference: int
+    stage: str
+    reply: str
+    seconds: float
+    dialog: list[str]
+
+
+class Outcome(Body, frozen=True):
+    """What became of one recipient in one transaction with `host`.
+
+    delivered: 250 to the final dot was read. deferred: 4yz, or no host answered, or cut before the
+    dot. failed: 5yz. unknown: the dot was sent and no reply was read (a copy may exist there).
+    `host` is empty where no host was reached.
+    """
+
+    kind = "relay.outcome"
+    queue_id: str
+    recipient: str
+    outcome: Literal["delivered", "deferred", "failed", "unknown"]
+    reply: str
+    host: str = ""
+    remote_id: str = ""
+
+
+class Deferred(Body, frozen=True):
+    """The recipients stay queued until `next_attempt` (lab time)."""
+
+    kind = "queue.deferred"
+    queue_id: str
+    recipients: list[str]
+    attempt: int
+    next_attempt: float
+    reason: str
+
+
+class Removed(Body, frozen=True):
+    """No recipient of the message is left in this queue; its spool entry is gone."""
+
+    kind = "queue.removed"
+    queue_id: str
+
+
+class Flushed(Body, frozen=True):
+    """Somebody asked for an attempt now. `scope` is all, a domain, or a queue id."""
+
+    kind = "queue.flushed"
+    scope: str
+    messages: int
+
+
+class MailboxDelivered(Body, frozen=True):
+    """The message is durable in the recipient's mailbox."""
+
+    kind = "mailbox.delivered"
+    queue_id: str
+    recipient: str
+    name: str
+    digest: str
+
+
+class Bounced(Body, frozen=True):
+    """A notification about `about` was queued for its sender (RFC 3464).
+
+    `queue_id` and the event's `message` are those of the notification.
+    """
+
+    kind = "bounce.sent"
+    queue_id: str
+    about: str
+    about_queue_id: str
+    to: str
+    recipients: list[str]
+    action: Literal["failed", "delayed", "delivered"]
+
+
+class BounceSuppressed(Body, frozen=True):
+    """A message with the null reverse-path failed: no notification (RFC 5321 §6.1)."""
+
+    kind = "bounce.suppressed"
+    queue_id: str
+    recipients: list[str]
+    reason: str
+
+
+class DestinationDead(Body, frozen=True):
+    """No host of the destination answered; nothing is tried there before `until` (lab time)."""
+
+    kind = "destination.dead"
+    domain: str
+    until: float
+    reason: str
+
+
+class DestinationAlive(Body, frozen=True):
+    """A host of a destination that was dead answered again."""
+
+    kind = "destination.alive"
+    domain: str
+
+
+class LabStep(Body, frozen=True):
+    """The runner began a step of the scenario."""
+
+    kind = "lab.step"
+    index: int
+    text: str
+
+
+class LabFault(Body, frozen=True):
+    """The runner injected a fault (after its undo was recorded) and saw it take effect."""
+
+    kind = "lab.fault"
+    id: str
+    fault: str
+    node: str
+
+
+class LabHealed(Body, frozen=True):
+    """The runner undid a fault and saw that it is gone."""
+
+    kind = "lab.healed"
+    id: str
+
+
+KINDS: dict[str, type[Body]] = {
+    body.kind: body
+    for body in (
+        NodeReady, NodeStopping, DnsQuery, DnsZone, Lookup, Routed, Accepted, Refused,
+        AttemptStarted, Tried, Outcome, Deferred, Removed, Flushed, MailboxDelivered, Bounced,
+        BounceSuppressed, DestinationDead, DestinationAlive, LabStep, LabFault, LabHealed,
+    )
+}  # fmt: skip
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event of one node."""
+
+    at: float
+    seq: int
+    node: str
+    message: str | None
+    body: Body
+
+    @property
+    def kind(self) -> str:
+        return self.body.kind
+
+
+class _Line(msgspec.Struct):
+    at: float
+    seq: int
+    node: str
+    kind: str
+    message: str | None
+    data: msgspec.Raw
+
+
+class _Out(msgspec.Struct):
+    at: float
+    seq: int
+    node: str
+    kind: str
+    message: str | None
+    data: Body
+
+
+_encoder = msgspec.json.Encoder()
+_line_decoder = msgspec.json.Decoder(_Line)
+_body_decoders = {kind: msgspec.json.Decoder(body) for kind, body in KINDS.items()}
+
+
+def encode(event: Event) -> bytes:
+    """The event as one JSON line, newline included."""
+    return (
+        _encoder.encode(
+            _Out(event.at, event.seq, event.node, event.kind, event.message, event.body)
+        )
+        + b"\n"
+    )
+
+
+def decode(line: bytes | str) -> Event:
+    """The event that a JSON line holds. Raises ValueError on anything else."""
+    try:
+        raw = _line_decoder.decode(line)
+        decoder = _body_decoders.get(raw.kind)
+        if decoder is None:
+            raise ValueError(f"unknown event kind {raw.kind!r}")
+        return Event(raw.at, raw.seq, raw.node, raw.message, decoder.decode(raw.data))
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not an event: {error}") from error
+
+
+class Emit(Protocol):
+    """How services tell what happened."""
+
+    def __call__(self, body: Body, message: str | None = None) -> None: ...
+
+
+class Emitter:
+    """Stamps events with lab time, node and sequence number and hands them to a sink."""
+
+    def __init__(self, node: str, clock: Clock, sink: Callable[[Event], None]) -> None:
+        self._node = node
+        self._clock = clock
+        self._sink = sink
+        self._seq = 0
+
+    def __call__(self, body: Body, message: str | None = None) -> None:
+        event = Event(self._clock.time(), self._seq, self._node, message, body)
+        self._seq += 1
+        self._sink(event)

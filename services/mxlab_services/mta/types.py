@@ -1,0 +1,244 @@
+"""The values that pass between the MTA's parts, and the two protocols that have several makers."""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+_TRACE_HEADER = re.compile(rb"(?:received|return-path|delivered-to):", re.IGNORECASE)
+_MESSAGE_ID = re.compile(
+    rb"^message-id:[ \t]*(?:\r?\n[ \t]+)?(<[^>\r\n]+>|[^\s]+)", re.IGNORECASE | re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An SMTP reply: `code` (RFC 5321 §4.2), `enhanced` (RFC 3463; may be empty) and text.
+
+    A relay uses code 0 where no reply was read (refused, timeout, connection lost): the text says
+    which, in the words of the network.
+    """
+
+    code: int
+    enhanced: str
+    text: str
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (str(self.code or ""), self.enhanced, self.text) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """250 to the final dot was read from `host`; `remote_id` is its queue id if it told one."""
+
+    reply: Reply
+    host: str
+    remote_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not now. `unknown`: the dot was sent and no reply was read, so a copy may exist at `host`.
+
+    `dead`: no host of the destination answered, so the next message need not try either.
+    """
+
+    reply: Reply
+    host: str = ""
+    unknown: bool = False
+    dead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Never: a 5yz reply from `host`, or a permanent failure found while routing (no host)."""
+
+    reply: Reply
+    host: str = ""
+
+
+Result = Delivered | Deferred | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision on the way to a route; `section` is the standard's section that explains it."""
+
+    text: str
+    section: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One host to try. `addresses` in the order in which to try them."""
+
+    host: str
+    preference: int
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The hosts for a domain, in the order in which to try them (RFC 5321 §5.1).
+
+    Without targets, `failure` says whether to wait (Deferred) or to give up (Failed).
+    """
+
+    domain: str
+    targets: tuple[Target, ...]
+    decisions: tuple[Decision, ...]
+    discarded: tuple[str, ...] = ()
+    failure: Deferred | Failed | None = None
+
+
+class Router(Protocol):
+    """Finds the hosts for a domain. `message` is the message on whose behalf, for the events."""
+
+    async def route(self, domain: str, message: str | None = None) -> Route: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The envelope of RFC 5321 §2.3.1 with the parameters that relays must carry along.
+
+    `sender` is the reverse-path without brackets, empty for the null reverse-path.
+    """
+
+    sender: str
+    recipients: tuple[str, ...]
+    eightbit: bool = False
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A recipient that is still to be delivered. Times are lab time."""
+
+    address: str
+    attempts: int = 0
+    next_attempt: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A message in the spool, without its content.
+
+    `key` names the message across the lab, `digest` its content (see below); `size` is bytes.
+    """
+
+    queue_id: str
+    key: str
+    digest: str
+    sender: str
+    size: int
+    arrived: float
+    pending: tuple[Pending, ...]
+    eightbit: bool = False
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What an attempt changed for one message: recipients that are `done` leave the spool, those
+    in `deferred` stay with their new counters. Recipients named in neither stay as they are."""
+
+    queue_id: str
+    done: tuple[str, ...] = ()
+    deferred: tuple[Pending, ...] = ()
+
+
+class Spool(Protocol):
+    """Durable storage for queued messages.
+
+    Each method returns only once its change is durable. `SpoolFull` and `SpoolError` mean that
+    nothing has changed.
+    """
+
+    async def put(self, message: Queued, content: bytes) -> None:
+        """Store a message with all its recipients, or nothing at all."""
+        ...
+
+    async def settle(self, settled: Settled, extra: Sequence[tuple[Queued, bytes]] = ()) -> bool:
+        """Record outcomes; store `extra` (notifications about them) in the same transaction.
+
+        Answers True when no recipient is left and the message is gone from the spool.
+        """
+        ...
+
+    async def content(self, queue_id: str) -> bytes:
+        """The content as it was put. Raises KeyError when there is no such message."""
+        ...
+
+    def load(self) -> AsyncIterator[Queued]:
+        """Every message in the spool, oldest first."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message that lies in a mailbox; `name` is unique within the mailbox."""
+
+    address: str
+    name: str
+    content: bytes
+    at: float
+
+
+class Mailboxes(Protocol):
+    """Where a primary delivers."""
+
+    async def deliver(self, address: str, content: bytes, at: float) -> str:
+        """Store durably and answer the name. Raises SpoolFull or SpoolError."""
+        ...
+
+    async def read(self, address: str | None = None) -> Sequence[Stored]:
+        """The messages of one mailbox or, for None, of all, oldest first."""
+        ...
+
+
+def header_block(content: bytes) -> bytes:
+    """The header section, without the empty line that ends it (RFC 5322 §2.1)."""
+    return content.partition(b"\r\n\r\n")[0]
+
+
+def content_below_trace(content: bytes) -> bytes:
+    """The content without the Received, Return-Path and Delivered-To fields at its head.
+
+    Those are what MTAs prepend (RFC 5321 §4.4); everything below must not change in transit.
+    """
+    rest = content
+    while _TRACE_HEADER.match(rest):
+        end = rest.find(b"\r\n")
+        while end != -1 and rest[end + 2 : end + 3] in (b" ", b"\t"):  # a folded field goes on
+            end = rest.find(b"\r\n", end + 2)
+        if end == -1:
+            return b""
+        rest = rest[end + 2 :]
+    return rest
+
+
+def content_digest(content: bytes) -> str:
+    """SHA-256 (hex) of the content below its trace fields: equal at every hop, or corrupted."""
+    return hashlib.sha256(content_below_trace(content)).hexdigest()
+
+
+def message_key(content: bytes) -> str:
+    """The lab-wide name of a message: its Message-ID, or, without one, a name from its digest."""
+    found = _MESSAGE_ID.search(header_block(content))
+    if found:
+        return found[1].decode("utf-8", "replace")
+    return f"<{content_digest(content)[:16]}@no-message-id>"
+
+
+def received_count(content: bytes) -> int:
+    """The number of Received fields: hops so far (RFC 5321 §6.3)."""
+    return len(re.findall(rb"^received:", header_block(content), re.IGNORECASE | re.MULTILINE))
+
+
+def domain_of(address: str) -> str:
+    """The domain of an address, in lower case and without a final dot; empty if there is none."""
+    return address.rpartition("@")[2].lower().rstrip(".") if "@" in address else ""
