@@ -140,6 +140,19 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a message came from: what the edge saw of the session that brought it.
+
+    `peer` is the peer's IP address, `helo` the name it gave, `protocol` the `with` word of the
+    Received field (ESMTP, SMTP, UTF8SMTP: RFC 5321 §4.4, RFC 6531 §3.7.3).
+    """
+
+    peer: str
+    helo: str = ""
+    protocol: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """What an attempt changed for one message: recipients that are `done` leave the spool, those
     in `deferred` stay with their new counters. Recipients named in neither stay as they are."""
