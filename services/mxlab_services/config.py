@@ -58,6 +58,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hops: int = 100  # Received lines before a message counts as looping (RFC 5321 §6.3)
     sessions: int = 200  # concurrent connections at the edge
     destination_concurrency: int = 20  # concurrent connections to one destination
+    line_length: int = 998  # bytes without CRLF (RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6)
+    commands: int = 10_000  # per session, before 421
+    errors: int = 20  # 5yz replies per session, before 421
 
 
 class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +68,15 @@ class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     schedule: str = "workshop"
     lifetime: PositiveSeconds | None = None  # None: the schedule's own
+    warning: float | None = None  # delay warning after so long; 0: none; None: the schedule's own
+
+
+class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PEM text for STARTTLS (RFC 3207): the edge's certificate and key, and the lab's own CA."""
+
+    certificate: str
+    key: str
+    ca: str
 
 
 class MtaConfig(NodeConfig, frozen=True, kw_only=True):
@@ -89,6 +101,7 @@ class MtaConfig(NodeConfig, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     retry: RetryConfig = RetryConfig()
+    tls: TlsConfig | None = None
 
 
 class MxConfig(MtaConfig, frozen=True, tag_field="role", tag="mx", kw_only=True):

@@ -136,9 +136,33 @@ class Ping(Request[Pong], frozen=True):
     reply = Pong
 
 
+class Stats(Request[dict[str, int]], frozen=True):
+    """Counters since the node started, by name: how often each event kind was emitted, and
+    `backscatter`: notifications to a sender outside the lab's own submissions."""
+
+    method = "stats"
+    reply = dict[str, int]
+
+
 class QueueList(Request[list[QueueEntry]], frozen=True):
+    """One page of the queue: at most `limit` messages with a queue id above `after`."""
+
     method = "queue.list"
     reply = list[QueueEntry]
+    after: str = ""
+    limit: int = 1000
+
+
+class QueueEdit(Request[int], frozen=True):
+    """What postsuper does, to these queue ids or, for ["ALL"], to all. Answers how many messages.
+
+    requeue: route afresh and try now. expire: bounce as if the lifetime were over.
+    """
+
+    method = "queue.edit"
+    reply = int
+    action: Literal["hold", "release", "requeue", "delete", "expire"]
+    queue_ids: list[str]
 
 
 class QueueFlush(Request[int], frozen=True):
@@ -241,7 +265,7 @@ class ZoneUpdate(Request[ZoneReport], frozen=True):
 REQUESTS: dict[str, type[Request[Any]]] = {
     request.method: request
     for request in (
-        Ping, QueueList, QueueFlush, MailboxList, MailboxRead, Submit, Record, Route, Dig,
+        Ping, Stats, QueueList, QueueEdit, QueueFlush, MailboxList, MailboxRead, Submit, Record, Route, Dig,
         ZoneList, ZoneReplace, ZoneUpdate,
     )
 }  # fmt: skip

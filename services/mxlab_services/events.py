@@ -181,6 +181,23 @@ class Flushed(Body, frozen=True):
     messages: int
 
 
+class Edited(Body, frozen=True):
+    """An operator held, released, requeued, deleted or expired a message."""
+
+    kind = "queue.edited"
+    queue_id: str
+    action: Literal["hold", "release", "requeue", "delete", "expire"]
+
+
+class SpoolDamaged(Body, frozen=True):
+    """Part of the spool could not be read when the node started; `saved` messages could."""
+
+    kind = "spool.damaged"
+    problem: str
+    saved: int
+    lost: list[str]
+
+
 class MailboxDelivered(Body, frozen=True):
     """The message is durable in the recipient's mailbox."""
 
@@ -259,7 +276,8 @@ KINDS: dict[str, type[Body]] = {
     body.kind: body
     for body in (
         NodeReady, NodeStopping, DnsQuery, DnsZone, Lookup, Routed, Accepted, Refused,
-        AttemptStarted, Tried, Outcome, Deferred, Removed, Flushed, MailboxDelivered, Bounced,
+        AttemptStarted, Tried, Outcome, Deferred, Removed, Flushed, Edited,
+        SpoolDamaged, MailboxDelivered, Bounced,
         BounceSuppressed, DestinationDead, DestinationAlive, LabStep, LabFault, LabHealed,
     )
 }  # fmt: skip

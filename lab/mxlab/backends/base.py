@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from mxlab.model.topology import Topology
+from mxlab_services.clock import Clock
 from mxlab_services.config import AnyConfig, TimeConfig
 from mxlab_services.control import Request
 from mxlab_services.events import Event
@@ -115,12 +116,25 @@ class Lab(Protocol):
     def backend(self) -> str: ...
 
     @property
+    def run(self) -> str:
+        """What tells this life of the lab from every other."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Lab time, as the nodes have it."""
+        ...
+
+    @property
+    def topology(self) -> Topology: ...
+
+    @property
     def nodes(self) -> Mapping[str, Node]:
         """By name, in the topology's order."""
         ...
 
     def logs(self, node: str, *, follow: bool) -> AsyncIterator[str]:
-        """What the node wrote to standard error: its log, a line each."""
+        """What the node wrote to standard error: its log, a line each. Raises UnknownName."""
         ...
 
 

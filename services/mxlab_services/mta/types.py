@@ -1,10 +1,10 @@
-"""The values that pass between the MTA's parts, and the two protocols that have several makers."""
+"""The values that pass between the MTA's parts, and the protocols that have several makers."""
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 _TRACE_HEADER = re.compile(rb"(?:received|return-path|delivered-to):", re.IGNORECASE)
 _MESSAGE_ID = re.compile(
@@ -99,26 +99,48 @@ class Router(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Recipient:
+    """A forward-path with its delivery-notification wishes (RFC 3461 §4.1, §4.2).
+
+    `notify` is empty, NEVER, or a list of SUCCESS, FAILURE, DELAY joined by commas.
+    """
+
+    address: str
+    notify: str = ""
+    orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """The envelope of RFC 5321 §2.3.1 with the parameters that relays must carry along.
 
-    `sender` is the reverse-path without brackets, empty for the null reverse-path.
+    `sender` is the reverse-path without brackets, empty for the null reverse-path. `ret` (FULL,
+    HDRS or empty) and `envid` are RFC 3461's.
     """
 
     sender: str
-    recipients: tuple[str, ...]
+    recipients: tuple[Recipient, ...]
     eightbit: bool = False
     smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A recipient that is still to be delivered. Times are lab time."""
+    """A recipient that is still to be delivered. Times are lab time.
 
-    address: str
+    `reason` is the last reply; `attempts` counts tries that reached for a host.
+    """
+
+    recipient: Recipient
     attempts: int = 0
     next_attempt: float = 0.0
     reason: str = ""
+
+    @property
+    def address(self) -> str:
+        return self.recipient.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +148,8 @@ class Queued:
     """A message in the spool, without its content.
 
     `key` names the message across the lab, `digest` its content (see below); `size` is bytes.
+    `held` messages are not tried until released; `warned`: its sender was told of the delay.
+    `pending` is never empty.
     """
 
     queue_id: str
@@ -137,6 +161,10 @@ class Queued:
     pending: tuple[Pending, ...]
     eightbit: bool = False
     smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+    held: bool = False
+    warned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +172,67 @@ class Origin:
     """Where a message came from: what the edge saw of the session that brought it.
 
     `peer` is the peer's IP address, `helo` the name it gave, `protocol` the `with` word of the
-    Received field (ESMTP, SMTP, UTF8SMTP: RFC 5321 §4.4, RFC 6531 §3.7.3).
+    Received field (ESMTP, ESMTPS, SMTP, UTF8SMTP: RFC 5321 §4.4, RFC 3848, RFC 6531 §3.7.3).
     """
 
     peer: str
     helo: str = ""
     protocol: str = "local"
+
+
+class Accept(Protocol):
+    """How the edge, the client's submissions and notifications enter the queue."""
+
+    async def __call__(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
+        """Prepend one Received field, make the message durable, and answer its queue id.
+
+        Raises SpoolFull or SpoolError; then nothing was stored.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One delivery attempt of one message to recipients of one domain."""
+
+    queue_id: str
+    key: str
+    envelope: Envelope
+    content: bytes
+
+
+class Relay(Protocol):
+    """Sends by SMTP. Keeps connections open for reuse while there is a backlog."""
+
+    async def deliver(self, route: Route, job: Job) -> Mapping[str, Result]:
+        """Walk the route's hosts in one attempt; one result per recipient address.
+
+        Never raises for a mail failure. Emits relay.tried for each host and relay.outcome for each
+        recipient's fate at each host that was asked.
+        """
+        ...
+
+    async def close(self) -> None:
+        """QUIT on the idle connections."""
+        ...
+
+
+class Witness(Protocol):
+    """The client's own record of its transactions, kept apart from the event stream.
+
+    `invoked` is on record before MAIL is sent.
+    """
+
+    def invoked(self, message: str, recipients: Sequence[str], host: str) -> None: ...
+
+    def ended(
+        self,
+        message: str,
+        recipient: str,
+        host: str,
+        outcome: Literal["acked", "refused", "unknown"],
+        reply: str,
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +243,25 @@ class Settled:
     queue_id: str
     done: tuple[str, ...] = ()
     deferred: tuple[Pending, ...] = ()
+    warned: bool | None = None  # None: unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """All that waits for one domain. `next_attempt` (lab time) is the earliest of its recipients'
+    that are not held, or None where all are."""
+
+    domain: str
+    recipients: int
+    next_attempt: float | None
 
 
 class Spool(Protocol):
-    """Durable storage for queued messages.
+    """Durable storage for queued messages, and the index by which they are found again.
 
-    Each method returns only once its change is durable. `SpoolFull` and `SpoolError` mean that
-    nothing has changed.
+    Each method that changes something returns only once its change is durable. `SpoolFull` and
+    `SpoolError` mean that nothing has changed. No method's cost grows with the number of messages
+    that it does not answer.
     """
 
     async def put(self, message: Queued, content: bytes) -> None:
@@ -180,12 +275,54 @@ class Spool(Protocol):
         """
         ...
 
+    async def hold(self, queue_id: str, held: bool) -> None:
+        """Hold or release. Raises KeyError when there is no such message."""
+        ...
+
+    async def requeue(self, now: float, *, domain: str = "", queue_id: str = "") -> int:
+        """Make recipients due at `now`: all, a domain's, or one message's. Counts messages."""
+        ...
+
+    async def remove(self, queue_id: str) -> None:
+        """Delete a message unsent. Raises KeyError when there is no such message."""
+        ...
+
+    async def get(self, queue_id: str) -> Queued:
+        """Raises KeyError when there is no such message."""
+        ...
+
     async def content(self, queue_id: str) -> bytes:
         """The content as it was put. Raises KeyError when there is no such message."""
         ...
 
-    def load(self) -> AsyncIterator[Queued]:
-        """Every message in the spool, oldest first."""
+    async def destinations(self) -> Sequence[Destination]:
+        """The domains for which something waits, by name."""
+        ...
+
+    async def due(self, domain: str, now: float, limit: int) -> Sequence[Queued]:
+        """Messages with recipients at `domain` due at `now`, not held, longest due first.
+
+        `pending` holds only the recipients that are due there.
+        """
+        ...
+
+    async def arrived_before(
+        self, at: float, limit: int, *, unwarned: bool = False
+    ) -> Sequence[Queued]:
+        """Messages that arrived at or before `at`, oldest first; with `unwarned`, only those whose
+        sender has not been told of the delay."""
+        ...
+
+    async def oldest(self, *, unwarned: bool = False) -> float | None:
+        """When the oldest message arrived (of those unwarned), or None."""
+        ...
+
+    async def count(self) -> int:
+        """Messages in the spool."""
+        ...
+
+    def load(self, after: str = "") -> AsyncIterator[Queued]:
+        """The messages with a queue id above `after`, oldest first, read in pages."""
         ...
 
     async def close(self) -> None: ...

@@ -1,0 +1,48 @@
+# Two commands do everything: `make demo` runs the main job, `make test` passes the tests.
+# Each makes its own virtual environment in .venv from hash-pinned requirements.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test lint unit docker-tests bench wheel-test lock clean help
+
+help: ## Say what the targets are
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+demo: $(STAMP) ## Run a primary outage end to end and judge it
+	$(BIN)/mxlab run primary-outage
+
+test: lint unit ## Everything that CI checks
+
+lint: $(STAMP) ## Formatting, lint, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(STAMP) ## All tests; those that need Docker are skipped, by name, where no engine answers
+	$(BIN)/pytest -q
+
+bench: $(STAMP) ## Print the measurements, as ratios
+	$(BIN)/pytest -q -s -m bench tests/bench
+
+lock: $(STAMP) ## Renew the hash-pinned requirements
+	$(BIN)/python tests/lock.py
+
+clean: ## Remove what make made
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(STAMP): pyproject.toml tests/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "mxlab needs Python 3.11 or later; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	    echo "installing python3-venv, which Debian keeps apart from Python" && \
+	    apt-get update -qq && apt-get install -y -qq python3-venv; } || \
+	  { echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --requirement tests/requirements.txt
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
