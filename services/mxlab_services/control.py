@@ -265,7 +265,8 @@ class ZoneUpdate(Request[ZoneReport], frozen=True):
 REQUESTS: dict[str, type[Request[Any]]] = {
     request.method: request
     for request in (
-        Ping, Stats, QueueList, QueueEdit, QueueFlush, MailboxList, MailboxRead, Submit, Record, Route, Dig,
+        Ping, Stats, QueueList, QueueEdit, QueueFlush, MailboxList, MailboxRead, Submit, Record,
+        Route, Dig,
         ZoneList, ZoneReplace, ZoneUpdate,
     )
 }  # fmt: skip
