@@ -5,8 +5,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+LOCK    = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+          --generate-hashes --no-header --no-annotate --no-emit-index-url
 
-.PHONY: demo test lint unit docker-tests bench wheel-test lock clean help
+.PHONY: demo test lint unit bench wheel-test lock clean help
 
 help: ## Say what the targets are
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,13 +25,18 @@ lint: $(STAMP) ## Formatting, lint, types and import contracts
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## All tests; those that need Docker are skipped, by name, where no engine answers
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -m 'not bench'
+
+wheel-test: $(STAMP) ## Build the wheel, install it into a clean environment, run a scenario from /
+	sh tests/wheel.sh $(BIN)
 
 bench: $(STAMP) ## Print the measurements, as ratios
 	$(BIN)/pytest -q -s -m bench tests/bench
 
-lock: $(STAMP) ## Renew the hash-pinned requirements
-	$(BIN)/python tests/lock.py
+lock: $(STAMP) ## Renew the hash-pinned requirements (of the tests, and of the image)
+	$(BIN)/pip install --quiet uv
+	$(LOCK) --group dev pyproject.toml --output-file tests/requirements.txt
+	$(LOCK) --group image --constraint tests/requirements.txt --output-file compose/requirements.txt
 
 clean: ## Remove what make made
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
