@@ -1,6 +1,8 @@
 """What every test may rely on: the engine probe behind the `docker` marker."""
 
 import os
+import ssl
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +31,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if problem:
         for item in wanted:
             item.add_marker(pytest.mark.skip(reason=f"no Docker engine: {problem}"))
+
+
+@pytest.fixture
+def lab_tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's and a client's TLS contexts, certified by a lab's own CA for mx1.example.test."""
+    from mxlab.tls import Authority
+
+    issued = Authority("test").issue(["mx1.example.test", "b.test"], "10.0.0.2")
+    chain = tmp_path / "chain.pem"
+    chain.write_text(issued.certificate + issued.key)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(chain)
+    return server, ssl.create_default_context(cadata=issued.ca)

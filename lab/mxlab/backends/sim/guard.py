@@ -1,0 +1,62 @@
+"""Puts the real world out of reach of simulated services: a leak is an error that names its line.
+
+Only code that runs inside a simulated host is guarded, and only calls that the services' own
+packages and the SMTP libraries make; the interpreter's own use of a clock (logging's, say) stays.
+"""
+
+import contextlib
+import os
+import random
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mxlab.backends.sim.loop import LIFE, SimLeak
+
+GUARDED = ("mxlab_services", "aiosmtpd", "aiosmtplib", "dnslib")
+_SEAMS: tuple[tuple[Any, str, str], ...] = (
+    (time, "time", "the host's clock"),
+    (time, "time_ns", "the host's clock"),
+    (time, "monotonic", "the host's clock"),
+    (time, "sleep", "the host's clock"),
+    (os, "urandom", "the host's randomness"),
+    (random, "random", "unseeded randomness"),
+    (random, "randrange", "unseeded randomness"),
+    (random, "shuffle", "unseeded randomness"),
+    (random, "choice", "unseeded randomness"),
+    (socket.socket, "__init__", "a real socket"),
+    (socket, "getfqdn", "the host's name"),
+    (threading.Thread, "start", "a thread"),
+)
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """While this holds, each seam raises SimLeak for guarded code."""
+    kept = [(owner, name, getattr(owner, name)) for owner, name, _ in _SEAMS]
+    try:
+        for (owner, name, what), (_, _, original) in zip(_SEAMS, kept, strict=True):
+            setattr(owner, name, _watch(original, what))
+        yield
+    finally:
+        for owner, name, original in kept:
+            setattr(owner, name, original)
+
+
+def _watch(original: Callable[..., Any], what: str) -> Callable[..., Any]:
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if LIFE.get() is not None:
+            frame = sys._getframe(1)
+            module = frame.f_globals.get("__name__", "")
+            if module.partition(".")[0] in GUARDED:
+                raise SimLeak(
+                    f"{frame.f_code.co_filename}:{frame.f_lineno} asks for {what},"
+                    " which the simulation does not have",
+                    "services take the clock, randomness, network and disk as parts",
+                )
+        return original(*args, **kwargs)
+
+    return watched

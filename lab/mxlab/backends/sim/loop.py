@@ -1,0 +1,263 @@
+"""An asyncio event loop in virtual time, with hosts that can be paused or lose their power.
+
+Time jumps to the next timer; nothing ever waits. Callbacks run in an order that only the seed and
+the code decide: timers with equal deadlines fire in the order in which they were set. Threads and
+real sockets do not exist here, and asking for one is an error that names the line.
+"""
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+import sys
+import threading
+import weakref
+from asyncio import base_events, events
+from collections.abc import Callable
+from typing import Any, TypeVar, TypeVarTuple
+
+from mxlab.errors import LabError
+
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+
+class SimLeak(LabError):
+    """Code in the simulation reached for the real world: a clock, a socket or a thread."""
+
+
+class Deadlock(LabError):
+    """Nothing is scheduled and something is still awaited; the message says who waits for what."""
+
+
+class Life:
+    """One life of a host, from start to stop or crash. Its tasks carry it in their context.
+
+    While paused, the host's callbacks wait for `resume`. Once over, none of its code has an effect
+    any more: transports are gone and events are not heard.
+    """
+
+    def __init__(self, host: str, loop: "SimLoop") -> None:
+        self.host = host
+        self.over = False
+        self.paused = False
+        self._loop = loop
+        self._waiting: list[events.Handle] = []
+        self.tasks: dict[asyncio.Task[Any], None] = {}  # a dict, because a set has no order
+        self.context = contextvars.copy_context()
+        self.context.run(LIFE.set, self)
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+        for handle in self._waiting:
+            self._loop.enqueue(handle)
+        self._waiting.clear()
+
+    def defer(self, handle: events.Handle) -> None:
+        self._waiting.append(handle)
+
+    def end(self) -> list[asyncio.Task[Any]]:
+        """Make everything of this life ineffective; answers the tasks that are left to cancel."""
+        self.over = True
+        self.resume()
+        return [task for task in self.tasks if not task.done()]
+
+
+LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("mxlab_sim_life", default=None)
+
+
+class _Gate:
+    """Mixed into handles: a paused host's callbacks wait."""
+
+    __slots__ = ()
+    _context: contextvars.Context
+
+    def _run(self) -> None:
+        life = self._context.get(LIFE)
+        if life is not None and life.paused:
+            life.defer(self)  # type: ignore[arg-type]
+        else:
+            super()._run()  # type: ignore[misc]
+
+
+class _Handle(_Gate, events.Handle):
+    __slots__ = ()
+
+
+class _Timer(_Gate, events.TimerHandle):
+    __slots__ = ("_order",)
+
+    def __init__(self, order: int, *args: Any) -> None:
+        super().__init__(*args)
+        self._order = order
+
+    def __lt__(self, other: Any) -> bool:
+        return (self._when, self._order) < (other._when, other._order)  # type: ignore[attr-defined]
+
+
+class _Jump:
+    """In the place of a selector: instead of waiting, moves the clock."""
+
+    def __init__(self, loop: "SimLoop") -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[object]:
+        if timeout is None:
+            raise Deadlock(*self._loop.explain())
+        if timeout > 0:
+            self._loop.jump()
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+class SimLoop(base_events.BaseEventLoop):
+    """Virtual time in seconds from 0. `network` is set by the world that makes the loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._order = itertools.count()
+        self._selector = _Jump(self)
+        self._clock_resolution = 1e-9
+        self._owners: weakref.WeakKeyDictionary[asyncio.Task[Any], Life] = (
+            weakref.WeakKeyDictionary()
+        )
+        self.network: Any = None
+        self.set_task_factory(self._make_task)
+
+    def time(self) -> float:
+        return self._now
+
+    def jump(self) -> None:
+        """To the next timer, exactly."""
+        self._now = max(self._now, self._scheduled[0]._when)  # type: ignore[attr-defined]
+
+    def enqueue(self, handle: events.Handle) -> None:
+        self._ready.append(handle)  # type: ignore[attr-defined]
+
+    # --- asyncio's inner seams -------------------------------------------------------------------
+
+    def _process_events(self, event_list: list[object]) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+    def _call_soon(
+        self, callback: Callable[..., Any], args: Any, context: contextvars.Context | None
+    ) -> events.Handle:
+        handle = _Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> events.TimerHandle:
+        self._check_closed()  # type: ignore[attr-defined]
+        timer = _Timer(next(self._order), when, callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any
+    ) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **kwargs)
+        context = kwargs.get("context")
+        life = context.get(LIFE) if context is not None else LIFE.get()
+        if life is not None:
+            life.tasks[task] = None
+            self._owners[task] = life
+            task.add_done_callback(lambda done: life.tasks.pop(done, None))
+        return task
+
+    # --- what does not exist here ----------------------------------------------------------------
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> events.Handle:
+        if self._thread_id not in (None, threading.get_ident()):  # type: ignore[attr-defined]
+            raise leak("a thread")
+        return self.call_soon(callback, *args, context=context)
+
+    def run_in_executor(
+        self, executor: Any, func: Callable[[*Ts], R], *args: *Ts
+    ) -> asyncio.Future[R]:
+        raise leak("a thread")
+
+    # --- the network ------------------------------------------------------------------------------
+
+    async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
+        return self.network.getaddrinfo(host, port)
+
+    async def create_server(
+        self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any
+    ) -> Any:
+        return self.network.listen(protocol_factory, host, port)
+
+    async def create_connection(
+        self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any
+    ) -> Any:
+        transport, protocol = await self.network.connect(protocol_factory, host, port)
+        context = options.get("ssl")
+        if context:
+            name = options.get("server_hostname") or host
+            transport = await self.start_tls(transport, protocol, context, server_hostname=name)
+        return transport, protocol
+
+    async def create_datagram_endpoint(
+        self, protocol_factory: Any, local_addr: Any = None, remote_addr: Any = None, **options: Any
+    ) -> Any:
+        return self.network.datagrams(protocol_factory, local_addr, remote_addr)
+
+    # --- telling what is wrong --------------------------------------------------------------------
+
+    def explain(self) -> tuple[str, str]:
+        """Who waits for what: a message and its hint."""
+        lines = []
+        for task in sorted(asyncio.all_tasks(self), key=lambda t: t.get_name()):
+            life = self._owners.get(task)
+            place = _waiting_at(task)
+            who = "the lab" if life is None else life.host + (" (paused)" if life.paused else "")
+            lines.append(f"  {who}: {task.get_name()} waits at {place}")
+        return (
+            f"the simulated world is stuck at {self._now:.3f} s: nothing is scheduled\n"
+            + "\n".join(lines),
+            "a step waits for something that can no longer happen",
+        )
+
+
+def _waiting_at(task: asyncio.Task[Any]) -> str:
+    """The innermost line of ours at which a task is suspended."""
+    place = "nowhere"
+    step: Any = task.get_coro()
+    while (frame := getattr(step, "cr_frame", None)) is not None:
+        if "/asyncio/" not in frame.f_code.co_filename:
+            file = frame.f_code.co_filename.rpartition("/")[2]
+            place = f"{file}:{frame.f_lineno} in {frame.f_code.co_name}"
+        step = step.cr_await
+    return place
+
+
+def leak(what: str) -> SimLeak:
+    """The error for code that reached for the real world, with the line that did."""
+    frame = sys._getframe(2)
+    while frame.f_back and "/asyncio/" in frame.f_code.co_filename:
+        frame = frame.f_back
+    place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return SimLeak(
+        f"{place} asks for {what}, which the simulation does not have",
+        "services take the clock, randomness, network and disk as parts",
+    )

@@ -1,0 +1,233 @@
+"""The simulated network: hosts with addresses, links between them, TCP and UDP on top.
+
+Bytes arrive in the order sent, after the link's latency. What a link does to packets (delay, lose,
+drop, reject, cut) is set on the `Link`; established connections survive a drop as TCP does, by
+sending again once packets pass.
+"""
+
+import asyncio
+import contextvars
+import errno
+import random
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mxlab.backends.sim.loop import LIFE, Life, SimLoop
+from mxlab.backends.sim.transport import SimDatagrams, SimTransport
+
+SYN_RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # seconds between tries (Linux's default of 6)
+NO_HOST_SECONDS = 3.0  # until a stopped host on the same network is found unreachable
+RETRANSMIT_SECONDS = 0.2  # what a lost TCP segment costs at the least
+FIRST_EPHEMERAL, LAST_EPHEMERAL = 32768, 60999
+ANY = ("", "0.0.0.0", None)
+
+
+@dataclass(slots=True)
+class Link:
+    """One direction between two hosts. Seconds, probabilities from 0 to 1, bytes.
+
+    `drop`: packets vanish. `reject`: new connections are refused at once, with a reset or as
+    prohibited. `cut_after`: the connection that carries this many more bytes is reset.
+    """
+
+    latency: float = 0.0005
+    jitter: float = 0.0005
+    loss: float = 0.0
+    drop: bool = False
+    reject: Literal["", "reset", "prohibited"] = ""
+    cut_after: int | None = None
+    parked: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Host:
+    """A host: one address, and what listens there in its present life."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self.address = address
+        self.life: Life | None = None
+        self.listeners: dict[int, tuple[Callable[[], Any], contextvars.Context]] = {}
+        self.refused: set[int] = set()
+        self.datagrams: dict[int, SimDatagrams] = {}
+        self.connections: dict[SimTransport, None] = {}
+        self._next = FIRST_EPHEMERAL
+
+    def ephemeral(self) -> int:
+        port = self._next
+        self._next = port + 1 if port < LAST_EPHEMERAL else FIRST_EPHEMERAL
+        return port
+
+
+class SimServer:
+    """A listening socket, with what services ask of an asyncio server."""
+
+    def __init__(self, host: Host, port: int) -> None:
+        self._host, self._port = host, port
+        self.sockets = (_Listening(host.address, port),)
+
+    def close(self) -> None:
+        self._host.listeners.pop(self._port, None)
+
+    async def wait_closed(self) -> None:
+        pass
+
+    def is_serving(self) -> bool:
+        return self._port in self._host.listeners
+
+
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    """As much of a socket as a server's `sockets` is asked for."""
+
+    address: str
+    port: int
+
+    def getsockname(self) -> tuple[str, int]:
+        return self.address, self.port
+
+
+class Network:
+    """All hosts and links. Randomness (jitter, loss) comes from the seed alone."""
+
+    def __init__(self, loop: SimLoop, seed: int) -> None:
+        self.loop = loop
+        self._rng = random.Random(f"{seed}/network")
+        self._hosts: dict[str, Host] = {}
+        self._links: dict[tuple[str, str], Link] = {}
+        loop.network = self
+
+    # --- what the world does ----------------------------------------------------------------------
+
+    def add_host(self, name: str, address: str) -> Host:
+        host = Host(name, address)
+        self._hosts[address] = host
+        return host
+
+    def link(self, source: str, target: str) -> Link:
+        """The direction from one address to another."""
+        return self._links.setdefault((source, target), Link())
+
+    def unblock(self, source: str, target: str) -> None:
+        """Packets pass again: what TCP held back is sent again."""
+        link = self.link(source, target)
+        link.drop = False
+        parked, link.parked = link.parked, []
+        for send in parked:
+            send()
+
+    def power_off(self, host: Host) -> None:
+        """The host's sockets end as the kernel ends them: peers read the end of the stream."""
+        host.listeners.clear()
+        for endpoint in list(host.datagrams.values()):
+            endpoint.abort()
+        for transport in list(host.connections):
+            transport.vanish()
+
+    # --- what the loop asks for -------------------------------------------------------------------
+
+    def getaddrinfo(self, host: Any, port: Any) -> list[tuple[Any, ...]]:
+        """Addresses only: names are for the lab's own resolver."""
+        if host not in self._hosts:
+            raise socket.gaierror(socket.EAI_NONAME, f"{host} is no address of the simulated lab")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
+
+    def listen(self, factory: Callable[[], Any], address: Any, port: int) -> SimServer:
+        here = self._here()
+        if address not in (here.address, *ANY):
+            raise OSError(errno.EADDRNOTAVAIL, f"{address} is not an address of {here.name}")
+        if port in here.listeners:
+            raise OSError(errno.EADDRINUSE, f"{here.address}:{port} is in use")
+        here.listeners[port] = (factory, contextvars.copy_context())
+        return SimServer(here, port)
+
+    async def connect(self, factory: Callable[[], Any], address: Any, port: int) -> tuple[Any, Any]:
+        here = self._here()
+        there = self._hosts.get(address)
+        await self._syn(here, there, address)
+        assert there is not None
+        listener = there.listeners.get(port)
+        if listener is None or port in there.refused:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"{address}:{port} refused")
+        make, context = listener
+        local, remote = (here.address, here.ephemeral()), (address, port)
+        near = SimTransport(self, here, local, remote, contextvars.copy_context())
+        far = SimTransport(self, there, remote, local, context.copy())
+        near.join(far)
+        protocol = factory()
+        near.set_protocol(protocol)
+        near.begin()
+
+        def accept() -> None:
+            if far.alive:
+                far.set_protocol(make())
+                far.begin()
+
+        self.loop.call_soon(accept, context=far.context)
+        return near, protocol
+
+    def datagrams(
+        self, factory: Callable[[], Any], local: Any, remote: Any
+    ) -> tuple[SimDatagrams, Any]:
+        here = self._here()
+        port = local[1] if local and local[1] else here.ephemeral()
+        if port in here.datagrams:
+            raise OSError(errno.EADDRINUSE, f"{here.address}:{port} is in use")
+        protocol = factory()
+        endpoint = SimDatagrams(self, here, port, remote, protocol, contextvars.copy_context())
+        here.datagrams[port] = endpoint
+        self.loop.call_soon(protocol.connection_made, endpoint)
+        return endpoint, protocol
+
+    # --- what transports ask for ------------------------------------------------------------------
+
+    def host(self, address: str) -> Host | None:
+        return self._hosts.get(address)
+
+    def delay(self, link: Link, *, reliable: bool) -> float | None:
+        """Seconds until a packet arrives; None for a datagram that is lost.
+
+        A lost TCP segment is sent again, each time after twice as long.
+        """
+        seconds = link.latency + (self._rng.random() * link.jitter if link.jitter else 0.0)
+        wait = RETRANSMIT_SECONDS
+        while link.loss and self._rng.random() < link.loss:
+            if not reliable:
+                return None
+            seconds += wait
+            wait = min(2 * wait, 120.0)
+        return seconds
+
+    # --- inner ------------------------------------------------------------------------------------
+
+    def _here(self) -> Host:
+        life = LIFE.get()
+        if life is None:
+            raise OSError(errno.ENETUNREACH, "the lab's own code has no place on the lab's network")
+        if life.over:
+            raise OSError(errno.ENETDOWN, f"{life.host} is down")
+        for host in self._hosts.values():
+            if host.life is life:
+                return host
+        raise OSError(errno.ENETDOWN, f"{life.host} is not on the network")
+
+    async def _syn(self, here: Host, there: Host | None, address: str) -> None:
+        """Wait as the handshake does; raise what the kernel would."""
+        forth, back = self.link(here.address, address), self.link(address, here.address)
+        for pause in (*SYN_RETRIES, None):
+            if there is None or there.life is None:
+                await asyncio.sleep(NO_HOST_SECONDS)
+                raise OSError(errno.EHOSTUNREACH, f"no route to host {address}")
+            if not (forth.drop or back.drop):
+                break
+            if pause is None:
+                raise TimeoutError(errno.ETIMEDOUT, f"connection to {address} timed out")
+            await asyncio.sleep(pause)
+        trip = self.delay(forth, reliable=True), self.delay(back, reliable=True)
+        await asyncio.sleep(sum(part or 0.0 for part in trip))
+        match forth.reject:
+            case "reset":
+                raise ConnectionRefusedError(errno.ECONNREFUSED, f"{address} refused")
+            case "prohibited":
+                raise OSError(errno.EHOSTUNREACH, f"no route to host {address}")
