@@ -1,8 +1,9 @@
-"""Topology -> each node's configuration. Pure, so that every world and compose get the same lab."""
+"""Topology -> each node's configuration. Pure but for TLS keys, so that every world and compose get
+the same lab."""
 
 import ipaddress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mxlab.errors import UsageError
 from mxlab.model.topology import Topology, is_reserved
@@ -14,6 +15,9 @@ from mxlab_services.config import (
     RetryConfig,
     TimeConfig,
 )
+
+if TYPE_CHECKING:
+    from mxlab.tls import Authority
 
 ZONE_TTL = 60  # lab seconds
 
@@ -77,8 +81,10 @@ def make_plan(lab: str, run: str, topology: Topology, world: World) -> Plan:
         }
 
     def mta(host: str, domain: str) -> dict[str, Any]:
+        name = f"{host}.{domain}"
         return common(host) | {
-            "hostname": f"{host}.{domain}",
+            "hostname": name,
+            "tls": authority.issue([name], addresses[host]) if authority else None,
             "dns": addresses[topology.dns],
             "dns_port": world.dns_port,
             "smtp_port": world.smtp_port,
@@ -87,7 +93,8 @@ def make_plan(lab: str, run: str, topology: Topology, world: World) -> Plan:
             "retry": RetryConfig(schedule=topology.schedule),
         }
 
-    recipients = None if topology.recipients is None else list(topology.recipients)
+    authority = _authority(lab) if topology.tls else None
+
     nodes: list[AnyConfig] = [
         DnsConfig(
             **common(topology.dns), port=world.dns_port, zones=_zones(topology, addresses, network)
@@ -95,12 +102,13 @@ def make_plan(lab: str, run: str, topology: Topology, world: World) -> Plan:
     ]
     for exchange in topology.mx:
         local = exchange.host in topology.primaries
+        knows = topology.recipients is not None and (local or topology.backup_knows_recipients)
         nodes.append(
             MxConfig(
                 **mta(exchange.host, topology.domain),
                 local_domains=[topology.domain] if local else [],
                 relay_domains=[] if local else [topology.domain],
-                recipients=recipients,
+                recipients=list(topology.recipients or ()) if knows else None,
             )
         )
     nodes.append(
@@ -111,6 +119,12 @@ def make_plan(lab: str, run: str, topology: Topology, world: World) -> Plan:
         )
     )
     return Plan(lab, run, topology, str(network), tuple(nodes))
+
+
+def _authority(lab: str) -> "Authority":
+    from mxlab.tls import Authority  # heavy, and seldom wanted
+
+    return Authority(lab)
 
 
 def check_topology(topology: Topology) -> None:

@@ -1,6 +1,6 @@
 """The shape of a lab: one mail domain, its exchanges, a DNS server and a client."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,17 +25,22 @@ RESERVED_DOMAINS = (
 
 
 class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One MX host and its preference: the lower, the better (RFC 5321 §5.1)."""
+    """One MX host and its preference: the lower, the better (RFC 5321 §5.1).
+
+    `role` says what the host believes to be; None: primary if none has a better preference.
+    """
 
     host: Host
     preference: Preference
+    role: Literal["primary", "backup"] | None = None
 
 
 class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A lab. The exchanges with the lowest preference are primaries, the others backups.
 
-    `recipients` are the addresses that exist at the domain; None takes any. `timeouts` and
-    `retry` override the services' defaults for every MTA.
+    `recipients` are the addresses that exist at the domain; None takes any. The backups know them
+    too, unless `backup_knows_recipients` is false. `schedule` names one of the MTA's retry
+    schedules. With `tls`, every MTA offers and uses STARTTLS with the lab's own CA.
     """
 
     domain: Domain = "example.test"
@@ -47,13 +52,19 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_domain: Domain = "client.test"
     dns: Host = "dns"
     recipients: tuple[str, ...] | None = None
+    backup_knows_recipients: bool = True
     schedule: str = "workshop"
+    tls: bool = False
 
     @property
     def primaries(self) -> tuple[str, ...]:
-        """The hosts with the lowest preference: they deliver to mailboxes."""
+        """The hosts that deliver to mailboxes: those with the lowest preference, or so told."""
         best = min(exchange.preference for exchange in self.mx)
-        return tuple(e.host for e in self.mx if e.preference == best)
+        return tuple(
+            e.host
+            for e in self.mx
+            if e.role == "primary" or (e.role is None and e.preference == best)
+        )
 
     @property
     def backups(self) -> tuple[str, ...]:
