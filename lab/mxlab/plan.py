@@ -27,7 +27,8 @@ class World:
     """What a backend decides about where nodes live.
 
     `subnet` holds all addresses; node number n gets its address n + `first`. `control` and `data`
-    are path patterns in which `{node}` stands for the node's name.
+    are path patterns in which `{node}` stands for the node's name. `listen` is what every node
+    binds its ports to; None: its own address.
     """
 
     subnet: str
@@ -38,6 +39,7 @@ class World:
     data: str = "/var/lib/mxlab"
     time: TimeConfig = field(default_factory=TimeConfig)
     seed: int = 0
+    listen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ def make_plan(lab: str, run: str, topology: Topology, world: World) -> Plan:
         return {
             "node": host,
             "address": addresses[host],
+            "listen": world.listen,
             "control": world.control.format(node=host),
             "time": world.time,
             "seed": world.seed,

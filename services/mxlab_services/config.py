@@ -23,13 +23,22 @@ class TimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every node has. `address` is where it listens; `control` is its Unix socket's path."""
+    """What every node has. `address` is where others find it; `control` is its Unix socket's path.
+
+    It binds its ports to `bind`: `listen` if given ("0.0.0.0" in a container), else `address`.
+    """
 
     node: str
     address: str
+    listen: str | None = None
     control: str = "/run/mxlab/control.sock"
     time: TimeConfig = TimeConfig()
     seed: int = 0
+
+    @property
+    def bind(self) -> str:
+        """The address to bind ports to."""
+        return self.listen or self.address
 
 
 class DnsConfig(NodeConfig, frozen=True, tag_field="role", tag="dns", kw_only=True):
@@ -131,7 +140,7 @@ def encode_config(config: AnyConfig) -> str:
 
 
 def _check_addresses(config: AnyConfig) -> None:
-    addresses = {"address": config.address}
+    addresses = {"address": config.address, "listen": config.bind}
     networks: list[str] = []
     if isinstance(config, MtaConfig):
         addresses["dns"] = config.dns

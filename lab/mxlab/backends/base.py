@@ -106,6 +106,15 @@ class CanExec(Protocol):
         ...
 
 
+@runtime_checkable
+class CanPublish(Protocol):
+    """The node may be reachable from this machine, where the order asked for it."""
+
+    async def published(self) -> Mapping[str, tuple[str, int]]:
+        """Service (smtp, dns) -> address and port here; empty where nothing is published."""
+        ...
+
+
 class Lab(Protocol):
     """A lab that is up."""
 
