@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mxlab.backends.sim.loop import LIFE, SimLeak
+from mxlab.backends.sim.loop import LIFE
 
 GUARDED = ("mxlab_services", "aiosmtpd", "aiosmtplib", "dnslib")
 _SEAMS: tuple[tuple[Any, str, str], ...] = (
@@ -48,15 +48,12 @@ def guarded() -> Iterator[None]:
 
 def _watch(original: Callable[..., Any], what: str) -> Callable[..., Any]:
     def watched(*args: Any, **kwargs: Any) -> Any:
-        if LIFE.get() is not None:
+        life = LIFE.get()
+        if life is not None:
             frame = sys._getframe(1)
             module = frame.f_globals.get("__name__", "")
             if module.partition(".")[0] in GUARDED:
-                raise SimLeak(
-                    f"{frame.f_code.co_filename}:{frame.f_lineno} asks for {what},"
-                    " which the simulation does not have",
-                    "services take the clock, randomness, network and disk as parts",
-                )
+                raise life.loop.leaked(f"{frame.f_code.co_filename}:{frame.f_lineno}", what)
         return original(*args, **kwargs)
 
     return watched

@@ -41,7 +41,7 @@ class Life:
         self.host = host
         self.over = False
         self.paused = False
-        self._loop = loop
+        self.loop = loop
         self._waiting: list[events.Handle] = []
         self.tasks: dict[asyncio.Task[Any], None] = {}  # a dict, because a set has no order
         self.context = contextvars.copy_context()
@@ -53,7 +53,7 @@ class Life:
     def resume(self) -> None:
         self.paused = False
         for handle in self._waiting:
-            self._loop.enqueue(handle)
+            self.loop.enqueue(handle)
         self._waiting.clear()
 
     def defer(self, handle: events.Handle) -> None:
@@ -128,6 +128,7 @@ class SimLoop(base_events.BaseEventLoop):
             weakref.WeakKeyDictionary()
         )
         self.network: Any = None
+        self.leaks: list[SimLeak] = []  # also kept here, since services may catch what they raise
         self.set_task_factory(self._make_task)
 
     def time(self) -> float:
@@ -189,13 +190,28 @@ class SimLoop(base_events.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> events.Handle:
         if self._thread_id not in (None, threading.get_ident()):  # type: ignore[attr-defined]
-            raise leak("a thread")
+            raise self._leak("a thread")
         return self.call_soon(callback, *args, context=context)
 
     def run_in_executor(
         self, executor: Any, func: Callable[[*Ts], R], *args: *Ts
     ) -> asyncio.Future[R]:
-        raise leak("a thread")
+        raise self._leak("a thread")
+
+    def leaked(self, place: str, what: str) -> SimLeak:
+        """The error for code that reached for the real world, put on record."""
+        error = SimLeak(
+            f"{place} asks for {what}, which the simulation does not have",
+            "services take the clock, randomness, network and disk as parts",
+        )
+        self.leaks.append(error)
+        return error
+
+    def _leak(self, what: str) -> SimLeak:
+        frame = sys._getframe(2)
+        while frame.f_back and "/asyncio/" in frame.f_code.co_filename:
+            frame = frame.f_back
+        return self.leaked(f"{frame.f_code.co_filename}:{frame.f_lineno}", what)
 
     # --- the network ------------------------------------------------------------------------------
 
@@ -249,15 +265,3 @@ def _waiting_at(task: asyncio.Task[Any]) -> str:
             place = f"{file}:{frame.f_lineno} in {frame.f_code.co_name}"
         step = step.cr_await
     return place
-
-
-def leak(what: str) -> SimLeak:
-    """The error for code that reached for the real world, with the line that did."""
-    frame = sys._getframe(2)
-    while frame.f_back and "/asyncio/" in frame.f_code.co_filename:
-        frame = frame.f_back
-    place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-    return SimLeak(
-        f"{place} asks for {what}, which the simulation does not have",
-        "services take the clock, randomness, network and disk as parts",
-    )
