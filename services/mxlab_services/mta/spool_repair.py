@@ -1,6 +1,6 @@
-"""Opens the spool's database, finds damage, and saves what can be read.
+"""Opens the spool's database, finds damage, and saves what can be read. Damage is never silent.
 
-Damage is never passed over in silence. What the check costs grows with the file, so it has two depths. Up to FULL_CHECK bytes (well above
+What the check costs grows with the file, so it has two depths. Up to FULL_CHECK bytes (well above
 100,000 messages of 1 KiB) every opening compares the structure, the indexes, the counts and the CRC
 of every row. Above that, a spool that was closed in good order (it has a marker beside it) is only
 opened, and any other gets SQLite's quick check of the structure; a content's CRC is compared

@@ -1,0 +1,184 @@
+"""Where a primary delivers: Maildir folders on a disk, and mailboxes on a MemoryDisk.
+
+Guarantee of both: when `deliver` has returned, the message survives a crash; when it has raised,
+the mailbox is as it was. A Maildir message is written in `tmp`, synced, renamed into `new`, and
+then `new` is synced, so a reader never sees a part of one. Deliveries that wait at the same time
+are done in one turn of the disk thread and share the sync of each folder.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from mxlab_services.errors import SpoolError
+from mxlab_services.ids import Ids
+from mxlab_services.mta.memory_disk import MemoryDisk
+from mxlab_services.mta.spool import spool_error
+from mxlab_services.mta.spool_repair import sync_directory
+from mxlab_services.mta.types import Stored
+from mxlab_services.mta.worker import Caller, Failure, Worker
+
+_SAFE = "@+"  # beside letters, digits and _.-~: these stay as they are in a folder's name
+_NAME = re.compile(r"(\d+)\.M(\d{6})Q\w+\.mxlab")
+_LONGEST = 255  # bytes of a file name
+
+
+def folder_of(address: str) -> str:
+    """The folder's name for an address: reversible, and never a path or a hidden file."""
+    name = quote(address, safe=_SAFE)
+    if name.startswith("."):
+        name = "%2E" + name[1:]
+    if not name or len(name) > _LONGEST:
+        raise SpoolError(f"no folder can have the name of {address[:80]!r}")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    address: str
+    name: str
+    content: bytes
+
+
+class MaildirMailboxes:
+    """Mailboxes as Maildir folders below `root`, one for each address."""
+
+    def __init__(self, root: Path, ids: Ids) -> None:
+        self._root = root
+        self._ids = ids
+        self._deliveries: Worker[_Delivery] = Worker("mailbox-writer", _Maildir(root))
+        self._read = Caller("mailbox-reader")
+
+    async def deliver(self, address: str, content: bytes, at: float) -> str:
+        """Store durably and answer the file's name. Raises SpoolFull or SpoolError."""
+        seconds, micro = divmod(int(at * 1_000_000), 1_000_000)
+        name = f"{seconds}.M{micro:06}Q{self._ids.queue_id()}.mxlab"
+        await self._deliveries.submit(_Delivery(address, name, content))
+        return name
+
+    async def read(self, address: str | None = None) -> Sequence[Stored]:
+        """The messages of one mailbox or, for None, of all, oldest first."""
+        return await self._read(_read, self._root, address)
+
+    async def close(self) -> None:
+        await self._deliveries.close()
+        await self._read.close()
+
+
+class _Maildir:
+    """Does a group of deliveries; lives on the writer thread."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._made: set[Path] = set()  # folders whose names are durable
+
+    def __call__(self, deliveries: Sequence[_Delivery]) -> list[object]:
+        outcomes: list[object] = [None] * len(deliveries)
+        renamed: dict[Path, list[tuple[int, Path]]] = {}
+        for n, delivery in enumerate(deliveries):
+            try:
+                folder = self._folder(delivery.address)
+                stored = _write(folder, delivery)
+                renamed.setdefault(folder / "new", []).append((n, stored))
+            except OSError as error:
+                outcomes[n] = Failure(spool_error(error))
+        for new, stored_here in renamed.items():
+            try:
+                sync_directory(new)
+            except OSError as error:
+                for n, stored in stored_here:
+                    with contextlib.suppress(OSError):  # the disk fails; one copy may come twice
+                        stored.unlink(missing_ok=True)
+                    outcomes[n] = Failure(spool_error(error))
+        return outcomes
+
+    def _folder(self, address: str) -> Path:
+        """The folder of an address, made if it is new, with its name durable."""
+        folder = self._root / folder_of(address)
+        if folder not in self._made or not (folder / "new").is_dir():
+            for part in ("tmp", "cur", "new"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+            sync_directory(folder)
+            sync_directory(self._root)
+            sync_directory(self._root.parent)
+            self._made.add(folder)
+        return folder
+
+
+def _write(folder: Path, delivery: _Delivery) -> Path:
+    """The message as a file in `new`, synced; `new` itself is not yet."""
+    temporary = folder / "tmp" / delivery.name
+    stored = folder / "new" / delivery.name
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            rest = memoryview(delivery.content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if stored.exists():  # this thread is the only writer, so it cannot appear in between
+            raise FileExistsError(f"{stored} is there already")
+        temporary.rename(stored)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return stored
+
+
+def _read(root: Path, address: str | None) -> list[Stored]:
+    try:
+        if address is not None:
+            folders = [root / folder_of(address)]
+        else:
+            folders = sorted(root.iterdir()) if root.is_dir() else []
+        found = [message for folder in folders for message in _messages(folder)]
+    except OSError as error:
+        raise spool_error(error) from error
+    return sorted(found, key=lambda message: (message.at, message.name))
+
+
+def _messages(folder: Path) -> list[Stored]:
+    found: list[Stored] = []
+    for part in ("new", "cur"):  # a mail reader moves what it has shown from the one to the other
+        directory = folder / part
+        for file in directory.iterdir() if directory.is_dir() else ():
+            try:
+                content = file.read_bytes()
+                named = _NAME.match(file.name)
+                at = int(named[1]) + int(named[2]) / 1e6 if named else file.stat().st_mtime
+            except FileNotFoundError:  # a mail reader took it away just now
+                continue
+            found.append(Stored(unquote(folder.name), file.name, content, at))
+    return found
+
+
+class MemoryMailboxes:
+    """Mailboxes on a MemoryDisk; they outlive the node, with what was synced."""
+
+    def __init__(self, disk: MemoryDisk, ids: Ids) -> None:
+        self._disk = disk
+        self._ids = ids
+
+    async def deliver(self, address: str, content: bytes, at: float) -> str:
+        """Store durably and answer the name. Raises SpoolFull or SpoolError."""
+        name = f"{self._ids.queue_id()}.mxlab"
+
+        def store() -> str:
+            self._disk.check(adds=True)
+            self._disk.mailboxes.setdefault(address, []).append(Stored(address, name, content, at))
+            return name
+
+        return await self._disk.commit(store)
+
+    async def read(self, address: str | None = None) -> Sequence[Stored]:
+        """The messages of one mailbox or, for None, of all, oldest first."""
+        if address is not None:
+            return list(self._disk.mailboxes.get(address, ()))
+        found = [message for box in self._disk.mailboxes.values() for message in box]
+        return sorted(found, key=lambda message: (message.at, message.name))

@@ -1,0 +1,58 @@
+"""Where a node keeps its data: files below one folder, or a MemoryDisk. Both are node.Storage.
+
+spool/spool.db      queued messages (and what spool_repair keeps beside it)
+mailboxes/ADDRESS/  a Maildir for each address
+record.jsonl        the client's own record of its transactions
+"""
+
+from pathlib import Path
+
+from mxlab_services.client.record import FileJournal, MemoryJournal
+from mxlab_services.clock import Clock
+from mxlab_services.errors import SpoolError
+from mxlab_services.ids import Ids
+from mxlab_services.mta.mailbox import MaildirMailboxes, MemoryMailboxes
+from mxlab_services.mta.memory_disk import MemoryDisk
+from mxlab_services.mta.memory_spool import MemorySpool
+from mxlab_services.mta.spool import SqliteSpool
+
+
+class FileStorage:
+    """A node's data in files below `path`."""
+
+    def __init__(self, path: Path, clock: Clock, ids: Ids) -> None:
+        self._path = path
+        self._clock = clock
+        self._ids = ids
+
+    async def spool(self) -> SqliteSpool:
+        """Open the spool. Raises SpoolError when the disk refuses or another process has it."""
+        return await SqliteSpool.open(self._path / "spool" / "spool.db")
+
+    async def mailboxes(self) -> MaildirMailboxes:
+        return MaildirMailboxes(self._path / "mailboxes", self._ids)
+
+    async def journal(self) -> FileJournal:
+        """Raises SpoolError when the disk refuses."""
+        try:
+            return FileJournal(self._path / "record.jsonl", self._clock)
+        except OSError as error:
+            raise SpoolError(f"the client's record: {error}") from error
+
+
+class MemoryStorage:
+    """A node's data on a MemoryDisk, which outlives the node."""
+
+    def __init__(self, disk: MemoryDisk, clock: Clock, ids: Ids) -> None:
+        self._disk = disk
+        self._clock = clock
+        self._ids = ids
+
+    async def spool(self) -> MemorySpool:
+        return MemorySpool(self._disk)
+
+    async def mailboxes(self) -> MemoryMailboxes:
+        return MemoryMailboxes(self._disk, self._ids)
+
+    async def journal(self) -> MemoryJournal:
+        return MemoryJournal(self._disk, self._clock)
