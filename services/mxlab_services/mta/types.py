@@ -30,11 +30,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """250 to the final dot was read from `host`; `remote_id` is its queue id if it told one."""
+    """250 to the final dot was read from `host`; `remote_id` is its queue id if it told one.
+
+    `carries_dsn` is False where the recipient's wishes (RFC 3461) ended here: the host has no DSN.
+    """
 
     reply: Reply
     host: str
     remote_id: str = ""
+    carries_dsn: bool = True
 
 
 @dataclass(frozen=True, slots=True)
