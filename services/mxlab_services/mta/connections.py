@@ -1,0 +1,186 @@
+"""How a sender gets its SMTP connections: opens them, with TLS where it can be had, and keeps idle
+ones for the next message to the same host.
+
+What goes wrong is a value: NoSession with the stage and the reply (code 0 where there was none).
+"""
+
+import asyncio
+import ipaddress
+import os
+import ssl
+from dataclasses import dataclass
+from typing import Literal
+
+from aiosmtplib.esmtp import parse_esmtp_extensions
+
+from mxlab_services.config import MtaConfig
+from mxlab_services.errors import ConfigError
+from mxlab_services.mta.session import Session, as_reply
+from mxlab_services.mta.types import Reply
+
+IDLE = 2.0  # real seconds that a connection is kept without work (Postfix's habit)
+MESSAGES = 100  # taken by one connection
+
+Key = tuple[str, str]  # host and address
+
+
+@dataclass(frozen=True, slots=True)
+class NoSession:
+    """No host to talk to: the last `stage` reached, and what was said or happened there."""
+
+    stage: Literal["connect", "greeting", "ehlo"]
+    reply: Reply
+
+
+class Connector:
+    """Opens connections up to the point where MAIL can be sent.
+
+    STARTTLS is opportunistic (RFC 7435): where the lab's CA is configured and the host offers it.
+    If the certificate cannot be verified, a new connection goes on without TLS.
+    """
+
+    def __init__(self, config: MtaConfig) -> None:
+        """Raises ConfigError when the CA is not PEM text."""
+        self._config = config
+        self._times = config.timeouts
+        self._tls: ssl.SSLContext | None = None
+        if config.tls is not None:
+            try:
+                self._tls = ssl.create_default_context(cadata=config.tls.ca)
+            except ssl.SSLError as error:
+                raise ConfigError(f"configuration: `tls.ca`: {error}") from error
+
+    async def open(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
+        """Connect, read the greeting, say EHLO, start TLS. Writes the conversation to `dialog`."""
+        session = await self._plain(host, address, dialog)
+        if isinstance(session, NoSession) or self._tls is None:
+            return session
+        if "starttls" not in session.extensions:
+            return session
+        why = await session.upgrade(self._tls, host.strip("[]"), self._times.command)
+        if not why:
+            failure = await self._hello(session)  # RFC 3207 §4.2: forget what was offered before
+            return failure or session
+        if session.usable:
+            dialog.append("C: <TLS refused: going on without it>")
+            return session
+        dialog.append(f"C: <no TLS: {why}; a new connection without it>")
+        return await self._plain(host, address, dialog)
+
+    async def _plain(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
+        session = await self._connect(host, address, dialog)
+        if isinstance(session, NoSession):
+            return session
+        try:
+            greeting = await session.reply(self._times.greeting, "connecting")
+            failure = (
+                await self._hello(session)
+                if greeting.code // 100 == 2
+                else await self._leave(session, NoSession("greeting", greeting))
+            )
+        except asyncio.CancelledError:
+            session.abort()
+            raise
+        return failure or session
+
+    async def _connect(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
+        loop = asyncio.get_running_loop()
+        port = self._config.smtp_port
+        peer = f"{host.strip('[]')}[{address}]:{port}"
+        session = Session(loop, peer, dialog)
+        try:
+            async with asyncio.timeout(self._times.connect):
+                await loop.create_connection(
+                    lambda: session, address, port, local_addr=self._source(address)
+                )
+        except TimeoutError:
+            why = f"timed out after {self._times.connect:g} s"
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+        else:
+            return session
+        dialog.append(f"C: <connect to {peer}: {why}>")
+        return NoSession("connect", Reply(0, "4.4.1", f"connect to {peer}: {why}"))
+
+    def _source(self, address: str) -> tuple[str, int] | None:
+        """This MTA's own address: local processes share a host, and the peer shall see who calls."""
+        own = ipaddress.ip_address(self._config.address)
+        if own.is_unspecified or own.version != ipaddress.ip_address(address).version:
+            return None
+        return str(own), 0
+
+    async def _hello(self, session: Session) -> NoSession | None:
+        """EHLO; HELO where EHLO is not understood (RFC 5321 §3.2)."""
+        for verb in ("EHLO", "HELO"):
+            session.send([f"{verb} {self._config.hostname}"])
+            response = await session.response(self._times.command)
+            if response is None:
+                return NoSession("ehlo", await session.reply(0, verb))
+            if response.code // 100 == 2:
+                known = parse_esmtp_extensions(response.message)[0] if verb == "EHLO" else {}
+                session.extensions = known
+                return None
+            if response.code // 100 != 5 or verb == "HELO":
+                return await self._leave(session, NoSession("ehlo", as_reply(response)))
+        raise AssertionError("HELO ends the loop")
+
+    async def _leave(self, session: Session, failure: NoSession) -> NoSession:
+        session.send(["QUIT"])
+        await session.quit(self._times.command)
+        return failure
+
+
+class Pool:
+    """Idle connections by host and address, each closed with QUIT after IDLE real seconds."""
+
+    def __init__(self, within: float) -> None:
+        """`within`: real seconds to wait for the reply to QUIT."""
+        self._within = within
+        self._idle: dict[Key, list[tuple[Session, asyncio.TimerHandle]]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def take(self, key: Key) -> Session | None:
+        """An idle connection that seems to be alive."""
+        waiting = self._idle.get(key, [])
+        while waiting:
+            session, timer = waiting.pop()
+            timer.cancel()
+            if session.usable:
+                return session
+            session.close()
+        return None
+
+    def give(self, key: Key, session: Session) -> None:
+        """Keep a connection on which no transaction is open, or leave if it has served enough."""
+        if not session.usable or session.used >= MESSAGES:
+            self.leave(session)
+            return
+        session.dialog.append("C: <the connection stays open for more>")
+        timer = asyncio.get_running_loop().call_later(IDLE, self._expire, key, session)
+        self._idle.setdefault(key, []).append((session, timer))
+
+    def leave(self, session: Session) -> None:
+        """Send QUIT; its reply is awaited apart, and nobody need wait for it."""
+        if session.usable:
+            session.send(["QUIT"])
+        task = asyncio.get_running_loop().create_task(session.quit(self._within))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def close(self) -> None:
+        """QUIT on all idle connections and wait until they are closed."""
+        for waiting in self._idle.values():
+            for session, timer in waiting:
+                timer.cancel()
+                self.leave(session)
+        self._idle.clear()
+        while self._leaving:
+            await asyncio.wait(self._leaving)
+
+    def _expire(self, key: Key, session: Session) -> None:
+        waiting = [entry for entry in self._idle.get(key, []) if entry[0] is not session]
+        if waiting:
+            self._idle[key] = waiting
+        else:
+            self._idle.pop(key, None)
+        self.leave(session)

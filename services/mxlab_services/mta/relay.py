@@ -1,0 +1,242 @@
+"""Sends by SMTP: walks the hosts of a route in one attempt (RFC 5321 §5.1), a fate per recipient.
+
+A host or network that misbehaves never raises: each recipient ends Delivered, Deferred or Failed
+with the reply that decided it. What was sent and not acknowledged is told as unknown, and is not
+offered to another host in the same attempt.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
+
+from mxlab_services import events
+from mxlab_services.config import MtaConfig
+from mxlab_services.mta.connections import Connector, Pool
+from mxlab_services.mta.session import Session
+from mxlab_services.mta.transaction import Fate, Transaction
+from mxlab_services.mta.types import (
+    Deferred,
+    Delivered,
+    Failed,
+    Job,
+    Recipient,
+    Reply,
+    Result,
+    Route,
+    Target,
+    Witness,
+)
+
+_QUEUED_AS = re.compile(r"\bqueued as <?([A-Za-z0-9.-]*[A-Za-z0-9])", re.IGNORECASE)
+_STAY = ("deferred", "again")  # fates with which a recipient goes on, here or at the next host
+_RECORD: Mapping[str, Literal["acked", "refused", "unknown"]] = {
+    "delivered": "acked",
+    "deferred": "refused",
+    "again": "refused",
+    "failed": "refused",
+    "unknown": "unknown",
+}
+_NO_HOST = Deferred(Reply(451, "4.4.4", "no host to try"))
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One walk along a route's hosts."""
+
+    job: Job
+    left: list[Recipient]
+    results: dict[str, Result] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)  # whose fate at some host was emitted
+    answered: bool = False  # a host greeted and took EHLO
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One host, at one of its addresses. `invoked`: the witness has a transaction on record."""
+
+    target: Target
+    address: str
+    started: float
+    dialog: list[str] = field(default_factory=list)
+    stage: str = "connect"
+    reply: Reply = field(default=Reply(0, "", ""))
+    outcomes: list[events.Outcome] = field(default_factory=list)
+    invoked: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.target.host, self.address
+
+
+class SmtpRelay:
+    """The relay of one MTA. `witness` is the client's own record, where there is one."""
+
+    def __init__(self, config: MtaConfig, witness: Witness | None, emit: events.Emit) -> None:
+        """Raises ConfigError when the CA for STARTTLS is not PEM text."""
+        self._times = config.timeouts
+        self._witness = witness
+        self._emit = emit
+        self._connector = Connector(config)
+        self._pool = Pool(config.timeouts.command)
+
+    async def deliver(self, route: Route, job: Job) -> Mapping[str, Result]:
+        """Walk the route's hosts, and each one's addresses, until every recipient has a fate.
+
+        RFC 5321 §5.1: temporary trouble moves a recipient on to the next address or host; after
+        the last it is Deferred (`dead` if no host got as far as EHLO). Cancelled, it drops the
+        connection; the message may then be delivered already.
+        """
+        attempt = _Attempt(job, list(job.envelope.recipients))
+        for target in route.targets:
+            for address in target.addresses:
+                if attempt.left:
+                    await self._visit(attempt, target, address)
+        for recipient in attempt.left:
+            result = attempt.results.get(recipient.address) or route.failure or _NO_HOST
+            if isinstance(result, Deferred) and route.targets and not attempt.answered:
+                result = replace(result, dead=True)
+            attempt.results[recipient.address] = result
+            if recipient.address not in attempt.told:
+                outcome = self._outcome(attempt, recipient.address, result)
+                self._emit(outcome, job.key)
+        return attempt.results
+
+    async def close(self) -> None:
+        """QUIT on the idle connections. Returns when they are closed."""
+        await self._pool.close()
+
+    async def _visit(self, attempt: _Attempt, target: Target, address: str) -> None:
+        loop = asyncio.get_running_loop()
+        visit = _Visit(target, address, loop.time())
+        try:
+            session = self._kept(visit) or await self._open(attempt, visit)
+            if session is not None:
+                await self._transactions(attempt, visit, session)
+        finally:
+            tried = events.Tried(
+                queue_id=attempt.job.queue_id,
+                host=target.host,
+                address=address,
+                preference=target.preference,
+                stage=visit.stage,
+                reply=str(visit.reply),
+                seconds=round(loop.time() - visit.started, 6),
+                dialog=list(visit.dialog),
+            )
+            self._emit(tried, attempt.job.key)
+            for outcome in visit.outcomes:
+                self._emit(outcome, attempt.job.key)
+
+    def _kept(self, visit: _Visit) -> Session | None:
+        session = self._pool.take(visit.key)
+        if session is not None:
+            visit.dialog.append(f"C: <kept connection, message {session.used + 1} on it>")
+            session.dialog = visit.dialog
+        return session
+
+    async def _open(self, attempt: _Attempt, visit: _Visit) -> Session | None:
+        opened = await self._connector.open(visit.target.host, visit.address, visit.dialog)
+        if isinstance(opened, Session):
+            attempt.answered = True
+            return opened
+        visit.stage, visit.reply = opened.stage, opened.reply
+        host = "" if opened.stage == "connect" else visit.target.host
+        for recipient in attempt.left:
+            attempt.results[recipient.address] = Deferred(opened.reply, host)
+        return None
+
+    async def _transactions(self, attempt: _Attempt, visit: _Visit, session: Session) -> None:
+        """One transaction, and one more for each time the host finds the recipients too many."""
+        batch = tuple(attempt.left)
+        while True:
+            transaction = Transaction(session, attempt.job, batch, self._times)
+            try:
+                await transaction.run(partial(self._begin, attempt.job, visit, batch))
+            except BaseException:  # cancelled: no state of the connection can be relied upon
+                session.abort()
+                raise
+            if transaction.stale:
+                session.close()
+                visit.dialog.append("C: <the kept connection was closed meanwhile: a new one>")
+                reopened = await self._open(attempt, visit)
+                if reopened is None:
+                    self._end(attempt.job, visit, batch, "refused", visit.reply)
+                    return
+                session = reopened
+                continue
+            attempt.answered = True
+            visit.stage, visit.reply = transaction.stage, transaction.reply
+            batch = self._settle(attempt, visit, transaction)
+            if not batch:
+                break
+        if transaction.clean:
+            self._pool.give(visit.key, session)
+        else:
+            self._pool.leave(session)
+
+    def _settle(
+        self, attempt: _Attempt, visit: _Visit, transaction: Transaction
+    ) -> tuple[Recipient, ...]:
+        """Record every recipient's fate; answer those that go into another transaction."""
+        host = visit.target.host
+        for recipient in transaction.recipients:
+            fate = transaction.fates[recipient.address]
+            result = _result(fate, host)
+            attempt.results[recipient.address] = result
+            attempt.told.add(recipient.address)
+            visit.outcomes.append(self._outcome(attempt, recipient.address, result))
+            if visit.invoked:
+                self._end(attempt.job, visit, [recipient], _RECORD[fate.outcome], fate.reply)
+        visit.invoked = False
+        fates = transaction.fates
+        attempt.left = [r for r in attempt.left if fates[r.address].outcome in _STAY]
+        if any(fate.outcome == "unknown" for fate in fates.values()):
+            visit.dialog.append(
+                "C: <the final dot got no reply: the message may be there, so no other host is "
+                "offered a second copy now (RFC 1047)>"
+            )
+        return tuple(r for r in transaction.recipients if fates[r.address].outcome == "again")
+
+    def _outcome(self, attempt: _Attempt, address: str, result: Result) -> events.Outcome:
+        queue_id, reply = attempt.job.queue_id, str(result.reply)
+        match result:
+            case Delivered(host=host, remote_id=remote_id):
+                return events.Outcome(queue_id, address, "delivered", reply, host, remote_id)
+            case Failed(host=host):
+                return events.Outcome(queue_id, address, "failed", reply, host)
+            case Deferred(host=host, unknown=unknown):
+                word: Literal["unknown", "deferred"] = "unknown" if unknown else "deferred"
+                return events.Outcome(queue_id, address, word, reply, host)
+
+    def _begin(self, job: Job, visit: _Visit, batch: Sequence[Recipient]) -> None:
+        if self._witness is not None and not visit.invoked:
+            self._witness.invoked(job.key, [r.address for r in batch], visit.target.host)
+            visit.invoked = True
+
+    def _end(
+        self,
+        job: Job,
+        visit: _Visit,
+        batch: Sequence[Recipient],
+        outcome: Literal["acked", "refused", "unknown"],
+        reply: Reply,
+    ) -> None:
+        if self._witness is not None:
+            for recipient in batch:
+                self._witness.ended(
+                    job.key, recipient.address, visit.target.host, outcome, str(reply)
+                )
+
+
+def _result(fate: Fate, host: str) -> Result:
+    match fate.outcome:
+        case "delivered":
+            found = _QUEUED_AS.search(fate.reply.text)
+            return Delivered(fate.reply, host, found[1] if found else "")
+        case "failed":
+            return Failed(fate.reply, host)
+        case "deferred" | "again" | "unknown":
+            return Deferred(fate.reply, host, unknown=fate.outcome == "unknown")
