@@ -1,0 +1,17 @@
+#!/bin/sh
+# Makes a base for the lab's image from Debian's packages, with no image registry, and writes it to
+# standard output as a tar: Python, and the tools that a student types (dig, swaks, nc).
+#   sh base-image.sh [SUITE [MIRROR]] | docker import - mxlab-base
+# Needs mmdebstrap, and root or user namespaces.
+set -eu
+suite=${1:-bookworm}
+mirror=${2:-http://deb.debian.org/debian}
+drop() { printf '%s' "--dpkgopt=path-exclude=$1"; }
+
+exec mmdebstrap --quiet --variant=minbase --format=tar \
+  --include=python3,bind9-dnsutils,swaks,libnet-dns-perl,netcat-openbsd \
+  --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "2"' \
+  --aptopt='Acquire::http::Timeout "20"' --aptopt='APT::Install-Recommends "false"' \
+  "$(drop '/usr/share/doc/*')" "$(drop '/usr/share/man/*')" "$(drop '/usr/share/info/*')" \
+  "$(drop '/usr/share/locale/*')" \
+  "$suite" - "$mirror"

@@ -1,0 +1,251 @@
+"""Labs on a Docker engine. All state is on the engine: labels, and each container's configuration.
+
+Guarantee: a lab is up whole or not at all. Whatever a failed or cancelled `deploy` created is gone
+before its error is raised, and two deploys of one name leave exactly one lab.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from docker import APIClient
+
+from mxlab import images
+from mxlab.backends.base import Found, Node, Order, Progress, Removed
+from mxlab.backends.docker.engine import Engine, connect
+from mxlab.backends.docker.imaging import ImageStore
+from mxlab.backends.docker.logs import Position
+from mxlab.backends.docker.make import Networks, already_up, make_container, make_networks
+from mxlab.backends.docker.node import DockerNode
+from mxlab.backends.docker.shape import CONFIG, LAB, RUN, TOPOLOGY, Shape, decode_topology, shapes
+from mxlab.backends.docker.sweep import found_labs, labelled, sweep
+from mxlab.errors import AlreadyUp, EnvironmentProblem, LabError, NotUp, UnknownName
+from mxlab.model.topology import Topology
+from mxlab.plan import Plan
+from mxlab_services.clock import Clock, ScaledClock
+from mxlab_services.config import AnyConfig, MtaConfig, decode_config
+from mxlab_services.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class DockerLab:
+    """A lab that is up."""
+
+    backend = "docker"
+
+    def __init__(self, plan: Plan, nodes: Mapping[str, DockerNode]) -> None:
+        self._plan = plan
+        self._nodes = nodes
+        time = plan.nodes[0].time
+        self._clock = ScaledClock(time.scale, time.epoch)
+
+    @property
+    def name(self) -> str:
+        return self._plan.lab
+
+    @property
+    def run(self) -> str:
+        return self._plan.run
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    @property
+    def topology(self) -> Topology:
+        return self._plan.topology
+
+    @property
+    def plan(self) -> Plan:
+        return self._plan
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        return self._nodes
+
+    def logs(self, node: str, *, follow: bool) -> AsyncIterator[str]:
+        if node not in self._nodes:
+            raise UnknownName("node", node, self._nodes)
+        return self._nodes[node].logs(follow=follow)
+
+    async def let_go(self) -> None:
+        """Close every control channel."""
+        await asyncio.gather(*(node.let_go() for node in self._nodes.values()))
+
+
+class DockerBackend:
+    """Labs on the engine that DOCKER_HOST or the current Docker context names.
+
+    `base` is where the image may come from (see `mxlab.images`); `subnet` the lab's network, if it
+    must be a certain one.
+    """
+
+    name = "docker"
+
+    def __init__(self, *, base: images.Base = "auto", subnet: str | None = None) -> None:
+        self._base: images.Base = base
+        self._subnet = subnet
+
+    @contextlib.asynccontextmanager
+    async def deploy(
+        self, order: Order, progress: Progress, *, keep: bool = False
+    ) -> AsyncIterator[DockerLab]:
+        async with _engine() as engine:
+            lab = await self._bring_up(engine, order, progress)
+            try:
+                yield lab
+            finally:
+                await _uninterrupted(lab.let_go())
+                if not keep:
+                    progress("removing the lab")
+                    await _uninterrupted(sweep(engine, f"{LAB}={order.lab}"))
+
+    async def _bring_up(self, engine: Engine, order: Order, progress: Progress) -> DockerLab:
+        progress("looking at the engine")
+        left = await labelled(engine, f"{LAB}={order.lab}")
+        if any(thing.state == "running" for thing in left):
+            raise already_up(order.lab)
+        if left:
+            raise AlreadyUp(
+                f"something is left of a lab called {order.lab!r} ({left[0].kind} {left[0].name})",
+                f"`mxlab down {order.lab}` removes it",
+            )
+        try:
+            image = await images.ensure_image(ImageStore(engine), progress, self._base)
+            progress("creating the network")
+            networks, plan = await make_networks(engine, order, self._subnet)
+            progress("starting the nodes")
+            nodes = await _start_all(engine, image, plan, networks)
+        except BaseException as error:
+            await _uninterrupted(_undo(engine, order, error))
+            raise
+        return DockerLab(plan, nodes)
+
+    @contextlib.asynccontextmanager
+    async def attach(self, lab: str) -> AsyncIterator[DockerLab]:
+        async with _engine() as engine:
+            found = await _discover(engine, lab)
+            try:
+                yield found
+            finally:
+                await _uninterrupted(found.let_go())
+
+    async def find(self) -> list[Found]:
+        async with _engine() as engine:
+            return found_labs(await labelled(engine, LAB))
+
+    async def remove(self, lab: str) -> Removed:
+        async with _engine() as engine:
+            return await sweep(engine, f"{LAB}={lab}")
+
+
+@contextlib.asynccontextmanager
+async def _engine() -> AsyncIterator[Engine]:
+    engine = await connect()
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+async def _start_all(
+    engine: Engine, image: str, plan: Plan, networks: Networks
+) -> dict[str, DockerNode]:
+    """All containers, in parallel, each ready.
+
+    The first one's name is the claim on the lab: it is created alone, so that of two deploys at
+    once only one goes on from here.
+    """
+    nodes: dict[str, DockerNode] = {}
+
+    async def start(shape: Shape, container: str | None = None) -> None:
+        made = container or await make_container(engine, image, shape, networks)
+        node = DockerNode(engine, made, shape.config)
+        nodes[shape.config.node] = node
+        await node.first_start(Position())
+
+    first, *others = shapes(plan)
+    claim = await make_container(engine, image, first, networks)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(start(first, claim))
+            for shape in others:
+                group.create_task(start(shape))
+    except* LabError as group_error:
+        raise _first(group_error) from None
+    return {config.node: nodes[config.node] for config in plan.nodes}
+
+
+def _first(group: BaseExceptionGroup[LabError]) -> LabError:
+    """The error to show of several; the first to happen comes first."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+async def _undo(engine: Engine, order: Order, error: BaseException) -> None:
+    """Remove what this run created, and only that; a failure to do so is added to `error`."""
+    await engine.settle()
+    try:
+        await sweep(engine, f"{LAB}={order.lab}", f"{RUN}={order.run}")
+    except LabError as second:
+        error.add_note(f"and then: {second}; `mxlab down {order.lab}` tries again")
+
+
+async def _uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work` to its end even when cancelled meanwhile; the cancellation then follows."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()
+        raise cancelled
+    return task.result()
+
+
+async def _discover(engine: Engine, lab: str) -> DockerLab:
+    """Rebuild a lab's plan from its containers alone. Raises NotUp."""
+    things = [t for t in await labelled(engine, f"{LAB}={lab}") if t.kind == "container"]
+    if not things:
+        raise NotUp(f"no lab called {lab!r} is up on Docker", "`mxlab up`, or see `mxlab status`")
+    inspected = await asyncio.gather(
+        *(engine.call("inspect a node", _inspector(thing.id)) for thing in things)
+    )
+    try:
+        return _rebuild(engine, lab, inspected)
+    except (ConfigError, msgspec.MsgspecError, KeyError) as error:
+        raise EnvironmentProblem(
+            f"the lab {lab!r} was made by another version of mxlab: {error}",
+            f"`mxlab down {lab}`, then `mxlab up`",
+        ) from error
+
+
+def _rebuild(engine: Engine, lab: str, inspected: list[dict[str, Any]]) -> DockerLab:
+    labels = inspected[0]["Config"]["Labels"]
+    topology = decode_topology(labels[TOPOLOGY])
+    configs: dict[str, AnyConfig] = {}
+    nodes: dict[str, DockerNode] = {}
+    subnet = ""
+    for container in inspected:
+        environment = dict(entry.split("=", 1) for entry in container["Config"]["Env"])
+        config = decode_config(environment[CONFIG])
+        configs[config.node] = config
+        nodes[config.node] = DockerNode(engine, container["Id"], config)
+        subnet = subnet or _subnet_of(config)
+    present = [host for host in topology.hosts if host in nodes]
+    plan = Plan(lab, labels[RUN], topology, subnet, tuple(configs[host] for host in present))
+    return DockerLab(plan, {host: nodes[host] for host in present})
+
+
+def _inspector(container: str) -> Callable[[APIClient], dict[str, Any]]:
+    return lambda api: api.inspect_container(container)
+
+
+def _subnet_of(config: AnyConfig) -> str:
+    return config.networks[0] if isinstance(config, MtaConfig) else ""

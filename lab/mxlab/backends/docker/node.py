@@ -1,0 +1,252 @@
+"""One node of a lab as a container: its life, its events and its control interface.
+
+Guarantee: `start` returns once the node said node.ready in this life; `stop`, `kill`, `pause` and
+`resume` return once the engine shows it.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from docker import APIClient
+
+from mxlab.backends.base import State
+from mxlab.backends.docker.channel import Channel, open_channel
+from mxlab.backends.docker.engine import Engine, EngineRefused
+from mxlab.backends.docker.logs import Position, last_position, life_of, lines, read
+from mxlab.backends.docker.shape import service_ports
+from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
+from mxlab_services.config import AnyConfig
+from mxlab_services.control import Ping, Request
+from mxlab_services.events import Event, NodeReady, decode
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+READY_SECONDS = 60
+STOP_SECONDS = 10  # then SIGKILL
+ANSWER_SECONDS = 1  # without an answer for so long, look whether the node runs, and ping it
+PING_SECONDS = 15  # for an answer, or for the Ping's
+LAST_LINES = 12
+
+
+class DockerNode:
+    """A node of a lab. `container` is the engine's id."""
+
+    def __init__(self, engine: Engine, container: str, config: AnyConfig) -> None:
+        self._engine = engine
+        self._container = container
+        self._config = config
+        self._channel: Channel | None = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def config(self) -> AnyConfig:
+        return self._config
+
+    @property
+    def name(self) -> str:
+        return self._config.node
+
+    async def state(self) -> State:
+        life = await life_of(self._engine, self._container)
+        if life is None:
+            raise NodeUnreachable(
+                f"{self.name} has been removed", "`mxlab down`, then `mxlab up` makes it anew"
+            )
+        return life.state
+
+    # --- its life ----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        match await self.state():
+            case "running":
+                return
+            case "paused":
+                raise EnvironmentProblem(f"{self.name} is paused", "resume it instead")
+            case "stopped":
+                before = await last_position(self._engine, self._container)
+                await self.first_start(before)
+
+    async def first_start(self, before: Position) -> None:
+        """Start the container and wait for node.ready behind `before`. Raises NodeFailed."""
+        await self._act("start", lambda api: api.start(self._container))
+        complaints = Position(before.stamp, before.repeats)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                ready = await self._ready(before)
+        except TimeoutError:
+            problem = f"{self.name} was not ready within {READY_SECONDS} s"
+        else:
+            if ready:
+                return
+            life = await life_of(self._engine, self._container)
+            code = life.exit_code if life else "unknown"
+            problem = f"{self.name} died while starting (exit code {code})"
+        raise NodeFailed(await self._with_last_lines(problem, complaints))
+
+    async def _ready(self, position: Position) -> bool:
+        """True once the node is ready; False when its output ends before."""
+        async with aclosing(
+            read(self._engine, self._container, "stdout", position, follow=True)
+        ) as output:
+            async for line in output:
+                event = _event(line)
+                if event is not None and isinstance(event.body, NodeReady):
+                    return True
+        return False
+
+    async def _with_last_lines(self, problem: str, position: Position) -> str:
+        """`problem` and what the node wrote to its log behind `position`."""
+        written = [
+            line
+            async for line in read(self._engine, self._container, "stderr", position, follow=False)
+        ]
+        if not written:
+            return f"{problem}, and its log is empty"
+        return "\n  ".join([f"{problem}; its last lines:", *written[-LAST_LINES:]])
+
+    async def stop(self) -> None:
+        await self._act("stop", lambda api: api.stop(self._container, timeout=STOP_SECONDS))
+        await self._ended()
+
+    async def kill(self) -> None:
+        try:
+            await self._act("kill", lambda api: api.kill(self._container, "SIGKILL"))
+        except NodeUnreachable:
+            if await self.state() != "stopped":
+                raise
+        await self._ended()
+
+    async def pause(self) -> None:
+        if await self.state() != "paused":
+            await self._act("pause", lambda api: api.pause(self._container))
+        await self._must_be("paused")
+
+    async def resume(self) -> None:
+        if await self.state() == "paused":
+            await self._act("resume", lambda api: api.unpause(self._container))
+        await self._must_be("running")
+
+    async def _ended(self) -> None:
+        await self._act("wait for", lambda api: api.wait(self._container, condition="not-running"))
+        await self._must_be("stopped")
+        await self.let_go()
+
+    async def _must_be(self, wanted: State) -> None:
+        seen = await self.state()
+        if seen != wanted:
+            raise NodeUnreachable(f"{self.name} should be {wanted} and is {seen}")
+
+    async def _act(self, verb: str, function: Callable[[APIClient], object]) -> None:
+        try:
+            await self._engine.call(f"{verb} {self.name}", function)
+        except EngineRefused as error:
+            raise NodeUnreachable(str(error), "see `mxlab status`") from error
+
+    # --- what it says ------------------------------------------------------------------------
+
+    async def events(self, *, follow: bool = True) -> AsyncIterator[Event]:
+        async with aclosing(
+            lines(self._engine, self._container, "stdout", follow=follow)
+        ) as output:
+            async for line in output:
+                event = _event(line)
+                if event is not None:
+                    yield event
+
+    async def logs(self, *, follow: bool) -> AsyncIterator[str]:
+        """What it wrote to standard error, a line each."""
+        async with aclosing(
+            lines(self._engine, self._container, "stderr", follow=follow)
+        ) as output:
+            async for line in output:
+                yield line
+
+    # --- its control interface ---------------------------------------------------------------
+
+    async def request(self, request: Request[R]) -> R:
+        channel = await self._open()
+        answer = await channel.send(request)
+        try:
+            while not await _any_done(ANSWER_SECONDS, answer):
+                await self._must_answer()
+                ping = await channel.send(Ping())
+                if not await _any_done(PING_SECONDS, answer, ping):
+                    ping.cancel()
+                    await self._must_answer()
+                    raise NodeUnreachable(
+                        f"{self.name} runs, but has not answered for {PING_SECONDS} s",
+                        f"see `mxlab logs {self.name}`",
+                    )
+            return await answer
+        except NodeUnreachable as error:
+            await self._must_answer(error)
+            raise
+        finally:
+            answer.cancel()
+
+    async def _open(self) -> Channel:
+        async with self._opening:
+            if self._channel is not None and self._channel.open:
+                return self._channel
+            await self.let_go()
+            try:
+                self._channel = await open_channel(
+                    self._engine, self._container, self.name, self._config.control
+                )
+            except EngineRefused as error:
+                await self._must_answer(error)
+                raise NodeUnreachable(str(error)) from error
+            return self._channel
+
+    async def _must_answer(self, cause: Exception | None = None) -> None:
+        """Raise NodeUnreachable if the node's state alone explains that it does not answer."""
+        seen = await self.state()
+        if seen != "running":
+            verb = "resume" if seen == "paused" else "start"
+            raise NodeUnreachable(
+                f"{self.name} is {seen}", f"`mxlab {verb} {self.name}`"
+            ) from cause
+
+    async def let_go(self) -> None:
+        """Close the control channel, if one is open."""
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            await channel.close()
+
+    # --- the rest ----------------------------------------------------------------------------
+
+    def exec_command(self, command: tuple[str, ...], *, interactive: bool) -> list[str]:
+        flags = "-it" if interactive else "-i"
+        return [
+            "docker", *self._engine.endpoint.arguments, "exec", flags, self._container, *command,
+        ]  # fmt: skip
+
+    async def published(self) -> Mapping[str, tuple[str, int]]:
+        found = await self._engine.call(
+            f"inspect {self.name}", lambda api: api.inspect_container(self._container)
+        )
+        bindings = found["NetworkSettings"]["Ports"] or {}
+        published = {}
+        for service, ports in service_ports(self._config).items():
+            for binding in bindings.get(ports[0]) or ():
+                published[service] = (str(binding["HostIp"]), int(binding["HostPort"]))
+        return published
+
+
+async def _any_done(seconds: float, *wanted: "asyncio.Future[Any]") -> bool:
+    done, _ = await asyncio.wait(wanted, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    return bool(done)
+
+
+def _event(line: str) -> Event | None:
+    """The event in a line of output; a line torn by a kill is none, and `seq` shows its loss."""
+    with contextlib.suppress(ValueError):
+        return decode(line.encode())
+    log.warning("a line that is no event: %.200s", line)
+    return None

@@ -1,0 +1,127 @@
+"""What a lab looks like on an engine: names, labels, and how its containers are hardened.
+
+Pure, and the one source for the docker backend and for the exported Compose file.
+"""
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from mxlab.errors import UsageError
+from mxlab.model.topology import Topology
+from mxlab.plan import Plan
+from mxlab_services.config import (
+    AnyConfig,
+    ClientConfig,
+    DnsConfig,
+    MtaConfig,
+    MxConfig,
+    encode_config,
+)
+
+LAB = "mxlab.lab"
+RUN = "mxlab.run"
+ROLE = "mxlab.role"
+NODE = "mxlab.node"
+TOPOLOGY = "mxlab.topology"  # JSON; on containers
+CONFIG = "MXLAB_CONFIG"  # the environment variable with a node's configuration
+DATA = "/var/lib/mxlab"
+
+UID = 2525
+USER = f"{UID}:{UID}"
+MEMORY = "256m"
+PIDS = 128
+TMPFS = {
+    "/run/mxlab": f"size=1m,mode=0700,uid={UID},gid={UID},nosuid,nodev,noexec",
+    "/tmp": f"size=16m,mode=0700,uid={UID},gid={UID},nosuid,nodev,noexec",
+}
+SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0"}
+SECURITY = ["no-new-privileges:true"]
+LOG_OPTIONS = {"max-size": "1g", "max-file": "2"}
+LAB_NETWORK_ROLE = "lab"
+PUBLISH_NETWORK_ROLE = "publish"
+PYTHON = ("python3", "-S", "-P", "-m")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One node as a container, in words that both Compose and the engine's API have."""
+
+    name: str
+    hostname: str
+    config: AnyConfig
+    environment: dict[str, str]
+    labels: dict[str, str]
+    dns: str
+    search: str
+    volume: str | None  # for /var/lib/mxlab; only MTAs have data
+
+
+def container_name(lab: str, node: str) -> str:
+    """Fixed by lab and node, so that of two labs of a name the second cannot start."""
+    return f"mxlab-{lab}-{node}"
+
+
+def lab_labels(lab: str, run: str, role: str) -> dict[str, str]:
+    return {LAB: lab, RUN: run, ROLE: role}
+
+
+def shapes(plan: Plan) -> list[Shape]:
+    """Every node of the plan as a container, in order. Raises UsageError for unusable names."""
+    for kind, name in (("lab", plan.lab), ("run", plan.run)):
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} cannot be the name of a {kind} on Docker",
+                "use small letters, digits, '-', '_' and '.', at most 63",
+            )
+    return [_shape(plan, config) for config in plan.nodes]
+
+
+def _shape(plan: Plan, config: AnyConfig) -> Shape:
+    topology = plan.topology
+    domain = topology.client_domain if isinstance(config, ClientConfig) else topology.domain
+    return Shape(
+        name=container_name(plan.lab, config.node),
+        hostname=f"{config.node}.{domain}",
+        config=config,
+        environment={CONFIG: encode_config(config)},
+        labels={
+            **lab_labels(plan.lab, plan.run, role_of(config)),
+            NODE: config.node,
+            TOPOLOGY: msgspec.json.encode(topology).decode(),
+        },
+        dns=plan.node(topology.dns).address,
+        search=domain,
+        volume=f"mxlab-{plan.lab}-{plan.run}-{config.node}"
+        if isinstance(config, MtaConfig)
+        else None,
+    )
+
+
+def role_of(config: AnyConfig) -> str:
+    match config:
+        case DnsConfig():
+            return "dns"
+        case MxConfig():
+            return "mx"
+        case ClientConfig():
+            return "client"
+
+
+def service_ports(config: AnyConfig) -> dict[str, tuple[str, ...]]:
+    """What can be published: the service's name -> the container's ports, as Docker writes them."""
+    match config:
+        case DnsConfig(port=port):
+            return {"dns": (f"{port}/udp", f"{port}/tcp")}
+        case MxConfig(smtp_port=port):
+            return {"smtp": (f"{port}/tcp",)}
+        case ClientConfig():
+            return {}
+
+
+def decode_topology(text: str) -> Topology:
+    """The label's text as a topology. Raises msgspec.MsgspecError."""
+    return msgspec.json.decode(text, type=Topology)

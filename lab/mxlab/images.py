@@ -1,0 +1,265 @@
+"""The lab's image: what goes into it, its digest, and how it is built, saved and loaded.
+
+Guarantee: the tag is the digest of all that decides the content (Dockerfile, the services' source,
+the pinned packages, the kind of base), so an image that is present is never stale and never built
+twice. Whatever fails is a NoImage that says what, where, and what to do next.
+"""
+
+import asyncio
+import hashlib
+import io
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from mxlab.assets import SERVICES, assets
+from mxlab.backends.base import Progress
+from mxlab.errors import NoImage
+
+Base = Literal["auto", "python", "debian"]
+Kind = Literal["python", "debian"]
+
+PYTHON_BASE = "python:3.13-slim"
+LATEST = "mxlab:latest"  # the newest build, by a name for the Compose file
+KINDS: tuple[Kind, ...] = ("python", "debian")
+PULL_SECONDS = 600
+SUITE = "bookworm"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What packages must fit: Python's version (3.11) and the machine (x86_64, aarch64)."""
+
+    python: str
+    machine: str
+
+
+class Store(Protocol):
+    """The part of a container engine that deals in images. Methods raise NoEngine, NoImage."""
+
+    async def present(self, name: str) -> bool: ...
+
+    async def pull(self, name: str, progress: Progress) -> None: ...
+
+    async def add_base(self, archive: Path, name: str) -> None:
+        """Make an image of a root file system (a tar)."""
+        ...
+
+    async def target(self, name: str) -> Target:
+        """Run the image's Python and ask."""
+        ...
+
+    async def build(self, context: bytes, base: str, names: list[str]) -> None: ...
+
+    async def tag(self, name: str, alias: str) -> None: ...
+
+    async def save(self, name: str, path: Path) -> None: ...
+
+    async def load(self, path: Path) -> list[str]:
+        """The names of the images that the file held."""
+        ...
+
+
+def image_tag(kind: Kind) -> str:
+    """The name of the image on that kind of base, from its content."""
+    digest = hashlib.sha256()
+    base = PYTHON_BASE if kind == "python" else base_tag()
+    digest.update(f"{kind} {base}\0".encode())
+    for path, content in sorted(_own_files().items()):
+        digest.update(f"{path} {len(content)}\0".encode())
+        digest.update(content)
+    return f"mxlab:{digest.hexdigest()[:12]}"
+
+
+def base_tag() -> str:
+    """The name of the base made of Debian's packages: the digest of the script that makes it."""
+    digest = hashlib.sha256(_base_script().read_bytes() + SUITE.encode())
+    return f"mxlab-base:{digest.hexdigest()[:12]}"
+
+
+def _base_script() -> Path:
+    return assets("compose") / "base-image.sh"
+
+
+def _own_files() -> dict[str, bytes]:
+    """Path in the context -> content, but for the packages of others."""
+    compose = assets("compose")
+    files = {name: (compose / name).read_bytes() for name in ("Dockerfile", "requirements.txt")}
+    for path in sorted(SERVICES.rglob("*.py")):
+        files[f"packages/{SERVICES.name}/{path.relative_to(SERVICES)}"] = path.read_bytes()
+    return files
+
+
+async def ensure_image(store: Store, progress: Progress, base: Base = "auto") -> str:
+    """The name of an image that is present, built if need be. Raises NoImage."""
+    for kind in KINDS if base == "auto" else (base,):
+        if await store.present(image_tag(kind)):
+            return image_tag(kind)
+    return await build_image(store, progress, base)
+
+
+async def build_image(store: Store, progress: Progress, base: Base = "auto") -> str:
+    """Build the image, whether present or not; answers its name. Raises NoImage."""
+    kind, base_name = await _find_base(store, progress, base)
+    target = await store.target(base_name)
+    with tempfile.TemporaryDirectory(prefix="mxlab-image-") as folder:
+        progress(f"fetching the image's packages for Python {target.python}")
+        await _fetch_packages(target, Path(folder))
+        context = _context(Path(folder))
+    progress("building the image")
+    name = image_tag(kind)
+    await store.build(context, base_name, [name, LATEST])
+    return name
+
+
+async def save_image(store: Store, progress: Progress, path: Path, base: Base = "auto") -> str:
+    """Write the image (built if need be) to a tar file; answers its name."""
+    name = await ensure_image(store, progress, base)
+    progress(f"writing {path}")
+    with _file_errors(path, "written"):
+        await store.save(name, path)
+    return name
+
+
+async def load_image(store: Store, progress: Progress, path: Path) -> str:
+    """Take the image from a tar file that `save_image` wrote; answers its name."""
+    progress(f"reading {path}")
+    with _file_errors(path, "read"):
+        names = await store.load(path)
+    wanted = [image_tag(kind) for kind in KINDS]
+    for name in names:
+        if name in wanted:
+            await store.tag(name, LATEST)
+            return name
+    raise NoImage(
+        f"{path} holds {', '.join(names) or 'no image'}; this mxlab needs {' or '.join(wanted)}",
+        "save the image again with the version of mxlab that runs here",
+    )
+
+
+@contextmanager
+def _file_errors(path: Path, done: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NoImage(f"{path} cannot be {done}: {error.strerror or error}") from error
+
+
+# --- the base ------------------------------------------------------------------------------------
+
+
+async def _find_base(store: Store, progress: Progress, base: Base) -> tuple[Kind, str]:
+    """A base that is present now: as asked, or whatever is nearest at hand."""
+    if base == "auto":
+        for kind, name in (("python", PYTHON_BASE), ("debian", base_tag())):
+            if await store.present(name):
+                return ("python" if kind == "python" else "debian"), name
+    problems = []
+    if base in ("auto", "python"):
+        try:
+            if not await store.present(PYTHON_BASE):
+                progress(f"pulling {PYTHON_BASE}")
+                await store.pull(PYTHON_BASE, progress)
+            return "python", PYTHON_BASE
+        except NoImage as error:
+            problems.append(str(error))
+    if base in ("auto", "debian"):
+        try:
+            if not await store.present(base_tag()):
+                await _make_base(store, progress)
+            return "debian", base_tag()
+        except NoImage as error:
+            problems.append(str(error))
+    raise NoImage(
+        "there is no base for the image:\n  " + "\n  ".join(problems),
+        "where there is a network, `mxlab image build && mxlab image save lab.tar`; "
+        "here, `mxlab image load lab.tar`; or use `--backend process`",
+    )
+
+
+async def _make_base(store: Store, progress: Progress) -> None:
+    progress("making a base image from Debian's packages (half a minute)")
+    with tempfile.TemporaryDirectory(prefix="mxlab-base-") as folder:
+        archive = Path(folder) / "base.tar"
+        code, log = await _run(["sh", str(_base_script()), SUITE], archive)
+        if code != 0:
+            raise NoImage(_base_problem(code, log))
+        await store.add_base(archive, base_tag())
+
+
+def _base_problem(code: int, log: list[str]) -> str:
+    text = "\n".join(log)
+    if code == 127 and "mmdebstrap" in text:
+        return "mmdebstrap is not installed (on Debian: apt-get install mmdebstrap)"
+    if "Could not resolve" in text or "Could not connect" in text or "Cannot initiate" in text:
+        reason = "Debian's mirror cannot be reached"
+    elif "unshare" in text or "root" in text.lower():
+        reason = "mmdebstrap needs root or user namespaces"
+    else:
+        reason = f"mmdebstrap failed (exit code {code})"
+    return "\n    ".join([f"{reason}; its last lines:", *log[-5:]])
+
+
+# --- the context ---------------------------------------------------------------------------------
+
+
+async def _fetch_packages(target: Target, folder: Path) -> None:
+    """Put the pinned packages for the image's Python, checked by hash, into `folder`."""
+    platforms = [f"manylinux_2_28_{target.machine}", f"manylinux_2_17_{target.machine}"]
+    platforms.append(f"manylinux2014_{target.machine}")
+    code, log = await _run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-compile"),
+            *("--target", str(folder), "--no-deps", "--require-hashes", "--only-binary=:all:"),
+            *("--implementation", "cp", "--python-version", target.python),
+            *(word for platform in platforms for word in ("--platform", platform)),
+            *("--requirement", str(assets("compose") / "requirements.txt")),
+        ]
+    )
+    if code != 0:
+        raise NoImage(
+            "\n  ".join(["pip could not fetch the image's packages; its last lines:", *log[-5:]]),
+            "check the network and pip's settings (`pip config list`); "
+            "or `mxlab image load` a saved image",
+        )
+
+
+def _context(packages: Path) -> bytes:
+    """The build context as a tar: the same bytes for the same files."""
+    files = _own_files()
+    for path in sorted(packages.rglob("*")):
+        place = path.relative_to(packages)
+        if path.is_file() and place.parts[0] != "bin" and "__pycache__" not in place.parts:
+            files[f"packages/{place}"] = path.read_bytes()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+async def _run(command: list[str], output: Path | None = None) -> tuple[int, list[str]]:
+    """Run a program to its end, its standard output going to a file; answers code and log."""
+    with output.open("wb") if output else tempfile.TemporaryFile() as sink:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=sink,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            _, errors = await process.communicate()
+        except BaseException:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+            raise
+    return process.returncode or 0, errors.decode("utf-8", "replace").strip().splitlines()
