@@ -103,7 +103,7 @@ class Connector:
         return NoSession("connect", Reply(0, "4.4.1", f"connect to {peer}: {why}"))
 
     def _source(self, address: str) -> tuple[str, int] | None:
-        """This MTA's own address: local processes share a host, and the peer shall see who calls."""
+        """This MTA's own address, for the peer to see: local processes share one host."""
         own = ipaddress.ip_address(self._config.address)
         if own.is_unspecified or own.version != ipaddress.ip_address(address).version:
             return None

@@ -50,8 +50,8 @@ class Session(SMTPProtocol):
 
     def send(self, commands: Sequence[str]) -> None:
         """Write commands at once. On a lost connection nothing is sent; `reply` tells."""
-        self.dialog += [f"C: {command}" for command in commands]
         if self.is_connected:
+            self.dialog += [f"C: {command}" for command in commands]
             self.write("".join(f"{command}\r\n" for command in commands).encode())
 
     async def send_content(self, content: bytes, within: float) -> bool:

@@ -71,12 +71,10 @@ class Transaction:
             accepted = await self._recipients(None if pipelined else commands[1:-1])
         else:
             self._rest("failed" if mail.code // 100 == 5 else "deferred", mail)
-            if pipelined and not self._gone and await self._drain():
-                self.session.abort()  # a peer that takes RCPT after refusing MAIL gets no dot
         if accepted:
             await self._data(pipelined)
         elif pipelined and not self._gone:
-            await self._unwanted_data()
+            await self._unwanted(0 if mail.code // 100 == 2 else len(self.recipients))
 
     @property
     def _gone(self) -> bool:
@@ -145,14 +143,18 @@ class Transaction:
                 self.fates[recipient.address] = _refused(reply, some_accepted=bool(accepted))
         return accepted
 
-    async def _drain(self) -> bool:
-        """Read replies to RCPT that no longer matter. True if one of them was positive."""
-        replies = [await self._reply("RCPT", note=False) for _ in self.recipients]
-        return any(reply.code // 100 == 2 for reply in replies)
+    async def _unwanted(self, rcpts: int) -> None:
+        """Read the replies to `rcpts` RCPT and to DATA, which were sent along in vain.
 
-    async def _unwanted_data(self) -> None:
-        """DATA was sent along with RCPT; if it was taken, a lone dot ends it (RFC 2920 §3.1)."""
-        if (await self._reply("DATA", note=False)).code // 100 == 3:
+        If DATA was taken all the same, a lone dot ends it (RFC 2920 §3.1); unless the peer took a
+        recipient too, who would then get an empty message.
+        """
+        replies = [await self._reply("RCPT", note=False) for _ in range(rcpts)]
+        if (await self._reply("DATA", note=False)).code // 100 != 3:
+            return
+        if any(reply.code // 100 == 2 for reply in replies):
+            self.session.abort()
+        else:
             self.session.send(["."])
             await self._reply("the final dot", note=False)
 
