@@ -98,10 +98,11 @@ class DockerBackend:
             try:
                 yield lab
             finally:
-                await _uninterrupted(lab.let_go())
-                if not keep:
-                    progress("removing the lab")
-                    await _uninterrupted(sweep(engine, f"{LAB}={order.lab}"))
+                try:
+                    if not keep:
+                        progress("removing the lab")
+                finally:  # whatever the caller's progress does
+                    await _uninterrupted(_leave(engine, lab, remove=not keep))
 
     async def _bring_up(self, engine: Engine, order: Order, progress: Progress) -> DockerLab:
         progress("looking at the engine")
@@ -183,6 +184,12 @@ def _first(group: BaseExceptionGroup[LabError]) -> LabError:
     """The error to show of several; the first to happen comes first."""
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+async def _leave(engine: Engine, lab: DockerLab, *, remove: bool) -> None:
+    await lab.let_go()
+    if remove:
+        await sweep(engine, f"{LAB}={lab.name}")
 
 
 async def _undo(engine: Engine, order: Order, error: BaseException) -> None:

@@ -107,7 +107,6 @@ class Channel:
         """End the exec; whatever waits fails."""
         await self._frames.close()
         await asyncio.wait([self._reading])
-        self._sock.close()
         release(self._sock)
 
 

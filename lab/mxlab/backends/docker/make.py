@@ -161,7 +161,7 @@ def _container_maker(image: str, shape: Shape, networks: Networks) -> Callable[[
 
 
 def _volume(shape: Shape) -> Mount:
-    labels = {key: shape.labels[key] for key in (shapes.LAB, shapes.RUN, shapes.ROLE, shapes.NODE)}
+    labels = shapes.volume_labels(shape)
     return Mount(shapes.DATA, shape.volume, type="volume", labels=labels)
 
 

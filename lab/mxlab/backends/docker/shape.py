@@ -101,6 +101,10 @@ def _shape(plan: Plan, config: AnyConfig) -> Shape:
     )
 
 
+def volume_labels(shape: Shape) -> dict[str, str]:
+    return {key: shape.labels[key] for key in (LAB, RUN, ROLE, NODE)}
+
+
 def role_of(config: AnyConfig) -> str:
     match config:
         case DnsConfig():
