@@ -1,0 +1,205 @@
+"""Delivery status notifications: RFC 3464 reports in a multipart/report (RFC 6522). Pure.
+
+The same input gives the same bytes: ids and times are passed in. Lines end in CRLF, and nothing in
+a reply or an address can break out of its field. Whether a notification is due at all is decided by
+`wanted`: never about a message with the null reverse-path (RFC 5321 §6.1), never against NOTIFY.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mxlab_services.clock import rfc5322_date
+from mxlab_services.mta.types import Envelope, Queued, Recipient, Reply, header_block
+
+Action = Literal["failed", "delayed", "delivered", "relayed"]
+RETURN_LIMIT = 50_000  # bytes; a larger original comes back as its headers unless RET=FULL
+_WISH = {"failed": "FAILURE", "delayed": "DELAY", "delivered": "SUCCESS", "relayed": "SUCCESS"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one recipient; `host` is the MTA that said so, or empty."""
+
+    recipient: Recipient
+    action: Action
+    reply: Reply
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Who reports: its name, and a token for the Message-ID and the boundary; `now` is lab time."""
+
+    hostname: str
+    token: str
+    now: float
+
+
+def wanted(sender: str, fate: Fate) -> bool:
+    """Whether `sender` is to hear of this fate (RFC 3461 §4.1; without NOTIFY: not of success)."""
+    if not sender:
+        return False
+    if not fate.recipient.notify:
+        return fate.action in ("failed", "delayed")
+    return _WISH[fate.action] in fate.recipient.notify.upper().split(",")
+
+
+def notification(
+    about: Queued,
+    content: bytes,
+    fates: Sequence[Fate],
+    reporter: Reporter,
+    retry_until: float | None = None,
+) -> tuple[Envelope, bytes]:
+    """The report about `fates` to the sender of `about`, and its envelope.
+
+    `content` is the message as it was queued; `retry_until` (lab time) stands in a report of delay.
+    """
+    action = fates[0].action
+    full = action == "failed" and (
+        about.ret == "FULL" or (about.ret != "HDRS" and len(content) <= RETURN_LIMIT)
+    )
+    returned = content if full else header_block(content) + b"\r\n"
+    fields = _status_fields(about, fates, reporter, retry_until)
+    text = _explanation(about, fates, reporter, retry_until)
+    addresses = (about.sender, *(fate.recipient.address for fate in fates))
+    worldly = not all(address.isascii() for address in addresses) or (
+        about.smtputf8 and not header_block(content).isascii()
+    )
+    eightbit = worldly or not returned.isascii()
+    boundary = f"=_{reporter.token}"
+    head = _head(about, action, reporter, boundary, eightbit)
+    kinds = _KINDS[worldly]
+    encoding = ("Content-Transfer-Encoding: 8bit",) if eightbit else ()
+    parts = [
+        (f"text/plain; charset={kinds.charset}", _lines(text, kinds.charset)),
+        (kinds.status, _lines(fields, kinds.charset)),
+        (kinds.message if full else kinds.headers, returned),
+    ]
+    mark = f"--{boundary}\r\n".encode()
+    body = b"".join(
+        mark
+        + _lines([f"Content-Type: {kind}", *encoding, ""], "us-ascii")
+        + part
+        + (b"" if part.endswith(b"\r\n") else b"\r\n")
+        for kind, part in parts
+    )
+    envelope = Envelope("", (Recipient(about.sender),), eightbit=eightbit, smtputf8=worldly)
+    return envelope, (_lines([*head, ""], kinds.charset) + body + f"--{boundary}--\r\n".encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """The media types of a report's parts: RFC 3464's, or RFC 6533's for addresses in UTF-8."""
+
+    charset: str
+    status: str
+    message: str
+    headers: str
+
+
+_KINDS = {
+    False: _Kinds("us-ascii", "message/delivery-status", "message/rfc822", "text/rfc822-headers"),
+    True: _Kinds(
+        "utf-8", "message/global-delivery-status", "message/global", "message/global-headers"
+    ),
+}
+_SUBJECTS: dict[Action, str] = {
+    "failed": "Undelivered Mail Returned to Sender",
+    "delayed": "Delayed Mail (still being retried)",
+    "delivered": "Successful Mail Delivery Report",
+    "relayed": "Successful Mail Delivery Report",
+}
+
+
+def _head(
+    about: Queued, action: Action, reporter: Reporter, boundary: str, eightbit: bool
+) -> list[str]:
+    """The report's own header; RFC 3834 §3.1 asks for Auto-Submitted and the references."""
+    head = [
+        f"Date: {rfc5322_date(reporter.now)}",
+        f"From: Mail Delivery System <MAILER-DAEMON@{reporter.hostname}>",
+        f"To: {_clean(about.sender)}",
+        f"Subject: {_SUBJECTS[action]}",
+        f"Message-ID: <{reporter.token}@{reporter.hostname}>",
+        "Auto-Submitted: auto-replied",
+        "MIME-Version: 1.0",
+        f'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"',
+    ]
+    if eightbit:
+        head.append("Content-Transfer-Encoding: 8bit")
+    if about.key.isascii() and not about.key.endswith("@no-message-id>"):
+        head += [f"In-Reply-To: {_clean(about.key)}", f"References: {_clean(about.key)}"]
+    return head
+
+
+def _status_fields(
+    about: Queued, fates: Iterable[Fate], reporter: Reporter, retry_until: float | None
+) -> list[str]:
+    """The fields of RFC 3464 §2.2 and §2.3, a block per recipient."""
+    fields = [f"Reporting-MTA: dns; {reporter.hostname}"]
+    if about.envid:
+        fields.append(f"Original-Envelope-Id: {_clean(about.envid)}")
+    fields.append(f"Arrival-Date: {rfc5322_date(about.arrived)}")
+    for fate in fates:
+        recipient, reply = fate.recipient, fate.reply
+        fields.append("")
+        if recipient.orcpt:
+            fields.append(f"Original-Recipient: {_clean(recipient.orcpt)}")
+        kind = "rfc822" if recipient.address.isascii() else "utf-8"
+        fields += [
+            f"Final-Recipient: {kind}; {_clean(recipient.address)}",
+            f"Action: {fate.action}",
+            f"Status: {status_of(fate)}",
+        ]
+        if fate.host:
+            fields.append(f"Remote-MTA: dns; {_clean(fate.host)}")
+        if str(reply):
+            kind = "smtp" if reply.code else "x-network"
+            fields.append(f"Diagnostic-Code: {kind}; {_clean(str(reply))}")
+        fields.append(f"Last-Attempt-Date: {rfc5322_date(reporter.now)}")
+        if fate.action == "delayed" and retry_until is not None:
+            fields.append(f"Will-Retry-Until: {rfc5322_date(retry_until)}")
+    return fields
+
+
+def status_of(fate: Fate) -> str:
+    """The status code (RFC 3463) of a fate, of the class that its action asks for."""
+    wanted_class = {"failed": "5", "delayed": "4"}.get(fate.action, "2")
+    if fate.reply.enhanced.startswith(f"{wanted_class}."):
+        return fate.reply.enhanced
+    if fate.action == "delayed" and not fate.reply.code:
+        return "4.4.1"  # no answer from host
+    return f"{wanted_class}.0.0"
+
+
+def _explanation(
+    about: Queued, fates: Sequence[Fate], reporter: Reporter, retry_until: float | None
+) -> list[str]:
+    opening = {
+        "failed": ["Your message could not be delivered to the recipients below."],
+        "delayed": [
+            "Your message could not be delivered yet to the recipients below.",
+            "You need not send it again: this system keeps trying.",
+        ],
+        "delivered": ["Your message was delivered to the recipients below."],
+        "relayed": ["Your message was handed on; the next system sends no such reports."],
+    }[fates[0].action]
+    lines = [f"This is the mail system at {reporter.hostname}.", "", *opening]
+    if retry_until is not None:
+        lines.append(f"It gives up at {rfc5322_date(retry_until)}.")
+    lines.append("")
+    for fate in fates:
+        said = f"host {fate.host} said: " if fate.host else ""
+        lines.append(_clean(f"<{fate.recipient.address}>: {said}{fate.reply}"))
+    return [*lines, "", f"Queue id here: {about.queue_id}"]
+
+
+def _clean(text: str) -> str:
+    """`text` without line breaks or control characters, and short enough for one line."""
+    return "".join(c if c.isprintable() else " " for c in text)[:900]
+
+
+def _lines(lines: Iterable[str], charset: str) -> bytes:
+    return "".join(f"{line}\r\n" for line in lines).encode(charset, "replace")

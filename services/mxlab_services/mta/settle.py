@@ -1,0 +1,123 @@
+"""Makes outcomes durable: what an attempt, the end of a lifetime or an operator changed.
+
+Guarantee: an outcome and the notifications about it are one spool transaction; events about them
+come after it. While the disk refuses, the outcome is kept and tried again, so that a message that
+was delivered is not sent once more.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mxlab_services import events
+from mxlab_services.clock import Clock
+from mxlab_services.errors import SpoolError
+from mxlab_services.ids import Ids
+from mxlab_services.mta import bounce
+from mxlab_services.mta.bounce import Fate
+from mxlab_services.mta.queue import Intake
+from mxlab_services.mta.types import Origin, Queued, Settled, Spool
+
+log = logging.getLogger(__name__)
+
+LOCAL = Origin("")
+_REFUSED_WAIT = (0.1, 5.0)  # real seconds between tries while the disk refuses: first, most
+
+
+@dataclass(frozen=True, slots=True)
+class _Notice:
+    """A notification about `fates`, ready to be stored."""
+
+    message: Queued
+    content: bytes
+    fates: tuple[Fate, ...]
+
+
+class Settlement:
+    """Records outcomes in the spool and tells senders of them."""
+
+    def __init__(
+        self,
+        hostname: str,
+        spool: Spool,
+        intake: Intake,
+        ids: Ids,
+        clock: Clock,
+        emit: events.Emit,
+    ) -> None:
+        self._hostname = hostname
+        self._spool = spool
+        self._intake = intake
+        self._ids = ids
+        self._clock = clock
+        self._emit = emit
+
+    async def record(
+        self,
+        message: Queued,
+        content: bytes,
+        settled: Settled,
+        fates: Sequence[Fate],
+        retry_until: float | None = None,
+    ) -> bool:
+        """Make `settled` durable together with the notifications that `fates` call for.
+
+        Answers True when the message is gone from the queue.
+        """
+        notices = self._notices(message, content, fates, retry_until)
+        gone = await self._settle(settled, notices)
+        self._suppressed(message, fates)
+        for notice in notices:
+            self._intake.accepted(notice.message, LOCAL)
+            action = notice.fates[0].action
+            event = events.Bounced(
+                queue_id=notice.message.queue_id,
+                about=message.key,
+                about_queue_id=message.queue_id,
+                to=message.sender,
+                recipients=[fate.recipient.address for fate in notice.fates],
+                action="delivered" if action == "relayed" else action,
+            )
+            self._emit(event, notice.message.key)
+        return gone
+
+    async def _settle(self, settled: Settled, notices: Sequence[_Notice]) -> bool:
+        wait, most = _REFUSED_WAIT
+        extra = [(notice.message, notice.content) for notice in notices]
+        while True:
+            try:
+                return await self._spool.settle(settled, extra)
+            except SpoolError as error:
+                log.error("the outcome of %s waits for the disk: %s", settled.queue_id, error)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, most)
+
+    def _notices(
+        self,
+        message: Queued,
+        content: bytes,
+        fates: Iterable[Fate],
+        retry_until: float | None,
+    ) -> list[_Notice]:
+        """One notification for each kind of fate of which the sender is to hear."""
+        kinds: dict[str, list[Fate]] = {}
+        for fate in fates:
+            if bounce.wanted(message.sender, fate):
+                kinds.setdefault(fate.action, []).append(fate)
+        notices = []
+        for told in kinds.values():
+            reporter = bounce.Reporter(self._hostname, self._ids.token(), self._clock.time())
+            envelope, report = bounce.notification(message, content, told, reporter, retry_until)
+            notices.append(_Notice(*self._intake.prepare(envelope, report, LOCAL), tuple(told)))
+        return notices
+
+    def _suppressed(self, message: Queued, fates: Iterable[Fate]) -> None:
+        silent = [
+            fate.recipient.address
+            for fate in fates
+            if fate.action == "failed" and not bounce.wanted(message.sender, fate)
+        ]
+        if silent:
+            reason = "the sender asked for none" if message.sender else "null reverse-path"
+            self._emit(events.BounceSuppressed(message.queue_id, silent, reason), message.key)
