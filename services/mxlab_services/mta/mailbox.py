@@ -178,7 +178,7 @@ class MemoryMailboxes:
 
     async def read(self, address: str | None = None) -> Sequence[Stored]:
         """The messages of one mailbox or, for None, of all, oldest first."""
-        if address is not None:
-            return list(self._disk.mailboxes.get(address, ()))
-        found = [message for box in self._disk.mailboxes.values() for message in box]
+        boxes = self._disk.mailboxes
+        chosen = boxes.values() if address is None else [boxes.get(address, [])]
+        found = [message for box in chosen for message in box]
         return sorted(found, key=lambda message: (message.at, message.name))

@@ -16,6 +16,7 @@ import logging
 import os
 import sqlite3
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -212,28 +213,27 @@ def _rows(db: sqlite3.Connection) -> str:
 
 def _salvage(path: Path, problem: str) -> Damage:
     """Copy what is whole into a fresh database, move the old one aside, and change places."""
-    fresh = _fresh(path)
     names: dict[int, str] = {}
     saved: set[int] = set()
-    try:
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-            db.text_factory = _text
-            group: list[Stored] = []
-            for number in _candidates(db, names):
-                stored = _read(db, number, names)
-                if stored is not None:
-                    saved.add(number)
-                    group.append(stored)
-                if len(group) == _GROUP:
-                    _save(fresh, group)
-            _save(fresh, group)
-    finally:
-        fresh.close()
-    kept = _free_name(path)
+    with contextlib.closing(_fresh(path)) as fresh:
+        group: list[Stored] = []
+        taken: set[str] = set()
+        for number, stored in _readable(path, names):
+            if stored[0].queue_id in taken:  # an old copy of a row, come up again
+                continue
+            taken.add(stored[0].queue_id)
+            saved.add(number)
+            group.append(stored)
+            if len(group) == _GROUP:
+                _save(fresh, group)
+        _save(fresh, group)
+    kept = _kept(path, 1)
     _beside(path, ".making").rename(_beside(path, ".ready"))
     sync_directory(path.parent)
     if path.exists():
         path.rename(kept)
+    else:
+        kept.touch()
     _finish_repair(path)
     lost = tuple(sorted({name for number, name in names.items() if number not in saved}))
     return Damage(problem, len(saved), lost, kept)
@@ -248,17 +248,17 @@ def _finish_repair(path: Path) -> None:
     _beside(path, "-shm").unlink(missing_ok=True)
     wal = _beside(path, "-wal")
     if wal.exists():
-        wal.rename(_beside(_free_name(path, "-wal"), "-wal"))
+        wal.rename(_beside(_kept(path, 0), "-wal"))
     ready.rename(path)
     sync_directory(path.parent)
 
 
-def _free_name(path: Path, suffix: str = "") -> Path:
-    """The first `damaged-N` that is not taken (by a file with `suffix`)."""
-    number = 1
-    while _beside(path, f".damaged-{number}{suffix}").exists():
+def _kept(path: Path, more: int) -> Path:
+    """The name `damaged-N` that was used last, or the one `more` after it."""
+    number = 0
+    while _beside(path, f".damaged-{number + 1}").exists():
         number += 1
-    return _beside(path, f".damaged-{number}")
+    return _beside(path, f".damaged-{number + more}")
 
 
 def _save(fresh: sqlite3.Connection, group: list[Stored]) -> None:
@@ -267,6 +267,21 @@ def _save(fresh: sqlite3.Connection, group: list[Stored]) -> None:
     tables.insert(fresh, first, group)
     fresh.execute("COMMIT")
     group.clear()
+
+
+def _readable(path: Path, names: dict[int, str]) -> Iterator[tuple[int, Stored]]:
+    """The whole messages of a damaged database by row id; `names` gets every queue id seen."""
+    if not path.exists():
+        return
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None)) as db:
+        db.text_factory = _text
+        with contextlib.suppress(sqlite3.Error):  # then no walk can read anything either
+            db.execute("PRAGMA writable_schema = ON").close()  # read on where the file is too short
+        for number in _candidates(db, names):
+            stored = _read(db, number, names)
+            if stored is not None:
+                yield number, stored
 
 
 def _text(raw: bytes) -> str:

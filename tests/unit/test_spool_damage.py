@@ -1,0 +1,233 @@
+"""A damaged spool is told of when it is opened, what is whole is saved, and the rest is kept."""
+
+import asyncio
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mxlab_services.errors import SpoolError
+from mxlab_services.mta import spool_repair
+from mxlab_services.mta.spool import SqliteSpool
+from mxlab_services.mta.types import Pending, Queued, Recipient, Settled
+
+COUNT = 300
+PAGE = 4096
+
+
+def message(number: int) -> Queued:
+    return Queued(
+        f"Q{number:05}", f"<{number}@client.test>", "d" * 64, "alice@client.test", 2000,
+        float(number),
+        (Pending(Recipient(f"r{number}@example.test")), Pending(Recipient("x@other.test"))),
+    )  # fmt: skip
+
+
+def content(number: int) -> bytes:
+    return f"{number:05} ".encode() * 400
+
+
+async def filled(path: Path) -> None:
+    """A spool with COUNT messages, closed in good order."""
+    spool = await SqliteSpool.open(path)
+    await asyncio.gather(*(spool.put(message(n), content(n)) for n in range(COUNT)))
+    await spool.close()
+
+
+async def survey(spool: SqliteSpool) -> set[str]:
+    """What the spool holds; every message must be as it was put."""
+    found = set()
+    async for m in spool.load():
+        number = int(m.queue_id[1:])
+        assert m == message(number)
+        assert await spool.content(m.queue_id) == content(number)
+        found.add(m.queue_id)
+    assert len(found) == await spool.count()
+    assert sum(d.recipients for d in await spool.destinations()) == 2 * len(found)
+    return found
+
+
+async def check_reported(path: Path) -> tuple[set[str], SqliteSpool]:
+    """Open the damaged spool: reported, kept, consistent, and working."""
+    spool = await SqliteSpool.open(path)
+    assert spool.damage is not None
+    assert spool.damage.problem
+    found = await survey(spool)
+    assert spool.damage.saved == len(found)
+    assert not found & set(spool.damage.lost)
+    await spool.put(message(COUNT), content(COUNT))
+    assert await spool.settle(Settled(f"Q{COUNT:05}", (f"r{COUNT}@example.test", "x@other.test")))
+    return found, spool
+
+
+async def test_an_undamaged_spool_reports_nothing(tmp_path: Path) -> None:
+    await filled(tmp_path / "spool.db")
+    spool = await SqliteSpool.open(tmp_path / "spool.db")
+    assert spool.damage is None
+    assert len(await survey(spool)) == COUNT
+    await spool.close()
+    assert not (tmp_path / "spool.db.damaged-1").exists()
+
+
+@pytest.mark.parametrize("part", [0.99, 0.6, 0.2])
+async def test_of_a_truncated_spool_what_is_left_is_saved(tmp_path: Path, part: float) -> None:
+    path = tmp_path / "spool.db"
+    await filled(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    found, spool = await check_reported(path)
+    damage = spool.damage
+    await spool.close()
+    assert damage is not None
+    assert damage.kept.read_bytes() == data[: int(len(data) * part)]
+    if part > 0.9:
+        assert len(found) > COUNT // 2
+    spool = await SqliteSpool.open(path)  # repaired for good
+    assert spool.damage is None
+    assert await survey(spool) == found
+    await spool.close()
+
+
+async def test_of_a_spool_with_a_garbage_page_only_its_messages_are_lost(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    await filled(path)
+    data = bytearray(path.read_bytes())
+    at = data.index(content(150)[:30]) // PAGE * PAGE
+    data[at : at + PAGE] = random.Random(1).randbytes(PAGE)
+    path.write_bytes(data)
+    found, spool = await check_reported(path)
+    assert spool.damage is not None
+    assert COUNT - 5 <= len(found) < COUNT
+    assert set(spool.damage.lost) == {f"Q{n:05}" for n in range(COUNT)} - found
+    await spool.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"not a database", bytes(PAGE * 3), b"x" * PAGE * 3])
+async def test_a_file_that_is_no_spool_is_kept_and_replaced(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "spool.db"
+    path.write_bytes(data)
+    found, spool = await check_reported(path)
+    assert found == set()
+    assert spool.damage is not None
+    assert spool.damage.kept == tmp_path / "spool.db.damaged-1"
+    await spool.close()
+    path.write_bytes(b"again")
+    _, spool = await check_reported(path)
+    assert spool.damage is not None
+    assert spool.damage.kept.name == "spool.db.damaged-2"
+    assert spool.damage.kept.read_bytes() == b"again"
+    await spool.close()
+
+
+async def test_a_lost_database_with_its_log_left_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    (tmp_path / "spool.db-wal").write_bytes(b"a log")
+    _, spool = await check_reported(path)
+    await spool.close()
+    assert (tmp_path / "spool.db.damaged-1-wal").read_bytes() == b"a log"
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_a_flipped_bit_never_passes_in_silence(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "spool.db"
+    await filled(path)
+    data = bytearray(path.read_bytes())
+    rng = random.Random(seed)
+    place = rng.randrange(len(data)) if seed % 5 else rng.randrange(100, PAGE)
+    data[place] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+    spool = await SqliteSpool.open(path)
+    found = await survey(spool)  # everything that is there is as it was put
+    if len(found) < COUNT:
+        assert spool.damage is not None
+    if spool.damage is not None:
+        assert spool.damage.saved == len(found)
+    await spool.close()
+
+
+async def test_a_content_damaged_while_open_is_an_error_and_not_a_wrong_mail(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "spool.db"
+    await filled(path)
+    spool = await SqliteSpool.open(path)
+    data = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(data.index(content(150)[:30]))
+        file.write(b"X")
+    with pytest.raises(SpoolError, match="Q00150 is damaged"):
+        await spool.content("Q00150")
+    await spool.close()
+
+
+async def test_a_crash_between_the_renames_of_a_repair_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    await filled(path)
+    path.rename(tmp_path / "spool.db.ready")
+    (tmp_path / "spool.db.damaged-1").write_bytes(b"what was damaged")
+    (tmp_path / "spool.db-wal").write_bytes(b"its log")
+    spool = await SqliteSpool.open(path)
+    assert len(await survey(spool)) == COUNT
+    await spool.close()
+    assert (tmp_path / "spool.db.damaged-1-wal").read_bytes() == b"its log"
+
+
+async def test_a_crash_while_a_repair_saves_begins_it_again(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    await filled(path)
+    (tmp_path / "spool.db.making").write_bytes(b"half of a database")
+    (tmp_path / "spool.db.ready").write_bytes(b"whole, but nothing was moved yet")
+    spool = await SqliteSpool.open(path)
+    assert spool.damage is None
+    assert len(await survey(spool)) == COUNT
+    await spool.close()
+
+
+async def test_above_the_limit_a_spool_that_was_not_closed_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_repair, "FULL_CHECK", 0)
+    path = tmp_path / "spool.db"
+    await filled(path)
+    data = path.read_bytes()
+    at = data.index(content(150)[:30]) // PAGE * PAGE
+    path.write_bytes(data[:at] + bytes(PAGE) + data[at + PAGE :])
+    spool = await SqliteSpool.open(path)
+    assert spool.damage is None  # closed in good order: taken at its word
+    await spool.close()
+    (tmp_path / "spool.db.closed").unlink()
+    _, spool = await check_reported(path)
+    await spool.close()
+
+
+async def test_a_spool_of_another_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    await filled(path)
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version = 9')"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)  # noqa: ASYNC221
+    with pytest.raises(SpoolError, match="version 9"):
+        await SqliteSpool.open(path)
+    assert not (tmp_path / "spool.db.damaged-1").exists()
+
+
+async def test_changed_counters_of_a_recipient_survive_a_repair(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    await filled(path)
+    spool = await SqliteSpool.open(path)
+    later = Pending(Recipient("x@other.test"), 3, 77.0, "450 later")
+    await spool.settle(Settled("Q00001", ("r1@example.test",), (later,), warned=True))
+    await spool.hold("Q00001", True)
+    await spool.close()
+    data = bytearray(path.read_bytes())
+    place = data.index(content(250)[:30])
+    data[place] ^= 1
+    path.write_bytes(data)
+    spool = await SqliteSpool.open(path)
+    assert spool.damage is not None
+    assert spool.damage.lost == ("Q00250",)
+    expected = replace(message(1), pending=(later,), warned=True, held=True)
+    assert await spool.get("Q00001") == expected
+    await spool.close()
