@@ -241,18 +241,23 @@ class ZoneList(Request[list[ZoneReport]], frozen=True):
 
 
 class ZoneReplace(Request[ZoneReport], frozen=True):
-    """Put `text` in the place of the zone `origin`, or add the zone."""
+    """Put `text` in the place of the zone `origin`, or add the zone.
+
+    Not `strict`: serve it although it breaks a rule (a null MX beside others, a CNAME beside data).
+    """
 
     method = "zone.replace"
     reply = ZoneReport
     origin: str
     text: str
+    strict: bool = True
 
 
 class ZoneUpdate(Request[ZoneReport], frozen=True):
     """Remove, then add records (a line of zone text each); the serial goes up by one.
 
     A line of `remove` may leave out the data (`example.test. MX`): all of that name and type go.
+    `strict` as in ZoneReplace.
     """
 
     method = "zone.update"
@@ -260,6 +265,7 @@ class ZoneUpdate(Request[ZoneReport], frozen=True):
     origin: str
     add: list[str] = []
     remove: list[str] = []
+    strict: bool = True
 
 
 REQUESTS: dict[str, type[Request[Any]]] = {
