@@ -185,5 +185,5 @@ class Sink:
         return _DEFAULT.get(verb, "500 5.5.2 what?")
 
     async def _write(self, writer: asyncio.StreamWriter, text: str) -> None:
-        writer.write(text.encode() + b"\r\n")
+        writer.write(text.encode("utf-8", "surrogateescape") + b"\r\n")
         await writer.drain()

@@ -52,18 +52,26 @@ class Connector:
 
     async def open(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
         """Connect, read the greeting, say EHLO, start TLS. Writes the conversation to `dialog`."""
-        session = await self._plain(host, address, dialog)
-        if isinstance(session, NoSession) or self._tls is None:
+        session = await self._connect(host, address, dialog)
+        if isinstance(session, NoSession):
             return session
-        if "starttls" not in session.extensions:
-            return session
-        why = await session.upgrade(self._tls, host.strip("[]"), self._times.command)
-        if not why:
-            failure = await self._hello(session)  # RFC 3207 §4.2: forget what was offered before
-            return failure or session
-        if session.usable:
-            dialog.append("C: <TLS refused: going on without it>")
-            return session
+        try:
+            failure = await self._greet(session)
+            if failure is not None:
+                return failure
+            if self._tls is None or "starttls" not in session.extensions:
+                return session
+            name = address if host.startswith("[") else host
+            why = await session.upgrade(self._tls, name, self._times.command)
+            if not why:
+                # RFC 3207 §4.2: what was offered before TLS does not count
+                return await self._hello(session) or session
+            if session.usable:
+                dialog.append("C: <TLS refused: going on without it>")
+                return session
+        except asyncio.CancelledError:
+            session.abort()
+            raise
         dialog.append(f"C: <no TLS: {why}; a new connection without it>")
         return await self._plain(host, address, dialog)
 
@@ -72,16 +80,16 @@ class Connector:
         if isinstance(session, NoSession):
             return session
         try:
-            greeting = await session.reply(self._times.greeting, "connecting")
-            failure = (
-                await self._hello(session)
-                if greeting.code // 100 == 2
-                else await self._leave(session, NoSession("greeting", greeting))
-            )
+            return await self._greet(session) or session
         except asyncio.CancelledError:
             session.abort()
             raise
-        return failure or session
+
+    async def _greet(self, session: Session) -> NoSession | None:
+        greeting = await session.reply(self._times.greeting, "connecting")
+        if greeting.code // 100 == 2:
+            return await self._hello(session)
+        return await self._leave(session, NoSession("greeting", greeting))
 
     async def _connect(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
         loop = asyncio.get_running_loop()

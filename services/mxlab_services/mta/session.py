@@ -96,7 +96,7 @@ class Session(SMTPProtocol):
         if not self._unread:
             self.dialog.append(f"S: <{self._trouble}>")
             return None
-        response = self._unread.popleft()
+        response = _printable(self._unread.popleft())
         self.dialog += reply_lines(response)
         return response
 
@@ -110,7 +110,7 @@ class Session(SMTPProtocol):
             await self.start_tls(context, server_hostname=name, timeout=within)
         except SMTPResponseException as error:
             return f"{error.code} {error.message}"
-        except (SMTPException, OSError) as error:
+        except (SMTPException, OSError, ValueError) as error:  # ValueError: no name for TLS
             why = getattr(error, "verify_message", "") or str(error)
             self._break(f"TLS failed: {why}")
             self.abort()
@@ -191,6 +191,14 @@ class Session(SMTPProtocol):
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+
+def _printable(response: SMTPResponse) -> SMTPResponse:
+    """The reply with what no terminal or JSON text should get replaced by question marks."""
+    if response.message.isprintable():
+        return response
+    shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in response.message)
+    return SMTPResponse(response.code, shown)
 
 
 def as_reply(response: SMTPResponse) -> Reply:
