@@ -25,6 +25,7 @@ from mxlab_services.mta.worker import Caller, Failure, Worker
 _SAFE = "@+"  # beside letters, digits and _.-~: these stay as they are in a folder's name
 _NAME = re.compile(r"(\d+)\.M(\d{6})Q\w+\.mxlab")
 _LONGEST = 255  # bytes of a file name
+_OPEN = 64  # files open at a time
 
 
 def folder_of(address: str) -> str:
@@ -77,20 +78,37 @@ class _Maildir:
         self._made: set[Path] = set()  # folders whose names are durable
 
     def __call__(self, deliveries: Sequence[_Delivery]) -> list[object]:
+        outcomes: list[object] = []
+        for start in range(0, len(deliveries), _OPEN):
+            outcomes += self._group(deliveries[start : start + _OPEN])
+        return outcomes
+
+    def _group(self, deliveries: Sequence[_Delivery]) -> list[object]:
+        """Write all, sync all, rename all, and sync each folder once.
+
+        Begun writes of all the files before the first sync let the file system put them into one
+        transaction of its own; that is worth about a quarter of the time.
+        """
         outcomes: list[object] = [None] * len(deliveries)
+        written: list[tuple[int, Path, int]] = []
         renamed: dict[Path, list[tuple[int, Path]]] = {}
         for n, delivery in enumerate(deliveries):
             try:
                 folder = self._folder(delivery.address)
-                stored = _write(folder, delivery)
+                written.append((n, folder, _write(folder / "tmp" / delivery.name, delivery)))
+            except OSError as error:
+                outcomes[n] = Failure(spool_error(error))
+        for n, folder, descriptor in written:
+            try:
+                stored = _publish(folder, deliveries[n].name, descriptor)
                 renamed.setdefault(folder / "new", []).append((n, stored))
             except OSError as error:
                 outcomes[n] = Failure(spool_error(error))
-        for new, stored_here in renamed.items():
+        for new, names in renamed.items():
             try:
                 sync_directory(new)
             except OSError as error:
-                for n, stored in stored_here:
+                for n, stored in names:
                     with contextlib.suppress(OSError):  # the disk fails; one copy may come twice
                         stored.unlink(missing_ok=True)
                     outcomes[n] = Failure(spool_error(error))
@@ -109,16 +127,27 @@ class _Maildir:
         return folder
 
 
-def _write(folder: Path, delivery: _Delivery) -> Path:
-    """The message as a file in `new`, synced; `new` itself is not yet."""
-    temporary = folder / "tmp" / delivery.name
-    stored = folder / "new" / delivery.name
+def _write(temporary: Path, delivery: _Delivery) -> int:
+    """Write the message to a new file whose descriptor stays open; it is not synced yet."""
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        rest = memoryview(delivery.content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        if hasattr(os, "posix_fadvise"):  # begins to write; a hint, no promise
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    except OSError:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+        raise
+    return descriptor
+
+
+def _publish(folder: Path, name: str, descriptor: int) -> Path:
+    """Sync and close the file, then move it from `tmp` into `new`, which is not synced yet."""
+    temporary, stored = folder / "tmp" / name, folder / "new" / name
+    try:
         try:
-            rest = memoryview(delivery.content)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
