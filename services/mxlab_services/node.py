@@ -4,12 +4,17 @@ What differs between worlds comes in as `Parts`: the clock, where events go and 
 The network is the running asyncio loop; randomness comes from the configuration's seed.
 """
 
+import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from mxlab_services.clock import Clock
-from mxlab_services.control import RecordEntry
-from mxlab_services.events import Emit
+from mxlab_services.config import AnyConfig, DnsConfig, NodeConfig
+from mxlab_services.control import Controls, RecordEntry, Stats
+from mxlab_services.errors import SpoolError
+from mxlab_services.events import Body, Emit, NodeStopping
+from mxlab_services.ids import SeededIds
 from mxlab_services.mta.types import Mailboxes, Spool, Witness
 
 
@@ -31,6 +36,19 @@ class Storage(Protocol):
     async def journal(self) -> Journal: ...
 
 
+class NoStorage:
+    """The storage of a node that keeps nothing."""
+
+    async def spool(self) -> Spool:
+        raise SpoolError("this node has no spool")
+
+    async def mailboxes(self) -> Mailboxes:
+        raise SpoolError("this node has no mailboxes")
+
+    async def journal(self) -> Journal:
+        raise SpoolError("this node has no record")
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a world gives to a node."""
@@ -38,3 +56,70 @@ class Parts:
     clock: Clock
     emit: Emit
     storage: Storage
+
+
+class Counting:
+    """An Emit that passes events on and counts them by kind, and what else is to be counted."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self.counts: dict[str, int] = {}
+
+    def __call__(self, body: Body, message: str | None = None) -> None:
+        self.count(body.kind)
+        self._emit(body, message)
+
+    def count(self, name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+
+class RunningNode:
+    """A node that serves. `controls` answers its requests."""
+
+    def __init__(
+        self, controls: Controls, emit: Counting, shut: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.controls = controls
+        self._emit = emit
+        self._shut = shut
+        self._stopped = False
+        controls.add(Stats, self._stats)
+
+    async def stop(self, reason: str) -> None:
+        """Stop in good order: finish what runs, within a bound; then close. May be called again."""
+        if not self._stopped:
+            self._stopped = True
+            self._emit(NodeStopping(reason))
+            await self._shut()
+
+    async def _stats(self, request: Stats) -> dict[str, int]:
+        return dict(self._emit.counts)
+
+
+async def start_node(config: AnyConfig, parts: Parts) -> RunningNode:
+    """Start the node: storage opened, damage told, sockets bound, and `node.ready` last of all.
+
+    Raises ConfigError, SpoolError, or OSError when an address cannot be bound; then nothing is
+    left open.
+    """
+    emit = Counting(parts.emit)
+    parts = Parts(parts.clock, emit, parts.storage)
+    if isinstance(config, DnsConfig):  # a DNS node need not load an MTA, nor the other way round
+        from mxlab_services.dns.role import start_dns
+
+        controls, shut = await start_dns(config, parts, emit)
+        return RunningNode(controls, emit, shut)
+    from mxlab_services.mta.role import start_mta
+
+    controls, shut = await start_mta(config, parts, emit)
+    return RunningNode(controls, emit, shut)
+
+
+def randomness(config: NodeConfig, purpose: str) -> random.Random:
+    """A random source that the lab's seed, the node and the purpose decide."""
+    return random.Random(f"{config.seed}/{config.node}/{purpose}")
+
+
+def ids_for(config: NodeConfig, clock: Clock, purpose: str = "ids") -> SeededIds:
+    """A source of ids of this node."""
+    return SeededIds(clock, randomness(config, purpose))

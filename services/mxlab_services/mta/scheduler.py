@@ -51,7 +51,7 @@ class Scheduler:
         self._rng = rng
         self._emit = emit
         self._lanes: dict[str, Lane] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # a dict, because a set has no order
         self._room = asyncio.Semaphore(ACTIVE)
         self._running: dict[str, int] = {}  # queue id -> attempts that run
         self._claimed: dict[str, None] = {}  # queue ids that attempts must leave alone
@@ -142,7 +142,8 @@ class Scheduler:
             task.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_CLOSING)
+            await asyncio.wait(list(self._tasks), timeout=_CLOSING)
+            late = list(self._tasks)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -275,8 +276,8 @@ class Scheduler:
         lane.active[message.queue_id] = None
         self._running[message.queue_id] = self._running.get(message.queue_id, 0) + 1
         task = asyncio.create_task(self._try(lane, message))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
         return True
 
     async def _try(self, lane: Lane, message: Queued) -> None:

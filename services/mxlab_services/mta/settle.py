@@ -7,7 +7,7 @@ was delivered is not sent once more.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mxlab_services import events
@@ -45,13 +45,16 @@ class Settlement:
         ids: Ids,
         clock: Clock,
         emit: events.Emit,
+        told: Callable[[Queued], None] | None = None,
     ) -> None:
+        """`told` is called with each message whose sender was sent a notification."""
         self._hostname = hostname
         self._spool = spool
         self._intake = intake
         self._ids = ids
         self._clock = clock
         self._emit = emit
+        self._told = told
 
     async def record(
         self,
@@ -80,6 +83,8 @@ class Settlement:
                 action="delivered" if action == "relayed" else action,
             )
             self._emit(event, notice.message.key)
+            if self._told is not None:
+                self._told(message)
         return gone
 
     async def _settle(self, settled: Settled, notices: Sequence[_Notice]) -> bool:

@@ -1,0 +1,102 @@
+"""`python -m mxlab_services`: one node, configured by MXLAB_CONFIG or by the file of --config.
+
+Events go to standard output, a line per write; the log goes to standard error. SIGTERM and SIGINT
+stop the node in good order. Exit codes: 0 stopped, 2 the configuration is wrong, 1 all else.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from mxlab_services.clock import ScaledClock
+from mxlab_services.config import AnyConfig, DnsConfig, decode_config
+from mxlab_services.control import serve
+from mxlab_services.errors import ConfigError, ServiceError, ZoneError
+from mxlab_services.events import Emitter, Event, encode
+from mxlab_services.node import NoStorage, Parts, Storage, ids_for, start_node
+
+USAGE = "usage: python -m mxlab_services [--config PATH]   (or the configuration in MXLAB_CONFIG)"
+_STDOUT = 1
+
+
+def read_config(arguments: list[str]) -> AnyConfig:
+    """The configuration that the command line or the environment gives. Raises ConfigError."""
+    match arguments:
+        case []:
+            text = os.environ.get("MXLAB_CONFIG", "")
+            if not text:
+                raise ConfigError(f"no configuration; {USAGE}")
+        case ["--config", path]:
+            try:
+                text = Path(path).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"configuration: {path}: {error}") from error
+        case _:
+            raise ConfigError(USAGE)
+    return decode_config(text)
+
+
+def write_event(event: Event) -> None:
+    """One event, one line, one write, so that a killed node leaves whole lines."""
+    line = encode(event)
+    while line:
+        line = line[os.write(_STDOUT, line) :]
+
+
+def storage_of(config: AnyConfig, clock: ScaledClock) -> Storage:
+    """Files for an MTA; a DNS server keeps nothing."""
+    if isinstance(config, DnsConfig):
+        return NoStorage()
+    from mxlab_services.storage import FileStorage
+
+    return FileStorage(Path(config.data), clock, ids_for(config, clock, "mailboxes"))
+
+
+async def run(config: AnyConfig) -> None:
+    """Run the node until it is asked to stop."""
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Future[str] = loop.create_future()
+
+    def ask(name: str) -> None:
+        if not asked.done():
+            asked.set_result(name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask, number.name)
+    clock = ScaledClock(config.time.scale, config.time.epoch)
+    emit = Emitter(config.node, clock, write_event)
+    node = await start_node(config, Parts(clock, emit, storage_of(config, clock)))
+    try:
+        server = await serve(node.controls, config.control)
+        reason = await asked
+        server.close()
+    except BaseException:
+        await node.stop("a failure; see the log")
+        raise
+    await node.stop(reason)
+    Path(config.control).unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, at the end
+
+
+def main(arguments: list[str]) -> int:
+    """Run a node; answers the exit code."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd tells each line it reads
+    try:
+        config = read_config(arguments)
+        asyncio.run(run(config))
+    except (ConfigError, ZoneError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except (ServiceError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
