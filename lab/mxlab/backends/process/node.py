@@ -1,0 +1,267 @@
+"""One node of a lab as a local process: its life, its events and its control interface.
+
+Guarantee: `start` returns once the node said node.ready in this life; `stop`, `kill`, `pause` and
+`resume` return once the kernel shows it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from mxlab.backends.base import State
+from mxlab.backends.process.channel import Channel, open_channel
+from mxlab.backends.process.folder import NodeFolder
+from mxlab.backends.process.follow import lines
+from mxlab.backends.process.life import Life, exit_code, life_of, spawn
+from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
+from mxlab_services.config import AnyConfig, DnsConfig, MtaConfig, MxConfig
+from mxlab_services.control import Ping, Request
+from mxlab_services.events import Event, NodeReady, decode
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 10.0  # then SIGKILL
+ANSWER_SECONDS = 1.0  # without an answer for so long, look whether the node runs, and ping it
+PING_SECONDS = 15.0  # for an answer, or for the Ping's
+LAST_LINES = 12
+
+
+class ProcessNode:
+    """A node of a lab."""
+
+    def __init__(self, folder: NodeFolder, config: AnyConfig) -> None:
+        self._folder = folder
+        self._config = config
+        self._channel: Channel | None = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def config(self) -> AnyConfig:
+        return self._config
+
+    @property
+    def name(self) -> str:
+        return self._config.node
+
+    async def state(self) -> State:
+        if not self._folder.path.is_dir():
+            raise NodeUnreachable(
+                f"{self.name} has been removed", "`mxlab down`, then `mxlab up` makes it anew"
+            )
+        life = life_of(self._folder)
+        return life.state if life else "stopped"
+
+    # --- its life ----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        match await self.state():
+            case "running":
+                return
+            case "paused":
+                raise EnvironmentProblem(f"{self.name} is paused", "resume it instead")
+            case "stopped":
+                await self._start()
+
+    async def _start(self) -> None:
+        events_before, log_before = (
+            path.stat().st_size if path.exists() else 0
+            for path in (self._folder.events, self._folder.log)
+        )
+        try:
+            life = spawn(self._folder, dict(os.environ))
+        except OSError as error:
+            raise NodeFailed(f"{self.name} could not be started: {error}") from error
+        ready = asyncio.create_task(self._ready(events_before))
+        ended = asyncio.create_task(_exit(life))
+        try:
+            await asyncio.wait(
+                [ready, ended], timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for task in (ready, ended):
+                task.cancel()
+            await asyncio.wait([ready, ended])
+        if not ready.cancelled() and ready.result():
+            return
+        if ended.cancelled():
+            problem = f"{self.name} was not ready within {READY_SECONDS:g} s"
+        else:
+            code = ended.result()
+            problem = f"{self.name} died while starting (exit code {code})"
+        raise NodeFailed(self._with_last_lines(problem, log_before))
+
+    async def _ready(self, offset: int) -> bool:
+        """True once the node is ready; False when its output is taken away before."""
+        async with aclosing(lines(self._folder.events, follow=True, offset=offset)) as output:
+            async for line in output:
+                event = _event(line)
+                if event is not None and isinstance(event.body, NodeReady):
+                    return True
+        return False
+
+    def _with_last_lines(self, problem: str, offset: int) -> str:
+        """`problem` and what the node wrote to its log behind `offset`."""
+        try:
+            written = self._folder.log.read_bytes()[offset:].decode("utf-8", "replace").split("\n")
+        except OSError:
+            return f"{problem}, and its folder is gone"
+        last = [line for line in written if line][-LAST_LINES:]
+        if not last:
+            return f"{problem}, and its log is empty"
+        return "\n  ".join([f"{problem}; its last lines:", *last])
+
+    async def stop(self) -> None:
+        life = self._living()
+        if life is None:
+            return
+        life.send(signal.SIGTERM)
+        life.send(signal.SIGCONT)  # one that is paused would not hear it
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await life.ended()
+        except TimeoutError:
+            await self.kill()
+        await self.let_go()
+
+    async def kill(self) -> None:
+        life = self._living()
+        if life is not None:
+            life.send(signal.SIGKILL)
+            await life.ended()
+        await self.let_go()
+
+    async def pause(self) -> None:
+        life = self._living()
+        if life is None:
+            raise NodeUnreachable(f"{self.name} is stopped", f"`mxlab start {self.name}`")
+        life.send(signal.SIGSTOP)
+        await life.shows("paused")
+
+    async def resume(self) -> None:
+        life = self._living()
+        if life is None:
+            raise NodeUnreachable(f"{self.name} is stopped", f"`mxlab start {self.name}`")
+        life.send(signal.SIGCONT)
+        await life.shows("running")
+
+    def _living(self) -> Life | None:
+        life = life_of(self._folder)
+        return life if life is not None and life.state != "stopped" else None
+
+    # --- what it says ------------------------------------------------------------------------
+
+    async def events(self, *, follow: bool = True) -> AsyncIterator[Event]:
+        async with aclosing(lines(self._folder.events, follow=follow)) as output:
+            async for line in output:
+                event = _event(line)
+                if event is not None:
+                    yield event
+
+    async def logs(self, *, follow: bool) -> AsyncIterator[str]:
+        """What it wrote to standard error, a line each."""
+        async with aclosing(lines(self._folder.log, follow=follow)) as output:
+            async for line in output:
+                yield line
+
+    # --- its control interface ---------------------------------------------------------------
+
+    async def request(self, request: Request[R]) -> R:
+        channel = await self._open()
+        answer = channel.send(request)
+        try:
+            while not await _any_done(ANSWER_SECONDS, answer):
+                await self._must_answer()
+                ping = channel.send(Ping())
+                if not await _any_done(PING_SECONDS, answer, ping):
+                    ping.cancel()
+                    await self._must_answer()
+                    raise NodeUnreachable(
+                        f"{self.name} runs, but has not answered for {PING_SECONDS:g} s",
+                        f"see `mxlab logs {self.name}`",
+                    )
+            return await answer
+        except NodeUnreachable as error:
+            await self._must_answer(error)
+            raise
+        finally:
+            answer.cancel()
+
+    async def _open(self) -> Channel:
+        async with self._opening:
+            if self._channel is not None and self._channel.open:
+                return self._channel
+            await self.let_go()
+            await self._must_answer()
+            self._channel = await open_channel(self.name, self._config.control)
+            return self._channel
+
+    async def _must_answer(self, cause: Exception | None = None) -> None:
+        """Raise NodeUnreachable if the node's state alone explains that it does not answer."""
+        seen = await self.state()
+        if seen != "running":
+            verb = "resume" if seen == "paused" else "start"
+            raise NodeUnreachable(
+                f"{self.name} is {seen}", f"`mxlab {verb} {self.name}`"
+            ) from cause
+
+    async def let_go(self) -> None:
+        """Close the control channel, if one is open."""
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            await channel.close()
+
+    # --- the rest ----------------------------------------------------------------------------
+
+    def exec_command(self, command: tuple[str, ...], *, interactive: bool) -> list[str]:
+        """Run it on this machine, in the node's folder; variables tell where the lab is.
+
+        A local process has no resolver of its own: MXLAB_DNS and MXLAB_DNS_PORT are for `dig`.
+        """
+        config = self._config
+        variables = {"MXLAB_NODE": config.node, "MXLAB_ADDRESS": config.address}
+        match config:
+            case DnsConfig():
+                variables |= {"MXLAB_DNS": config.address, "MXLAB_DNS_PORT": str(config.port)}
+            case MtaConfig():
+                variables |= {"MXLAB_DNS": config.dns, "MXLAB_DNS_PORT": str(config.dns_port)}
+                variables["MXLAB_SMTP_PORT"] = str(config.smtp_port)
+        assignments = [f"{name}={value}" for name, value in variables.items()]
+        return ["env", "-C", str(self._folder.path), *assignments, *command]
+
+    async def published(self) -> Mapping[str, tuple[str, int]]:
+        """A local process is always reachable from here, at its own address."""
+        match self._config:
+            case DnsConfig(address=address, port=port):
+                return {"dns": (address, port)}
+            case MxConfig(address=address, smtp_port=port):
+                return {"smtp": (address, port)}
+            case _:
+                return {}
+
+
+async def _exit(life: Life) -> int | None:
+    await life.ended(reap=False)
+    return exit_code(life)
+
+
+async def _any_done(seconds: float, *wanted: "asyncio.Future[Any]") -> bool:
+    done, _ = await asyncio.wait(wanted, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    return bool(done)
+
+
+def _event(line: str) -> Event | None:
+    """The event in a line of output; a line torn by a kill is none, and `seq` shows its loss."""
+    if not line:
+        return None
+    with contextlib.suppress(ValueError):
+        return decode(line)
+    log.warning("a line that is no event: %.200s", line)
+    return None

@@ -1,0 +1,76 @@
+"""Finds a subnet of 127.0.0.0/8 and ports that nobody uses.
+
+Guarantee: what is chosen was bound here a moment ago, on each address, and is in no other lab.
+"""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterable, Iterator
+
+from mxlab.errors import SubnetClash
+from mxlab.plan import World
+
+SMTP_PORTS = (25, 2525, 10025)
+DNS_PORTS = (53, 5353, 10053)
+
+
+def find_space(taken: Iterable[str], hosts: int) -> World:
+    """Subnet and ports for `hosts` nodes, apart from the subnets `taken`; low ports if allowed.
+
+    Raises SubnetClash, which says what is in the way.
+    """
+    used = set(taken)
+    problem = "every subnet is in use by a lab"
+    for subnet in _candidates():
+        if subnet in used:
+            continue
+        network = ipaddress.ip_network(subnet)
+        addresses = [str(network[World(subnet).first + number]) for number in range(hosts)]
+        smtp, dns = _first_free(addresses, SMTP_PORTS), _first_free(addresses, DNS_PORTS)
+        if isinstance(smtp, int) and isinstance(dns, int):
+            return World(subnet, smtp_port=smtp, dns_port=dns)
+        problem = f"{smtp if isinstance(smtp, str) else dns}"
+    raise SubnetClash(
+        f"no subnet of 127.0.0.0/8 is free: {problem}", "`ss -lntup` shows who has the ports"
+    )
+
+
+def low_ports_allowed() -> bool:
+    """Whether this user may bind port 25 on a local address."""
+    try:
+        _bind("127.83.0.1", 25)
+    except PermissionError:
+        return False
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return True
+
+
+def _candidates() -> Iterator[str]:
+    return (f"127.83.{n}.0/24" for n in range(256))
+
+
+def _first_free(addresses: list[str], ports: tuple[int, ...]) -> int | str:
+    """The first port that can be bound on all addresses, or why none can."""
+    problem = ""
+    for port in ports:
+        for address in addresses:
+            try:
+                _bind(address, port)
+            except OSError as error:
+                problem = f"{address} port {port}: {error.strerror}"
+                break
+        else:
+            return port
+    return problem
+
+
+def _bind(address: str, port: int) -> None:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            if kind is socket.SOCK_STREAM:  # as asyncio does: yesterday's connections may linger
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+            if kind is socket.SOCK_STREAM:
+                probe.listen(1)
