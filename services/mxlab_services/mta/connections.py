@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,9 +40,10 @@ class Connector:
     If the certificate cannot be verified, a new connection goes on without TLS.
     """
 
-    def __init__(self, config: MtaConfig) -> None:
-        """Raises ConfigError when the CA is not PEM text."""
+    def __init__(self, config: MtaConfig, leave: Callable[[Session], None]) -> None:
+        """`leave` says goodbye to a host that will not serve. Raises ConfigError for a bad CA."""
         self._config = config
+        self._leave = leave
         self._times = config.timeouts
         self._tls: ssl.SSLContext | None = None
         if config.tls is not None:
@@ -89,7 +91,8 @@ class Connector:
         greeting = await session.reply(self._times.greeting, "connecting")
         if greeting.code // 100 == 2:
             return await self._hello(session)
-        return await self._leave(session, NoSession("greeting", greeting))
+        self._leave(session)
+        return NoSession("greeting", greeting)
 
     async def _connect(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
         loop = asyncio.get_running_loop()
@@ -119,23 +122,21 @@ class Connector:
 
     async def _hello(self, session: Session) -> NoSession | None:
         """EHLO; HELO where EHLO is not understood (RFC 5321 §3.2)."""
-        for verb in ("EHLO", "HELO"):
-            session.send([f"{verb} {self._config.hostname}"])
+        session.extensions = {}
+        session.send([f"EHLO {self._config.hostname}"])
+        response = await session.response(self._times.command)
+        if response is not None and response.code // 100 == 2:
+            session.extensions = parse_esmtp_extensions(response.message)[0]
+            return None
+        if response is not None and response.code // 100 == 5:
+            session.send([f"HELO {self._config.hostname}"])
             response = await session.response(self._times.command)
-            if response is None:
-                return NoSession("ehlo", await session.reply(0, verb))
-            if response.code // 100 == 2:
-                known = parse_esmtp_extensions(response.message)[0] if verb == "EHLO" else {}
-                session.extensions = known
+            if response is not None and response.code // 100 == 2:
                 return None
-            if response.code // 100 != 5 or verb == "HELO":
-                return await self._leave(session, NoSession("ehlo", as_reply(response)))
-        raise AssertionError("HELO ends the loop")
-
-    async def _leave(self, session: Session, failure: NoSession) -> NoSession:
-        session.send(["QUIT"])
-        await session.quit(self._times.command)
-        return failure
+        self._leave(session)
+        return NoSession(
+            "ehlo", session.silence("EHLO") if response is None else as_reply(response)
+        )
 
 
 class Pool:

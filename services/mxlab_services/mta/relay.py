@@ -79,8 +79,8 @@ class SmtpRelay:
         self._times = config.timeouts
         self._witness = witness
         self._emit = emit
-        self._connector = Connector(config)
         self._pool = Pool(config.timeouts.command)
+        self._connector = Connector(config, self._pool.leave)
 
     async def deliver(self, route: Route, job: Job) -> Mapping[str, Result]:
         """Walk the route's hosts, and each one's addresses, until every recipient has a fate.

@@ -79,9 +79,11 @@ class Session(SMTPProtocol):
     async def reply(self, within: float, to: str) -> Reply:
         """The next reply. `within` in real seconds; `to` names what it answers."""
         response = await self.response(within)
-        if response is None:
-            return Reply(0, "4.4.2", f"{self._trouble} with {self.peer} after {to}")
-        return as_reply(response)
+        return self.silence(to) if response is None else as_reply(response)
+
+    def silence(self, to: str) -> Reply:
+        """What stands for a reply to `to` where none could be read."""
+        return Reply(0, "4.4.2", f"{self._trouble} with {self.peer} after {to}")
 
     async def response(self, within: float) -> SMTPResponse | None:
         """The next reply as its lines, or None."""
@@ -123,16 +125,15 @@ class Session(SMTPProtocol):
         return ""
 
     async def quit(self, within: float) -> None:
-        """Wait for the reply to QUIT, which the caller has sent if he could, and close."""
+        """Wait for the reply to QUIT, which the caller has sent if it could be, and close."""
+        answered = False
         try:
-            said = await self.response(within)
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        if said is None:  # nobody there to close in good order
-            self.abort()
-        else:
-            self.close()
+            answered = not self._trouble and await self.response(within) is not None
+        finally:
+            if answered:
+                self.close()
+            else:  # nobody there with whom to close in good order
+                self.abort()
 
     def close(self) -> None:
         """Close once what was written is sent."""

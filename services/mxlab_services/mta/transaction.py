@@ -90,7 +90,7 @@ class Transaction:
             return Reply(553, "5.1.3", "an address holds characters that cannot be sent")
         size = len(self.job.content)
         limit = known.get("size", "").strip()
-        if limit.isdecimal() and 0 < int(limit) < size:
+        if limit.isdecimal() and len(limit) <= 20 and 0 < int(limit) < size:  # RFC 1870 §4
             where = self.session.peer
             return Reply(552, "5.3.4", f"message size {size} exceeds the limit {limit} of {where}")
         if "smtputf8" not in known and _needs_utf8(self.job, self.recipients):
