@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mxlab_services.clock import ScaledClock
 from mxlab_services.config import AnyConfig, DnsConfig, decode_config
-from mxlab_services.control import serve
+from mxlab_services.control import Controls, serve
 from mxlab_services.errors import ConfigError, ServiceError, ZoneError
 from mxlab_services.events import Emitter, Event, encode
 from mxlab_services.node import NoStorage, Parts, Storage, ids_for, start_node
@@ -68,16 +68,15 @@ async def run(config: AnyConfig) -> None:
         loop.add_signal_handler(number, ask, number.name)
     clock = ScaledClock(config.time.scale, config.time.epoch)
     emit = Emitter(config.node, clock, write_event)
-    node = await start_node(config, Parts(clock, emit, storage_of(config, clock)))
+    controls = Controls()
+    server = await serve(controls, config.control)  # before the node says that it is ready
     try:
-        server = await serve(node.controls, config.control)
-        reason = await asked
+        parts = Parts(clock, emit, storage_of(config, clock))
+        node = await start_node(config, parts, controls)
+        await node.stop(await asked)
+    finally:
         server.close()
-    except BaseException:
-        await node.stop("a failure; see the log")
-        raise
-    await node.stop(reason)
-    Path(config.control).unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, at the end
+        Path(config.control).unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, at the end
 
 
 def main(arguments: list[str]) -> int:

@@ -96,23 +96,23 @@ class RunningNode:
         return dict(self._emit.counts)
 
 
-async def start_node(config: AnyConfig, parts: Parts) -> RunningNode:
+async def start_node(
+    config: AnyConfig, parts: Parts, controls: Controls | None = None
+) -> RunningNode:
     """Start the node: storage opened, damage told, sockets bound, and `node.ready` last of all.
 
-    Raises ConfigError, SpoolError, or OSError when an address cannot be bound; then nothing is
+    Its requests are answered by `controls`, or by new ones. Raises ConfigError, SpoolError, or OSError when an address cannot be bound; then nothing is
     left open.
     """
-    emit = Counting(parts.emit)
+    emit, controls = Counting(parts.emit), controls or Controls()
     parts = Parts(parts.clock, emit, parts.storage)
     if isinstance(config, DnsConfig):  # a DNS node need not load an MTA, nor the other way round
         from mxlab_services.dns.role import start_dns
 
-        controls, shut = await start_dns(config, parts, emit)
-        return RunningNode(controls, emit, shut)
+        return RunningNode(controls, emit, await start_dns(config, parts, controls))
     from mxlab_services.mta.role import start_mta
 
-    controls, shut = await start_mta(config, parts, emit)
-    return RunningNode(controls, emit, shut)
+    return RunningNode(controls, emit, await start_mta(config, parts, controls, emit))
 
 
 def randomness(config: NodeConfig, purpose: str) -> random.Random:

@@ -7,27 +7,28 @@ from mxlab_services.control import Controls, Ping, Pong
 from mxlab_services.dns.server import DnsServer
 from mxlab_services.dns.zone import Zones
 from mxlab_services.events import NodeReady
-from mxlab_services.node import Counting, Parts
+from mxlab_services.node import Parts
 
 
 async def start_dns(
-    config: DnsConfig, parts: Parts, emit: Counting
-) -> tuple[Controls, Callable[[], Awaitable[None]]]:
-    """Serve the configured zones; answers the controls and how to shut down.
+    config: DnsConfig, parts: Parts, controls: Controls
+) -> Callable[[], Awaitable[None]]:
+    """Serve the configured zones and answer requests about them; answers how to shut down.
 
     Raises ZoneError for a zone that is none, and OSError when the port cannot be bound.
     """
     zones = Zones()
     for origin, text in config.zones.items():
         zones.replace(origin, text)
-    server = DnsServer(zones, emit)
+    server = DnsServer(zones, parts.emit)
 
     async def pong(_: Ping) -> Pong:
         return Pong(config.node, "dns", parts.clock.time(), 0)
 
-    controls = Controls()
     controls.add(Ping, pong)
     server.controls(controls)
     await server.start(config.bind, config.port)
-    emit(NodeReady("dns", [f"udp:{config.bind}:{config.port}", f"tcp:{config.bind}:{config.port}"]))
-    return controls, server.close
+    parts.emit(
+        NodeReady("dns", [f"udp:{config.bind}:{config.port}", f"tcp:{config.bind}:{config.port}"])
+    )
+    return server.close

@@ -1,0 +1,55 @@
+"""Answers what lies in the mailboxes of a primary."""
+
+import re
+
+from mxlab_services.control import MailboxEntry, MailboxList, MailboxRead
+from mxlab_services.errors import ControlError
+from mxlab_services.mta.types import (
+    Mailboxes,
+    Stored,
+    content_digest,
+    header_block,
+    message_key,
+)
+
+_FIELD = r"(?im)^%s:[ \t]*(.*(?:\r\n[ \t].*)*)"
+_RETURN_PATH = re.compile(_FIELD % "return-path")
+_SUBJECT = re.compile(_FIELD % "subject")
+
+
+class Reading:
+    """Answers the mailbox requests."""
+
+    def __init__(self, mailboxes: Mailboxes) -> None:
+        self._mailboxes = mailboxes
+
+    async def entries(self, request: MailboxList) -> list[MailboxEntry]:
+        """The messages of one mailbox, or of all, oldest first."""
+        return [_entry(stored) for stored in await self._mailboxes.read(request.address)]
+
+    async def whole(self, request: MailboxRead) -> str:
+        """One message. Raises ControlError when it is not there."""
+        for stored in await self._mailboxes.read(request.address):
+            if stored.name == request.name:
+                return stored.content.decode("utf-8", "surrogateescape")
+        raise ControlError(f"no message {request.name} in the mailbox {request.address}", -32602)
+
+
+def _entry(stored: Stored) -> MailboxEntry:
+    head = header_block(stored.content).decode("utf-8", "replace")
+    return MailboxEntry(
+        address=stored.address,
+        name=stored.name,
+        message=message_key(stored.content),
+        digest=content_digest(stored.content),
+        size=len(stored.content),
+        reverse_path=_value(_RETURN_PATH, head).strip("<>"),
+        subject=_value(_SUBJECT, head),
+        delivered_at=stored.at,
+    )
+
+
+def _value(field: re.Pattern[str], head: str) -> str:
+    """A header field's text, unfolded; empty where there is none."""
+    found = field.search(head)
+    return re.sub(r"\r\n(?=[ \t])", "", found[1]).strip() if found else ""

@@ -1,0 +1,188 @@
+"""Assembles the nodes of the roles `mx` and `client`: the same MTA, with the client's own requests."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Protocol, runtime_checkable
+
+from mxlab_services.config import ClientConfig, MtaConfig
+from mxlab_services.control import (
+    Controls,
+    Dig,
+    DigReport,
+    MailboxList,
+    MailboxRead,
+    Ping,
+    Pong,
+    QueueEdit,
+    QueueFlush,
+    QueueList,
+    Record,
+    RecordEntry,
+    Route,
+    RouteReport,
+    Submit,
+)
+from mxlab_services.dns.resolver import StubResolver
+from mxlab_services.events import NodeReady, SpoolDamaged
+from mxlab_services.mta import routing
+from mxlab_services.mta.attempt import Attempts
+from mxlab_services.mta.edge import Edge
+from mxlab_services.mta.operator import Operator
+from mxlab_services.mta.queue import Intake
+from mxlab_services.mta.reading import Reading
+from mxlab_services.mta.relay import SmtpRelay
+from mxlab_services.mta.retry import schedule_of
+from mxlab_services.mta.scheduler import Scheduler
+from mxlab_services.mta.settle import Settlement
+from mxlab_services.mta.sweep import Sweeper
+from mxlab_services.mta.types import Mailboxes, Queued, Spool, domain_of
+from mxlab_services.node import Counting, Journal, Parts, ids_for, randomness
+
+Shut = Callable[[], Awaitable[None]]
+
+
+@runtime_checkable
+class _Damaged(Protocol):
+    """A spool that tells what was wrong when it was opened."""
+
+    problem: str
+    saved: int
+    lost: tuple[str, ...]
+
+
+@runtime_checkable
+class _Closes(Protocol):
+    async def close(self) -> None: ...
+
+
+async def start_mta(config: MtaConfig, parts: Parts, controls: Controls, emit: Counting) -> Shut:
+    """Start an MTA; answers how to shut it down. What was opened is closed again on failure."""
+    async with contextlib.AsyncExitStack() as stack:
+        schedule_of(config.retry)  # a wrong configuration touches nothing
+        spool = await parts.storage.spool()
+        stack.push_async_callback(spool.close)
+        mailboxes = await parts.storage.mailboxes()
+        if isinstance(mailboxes, _Closes):
+            stack.push_async_callback(mailboxes.close)
+        journal = await parts.storage.journal() if isinstance(config, ClientConfig) else None
+        _tell_damage(spool, emit)
+        mta = _Mta(config, parts, emit, spool, mailboxes, journal)
+        mta.answer(controls)
+        await mta.start(stack)
+        role = "client" if isinstance(config, ClientConfig) else "mx"
+        listening = [f"tcp:{config.bind}:{config.smtp_port}"]
+        emit(NodeReady(role, listening, queued=await spool.count()))
+        return stack.pop_all().aclose
+
+
+def _tell_damage(spool: Spool, emit: Counting) -> None:
+    damage = getattr(spool, "damage", None)
+    if isinstance(damage, _Damaged):
+        emit(SpoolDamaged(damage.problem, damage.saved, list(damage.lost)))
+
+
+class _Mta:
+    """The parts of one MTA, put together."""
+
+    def __init__(
+        self,
+        config: MtaConfig,
+        parts: Parts,
+        emit: Counting,
+        spool: Spool,
+        mailboxes: Mailboxes,
+        journal: Journal | None,
+    ) -> None:
+        self.config = config
+        self._clock = clock = parts.clock
+        self._emit = emit
+        self._spool = spool
+        self._journal = journal
+        self._ids = ids = ids_for(config, clock)
+        rng = randomness(config, "queue")
+        schedule = schedule_of(config.retry)
+        self._resolver = StubResolver(
+            (config.dns, config.dns_port), clock, randomness(config, "dns"), emit
+        )
+        self._router = routing.MxRouter.of(
+            config, self._resolver, randomness(config, "routing"), emit
+        )
+        self._relay = SmtpRelay(config, journal, emit)
+        self.intake = Intake(config.hostname, spool, ids, clock, emit)
+        settlement = Settlement(
+            config.hostname, spool, self.intake, ids, clock, emit, self._count_backscatter
+        )
+        attempts = Attempts(
+            config.hostname, config.local_domains, spool, mailboxes, self._router, self._relay,
+            settlement, schedule, clock, rng, emit,
+        )  # fmt: skip
+        self._scheduler = Scheduler(
+            spool, attempts, schedule, config.limits.destination_concurrency, clock, rng, emit
+        )
+        self._sweeper = Sweeper(spool, self._scheduler, attempts, settlement, schedule, clock, emit)
+        self.operator = Operator(spool, self._scheduler, self._sweeper, clock, emit)
+        self._reading = Reading(mailboxes)
+        self._local = frozenset(config.local_domains)
+        emit.counts.setdefault("backscatter", 0)
+
+    def answer(self, controls: Controls) -> None:
+        """Answer the requests to this MTA."""
+        controls.add(Ping, self._pong)
+        controls.add(QueueList, self.operator.entries)
+        controls.add(QueueEdit, self.operator.edit)
+        controls.add(QueueFlush, self.operator.flush)
+        controls.add(MailboxList, self._reading.entries)
+        controls.add(MailboxRead, self._reading.whole)
+        controls.add(Route, self._route)
+        controls.add(Dig, self._dig)
+        if self._journal is not None:
+            from mxlab_services.client.submission import Submission
+
+            controls.add(
+                Submit,
+                Submission(
+                    self.config.hostname, self.intake, self.config.limits, self._clock, self._ids
+                ),
+            )
+            controls.add(Record, self._record)
+
+    async def start(self, stack: contextlib.AsyncExitStack) -> None:
+        """Begin to listen and to deliver; `stack` ends it in the opposite order."""
+        stack.push_async_callback(self._relay.close)
+        stack.push_async_callback(self._scheduler.close)
+        edge = Edge(self.config, self.intake, self._clock, self._emit)
+        await edge.start()
+        stack.push_async_callback(edge.close)
+        self.intake.when_accepted(self._accepted)
+        self._scheduler.when_free(self._sweeper.wake)
+        self._scheduler.start()
+        sweeping = asyncio.create_task(self._sweeper.run())
+        stack.push_async_callback(_ended, sweeping)
+
+    def _accepted(self, message: Queued) -> None:
+        self._scheduler.wake(message)
+        self._sweeper.accepted(message)
+
+    def _count_backscatter(self, about: Queued) -> None:
+        """A notification to a sender who never was a client of ours (MAIL-RULES E2)."""
+        if not self.config.submission_networks and domain_of(about.sender) not in self._local:
+            self._emit.count("backscatter")
+
+    async def _pong(self, _: Ping) -> Pong:
+        role = "client" if isinstance(self.config, ClientConfig) else "mx"
+        return Pong(self.config.node, role, self._clock.time(), await self._spool.count())
+
+    async def _route(self, request: Route) -> RouteReport:
+        return await routing.report(self._router, request.address, self._local.__contains__)
+
+    async def _dig(self, request: Dig) -> DigReport:
+        return await self._resolver.dig(request.name, request.type, request.tcp)
+
+    async def _record(self, _: Record) -> list[RecordEntry]:
+        return self._journal.entries() if self._journal is not None else []
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
