@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -134,6 +135,7 @@ async def connect() -> Engine:
     def work() -> Engine:
         endpoint = find_endpoint()
         with _translated("answer", endpoint):
+            _knock(endpoint.url)
             api = docker.APIClient(
                 base_url=endpoint.url,
                 tls=endpoint.tls or False,
@@ -145,6 +147,15 @@ async def connect() -> Engine:
         return Engine(api, endpoint)
 
     return await run_in_thread(work)
+
+
+def _knock(url: str) -> None:
+    """See that somebody listens on a local socket: the system's own words are the clearest."""
+    scheme, _, path = url.removeprefix("http+").partition("://")
+    if scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(CONNECT_SECONDS)
+            probe.connect(path)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ class Networks:
 async def make_networks(engine: Engine, order: Order, asked: str | None) -> tuple[Networks, Plan]:
     """Create the networks, and plan the lab for the subnet that was free.
 
-    Raises AlreadyUp, SubnetClash.
+    Raises SubnetClash, and UsageError for names that Docker cannot have.
     """
     networks = await engine.call("list networks", lambda api: api.networks())
     taken = [*_taken(networks), *(host_routes() if _is_local(engine) else ())]
@@ -42,8 +42,6 @@ async def make_networks(engine: Engine, order: Order, asked: str | None) -> tupl
         try:
             lab = await _make_network(engine, order, "lab", subnet)
         except EngineRefused as error:
-            if error.status == CONFLICT:
-                raise already_up(order.lab) from error
             if "overlap" not in error.explanation.lower():
                 raise
             refused.append(f"{subnet}: {error.explanation}")
@@ -84,27 +82,26 @@ def _taken(networks: list[dict[str, Any]]) -> list[Taken]:
 async def _make_network(
     engine: Engine, order: Order, role: Literal["lab", "publish"], subnet: str | None
 ) -> str:
-    """The lab's network has no route out; the one for publishing hides nobody behind the host."""
+    """The lab's network has no route out; the one for publishing hides nobody behind the host.
+
+    The engine can end up with two networks of one name, and would then start nothing in either: so
+    the run is part of the name.
+    """
     ipam = IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]) if subnet else None
     options = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
     def work(api: APIClient) -> str:
         made = api.create_network(
-            network_name(order.lab, role),
+            f"mxlab-{order.lab}-{order.run}" + ("-publish" if role == "publish" else ""),
             driver="bridge",
             internal=role == "lab",
             options=options if role == "publish" else None,
             ipam=ipam,
-            check_duplicate=True,
             labels=lab_labels(order.lab, order.run, role),
         )
         return str(made["Id"])
 
     return await engine.call("create a network", work)
-
-
-def network_name(lab: str, role: Literal["lab", "publish"]) -> str:
-    return f"mxlab-{lab}" if role == "lab" else f"mxlab-{lab}-publish"
 
 
 async def make_container(engine: Engine, image: str, shape: Shape, networks: Networks) -> str:
