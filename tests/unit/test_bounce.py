@@ -128,9 +128,7 @@ def test_a_reply_cannot_break_out_of_its_field_or_line() -> None:
 
 def test_eight_bit_content_is_declared() -> None:
     content8 = CONTENT + b"gr\xc3\xbc\xc3\x9fe\r\n"
-    envelope, content = notification(
-        queued(), CONTENT + b"gr\xc3\xbc\xc3\x9fe\r\n", [failed()], REPORTER
-    )
+    envelope, content = notification(queued(), content8, [failed()], REPORTER)
     assert envelope.eightbit
     assert not envelope.smtputf8
     assert content.count(b"Content-Transfer-Encoding: 8bit") == 4

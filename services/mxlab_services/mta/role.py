@@ -1,9 +1,9 @@
-"""Assembles the nodes of the roles `mx` and `client`: the same MTA, with the client's own requests."""
+"""Assembles the nodes of the roles `mx` and `client`: one MTA, and the client's own requests."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from mxlab_services.config import ClientConfig, MtaConfig
 from mxlab_services.control import (
@@ -70,10 +70,13 @@ async def start_mta(config: MtaConfig, parts: Parts, controls: Controls, emit: C
         mta = _Mta(config, parts, emit, spool, mailboxes, journal)
         mta.answer(controls)
         await mta.start(stack)
-        role = "client" if isinstance(config, ClientConfig) else "mx"
         listening = [f"tcp:{config.bind}:{config.smtp_port}"]
-        emit(NodeReady(role, listening, queued=await spool.count()))
+        emit(NodeReady(_role(config), listening, queued=await spool.count()))
         return stack.pop_all().aclose
+
+
+def _role(config: MtaConfig) -> Literal["mx", "client"]:
+    return "client" if isinstance(config, ClientConfig) else "mx"
 
 
 def _tell_damage(spool: Spool, emit: Counting) -> None:
@@ -170,8 +173,9 @@ class _Mta:
             self._emit.count("backscatter")
 
     async def _pong(self, _: Ping) -> Pong:
-        role = "client" if isinstance(self.config, ClientConfig) else "mx"
-        return Pong(self.config.node, role, self._clock.time(), await self._spool.count())
+        return Pong(
+            self.config.node, _role(self.config), self._clock.time(), await self._spool.count()
+        )
 
     async def _route(self, request: Route) -> RouteReport:
         return await routing.report(self._router, request.address, self._local.__contains__)
