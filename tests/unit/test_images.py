@@ -1,0 +1,179 @@
+"""The image: its digest follows its content, and each failure says what, where and what next."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from mxlab import images
+from mxlab.backends.base import Progress
+from mxlab.errors import NoImage
+from mxlab.images import (
+    LATEST,
+    PYTHON_BASE,
+    Target,
+    base_tag,
+    build_image,
+    ensure_image,
+    image_tag,
+    load_image,
+)
+
+
+class FakeStore:
+    """An engine's images, as a set of names; `reachable` says whether pulls work."""
+
+    def __init__(self, *present: str, reachable: bool = True) -> None:
+        self.names = set(present)
+        self.reachable = reachable
+        self.built: list[tuple[str, bytes]] = []
+        self.file_holds: list[str] = []
+
+    async def present(self, name: str) -> bool:
+        return name in self.names
+
+    async def pull(self, name: str, progress: Progress) -> None:
+        if not self.reachable:
+            raise NoImage(f"{name} cannot be pulled: no route")
+        self.names.add(name)
+
+    async def add_base(self, archive: Path, name: str) -> None:
+        self.names.add(name)
+
+    async def target(self, name: str) -> Target:
+        return Target("3.11", "x86_64")
+
+    async def build(self, context: bytes, base: str, names: list[str]) -> None:
+        self.built.append((base, context))
+        self.names.update(names)
+
+    async def tag(self, name: str, alias: str) -> None:
+        self.names.add(alias)
+
+    async def save(self, name: str, path: Path) -> None:
+        path.write_text(name)  # noqa: ASYNC240 - a few bytes
+
+    async def load(self, path: Path) -> list[str]:
+        path.read_text()  # noqa: ASYNC240 - likewise
+        self.names.update(self.file_holds)
+        return self.file_holds
+
+
+def quiet(_: str) -> None:
+    """Progress that nobody looks at."""
+
+
+@pytest.fixture
+def _no_fetching(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fetch(target: Target, folder: Path) -> None:
+        (folder / "aiosmtpd").mkdir()
+        (folder / "aiosmtpd" / "smtp.py").write_text("# a package\n")
+
+    monkeypatch.setattr(images, "_fetch_packages", fetch)
+
+
+async def test_image_that_is_present_is_not_built() -> None:
+    store = FakeStore(image_tag("debian"))
+    assert await ensure_image(store, quiet) == image_tag("debian")
+    assert store.built == []
+
+
+@pytest.mark.usefixtures("_no_fetching")
+async def test_auto_takes_a_base_that_is_present_before_it_pulls() -> None:
+    store = FakeStore(base_tag())
+    assert await ensure_image(store, quiet) == image_tag("debian")
+    assert [base for base, _ in store.built] == [base_tag()]
+
+
+@pytest.mark.usefixtures("_no_fetching")
+async def test_auto_pulls_where_a_registry_answers() -> None:
+    store = FakeStore()
+    assert await ensure_image(store, quiet) == image_tag("python")
+    assert [base for base, _ in store.built] == [PYTHON_BASE]
+    assert LATEST in store.names
+
+
+@pytest.mark.usefixtures("_no_fetching")
+async def test_without_registry_and_mmdebstrap_both_reasons_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def absent(command: list[str], output: Path | None = None) -> tuple[int, list[str]]:
+        return 127, ["base-image.sh: 14: exec: mmdebstrap: not found"]
+
+    monkeypatch.setattr(images, "_run", absent)
+    with pytest.raises(
+        NoImage, match=r"(?s)cannot be pulled.*mmdebstrap is not installed"
+    ) as error:
+        await ensure_image(FakeStore(reachable=False), quiet)
+    assert "mxlab image load" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("Err:1 http://deb.example Could not resolve 'deb.example'", "mirror cannot be reached"),
+        ("E: unable to pick chroot mode: not root, no unshare", "needs root or user namespaces"),
+        ("E: something else", "mmdebstrap failed"),
+    ],
+)
+async def test_debian_base_that_fails_says_why(
+    line: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(command: list[str], output: Path | None = None) -> tuple[int, list[str]]:
+        return 1, [line]
+
+    monkeypatch.setattr(images, "_run", failing)
+    with pytest.raises(NoImage, match=reason) as error:
+        await build_image(FakeStore(), quiet, "debian")
+    assert line in str(error.value)
+
+
+async def test_packages_that_cannot_be_fetched_show_pips_last_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def failing(command: list[str], output: Path | None = None) -> tuple[int, list[str]]:
+        assert "--require-hashes" in command
+        return 1, ["ERROR: no matching distribution"]
+
+    monkeypatch.setattr(images, "_run", failing)
+    with pytest.raises(NoImage, match="no matching distribution"):
+        await build_image(FakeStore(PYTHON_BASE), quiet)
+
+
+@pytest.mark.usefixtures("_no_fetching")
+async def test_context_is_the_same_bytes_each_time_and_holds_the_services() -> None:
+    first, second = FakeStore(PYTHON_BASE), FakeStore(PYTHON_BASE)
+    await build_image(first, quiet)
+    await build_image(second, quiet)
+    assert first.built == second.built
+    with tarfile.open(fileobj=io.BytesIO(first.built[0][1])) as context:
+        names = context.getnames()
+    assert {"Dockerfile", "requirements.txt", "packages/aiosmtpd/smtp.py"} <= set(names)
+    assert "packages/mxlab_services/config.py" in names
+    assert not any("__pycache__" in name for name in names)
+
+
+def test_digest_follows_content_and_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = image_tag("python")
+    assert before == image_tag("python") != image_tag("debian")
+    files = dict(images._own_files())
+    files["Dockerfile"] += b"# changed\n"
+    monkeypatch.setattr(images, "_own_files", lambda: files)
+    assert image_tag("python") != before
+
+
+async def test_loading_takes_the_image_that_fits_and_names_one_that_does_not(
+    tmp_path: Path,
+) -> None:
+    store = FakeStore()
+    path = tmp_path / "lab.tar"
+    assert await images.save_image(FakeStore(image_tag("debian")), quiet, path) == path.read_text()
+    store.file_holds = [image_tag("debian")]
+    assert await load_image(store, quiet, path) == image_tag("debian")
+    assert LATEST in store.names
+    store.file_holds = ["mxlab:0123456789ab"]
+    with pytest.raises(NoImage, match=r"mxlab:0123456789ab.*this mxlab needs"):
+        await load_image(store, quiet, path)
+    with pytest.raises(NoImage, match="cannot be read: No such file"):
+        await load_image(store, quiet, tmp_path / "absent.tar")
