@@ -4,12 +4,17 @@
 either order are understood; `$INCLUDE` is refused.
 """
 
+# mypy: allow-untyped-calls
+# (dnslib, which holds record data, has no types)
+
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from dnslib import AAAA, CNAME, MX, NS, PTR, RD, SOA, TXT, A, DNSLabel
+from dnslib import AAAA, CNAME, MX, NS, PTR, RD, SOA, TXT, A
+from dnslib.label import DNSLabel
 
 from mxlab_services.dns.names import Name, fold, name_text, parse_name, unescape
 from mxlab_services.errors import ZoneError
@@ -26,7 +31,7 @@ class Record:
     owner: Name
     type: str
     ttl: int
-    data: RD
+    data: Any  # a dnslib.RD
 
     def __str__(self) -> str:
         return f"{name_text(self.owner)} {self.ttl} IN {self.type} {data_text(self.data)}"
@@ -264,7 +269,7 @@ _DATA: dict[str, Callable[[list[str], Name], RD]] = {
 }
 
 
-def data_text(data: RD) -> str:
+def data_text(data: Any) -> str:
     """The data as zone text writes it; other types than ours in RFC 3597's form."""
     match data:
         case SOA():
@@ -279,7 +284,7 @@ def data_text(data: RD) -> str:
         case AAAA():
             return str(ipaddress.IPv6Address(bytes(data.data)))
         case TXT():
-            return " ".join(_string_text(string) for string in data.data)
+            return " ".join(_string_text(bytes(string)) for string in data.data)
         case _:
             return f"\\# {len(data.data)} {bytes(data.data).hex()}"
 

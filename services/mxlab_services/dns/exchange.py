@@ -1,0 +1,139 @@
+"""One question to one DNS server, by UDP with retries or by TCP (RFC 1035 §4.2, RFC 5452 §9).
+
+An answer counts only if it comes from the server and repeats the id and the question; anything
+else is passed by, so a stray or malformed packet never ends a wait.
+"""
+
+# mypy: allow-untyped-calls
+# (dnslib, which holds record data, has no types)
+
+import asyncio
+import contextlib
+import random
+import struct
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dnslib import EDNS0, QTYPE, DNSError, DNSHeader, DNSQuestion, DNSRecord
+from dnslib.label import DNSLabel, DNSLabelError
+
+from mxlab_services.dns.names import Name, fold
+from mxlab_services.dns.wire import UDP_SIZE
+
+_UNREADABLE = (DNSError, DNSLabelError, ValueError, IndexError, struct.error, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A message that answers our question."""
+
+    message: DNSRecord
+    size: int
+    transport: Literal["udp", "tcp"]
+
+
+class Exchange:
+    """Asks the server at `server`. `timeouts` are real seconds, one for each UDP attempt."""
+
+    def __init__(
+        self, server: tuple[str, int], rng: random.Random, timeouts: tuple[float, ...]
+    ) -> None:
+        self.server = server
+        self._rng = rng
+        self._timeouts = timeouts
+
+    async def ask(self, name: Name, kind: str, tcp: bool = False) -> Reply | None:
+        """The server's answer; None if it gives none in time. A truncated one is had by TCP."""
+        if not tcp:
+            reply = await self._by_udp(name, kind)
+            if reply is None or not reply.message.header.tc:
+                return reply
+        return await self._by_tcp(name, kind)
+
+    def _query(self, name: Name, kind: str) -> tuple[int, bytes]:
+        identifier = self._rng.randrange(65536)
+        query = DNSRecord(
+            DNSHeader(id=identifier, rd=1),
+            q=DNSQuestion(DNSLabel(name), int(getattr(QTYPE, kind))),
+        )
+        query.add_ar(EDNS0(udp_len=UDP_SIZE))
+        return identifier, bytes(query.pack())
+
+    async def _by_udp(self, name: Name, kind: str) -> Reply | None:
+        loop = asyncio.get_running_loop()
+        for seconds in self._timeouts:
+            identifier, packet = self._query(name, kind)
+            waiting = _Waiting(self.server, identifier, name, kind)
+            try:  # a socket, and so a port, of its own for each attempt
+                transport, _ = await loop.create_datagram_endpoint(
+                    lambda waiting=waiting: waiting,  # type: ignore[misc]
+                    remote_addr=self.server,
+                )
+            except OSError:
+                continue
+            try:
+                transport.sendto(packet)
+                async with asyncio.timeout(seconds):
+                    return await waiting.reply
+            except (OSError, TimeoutError):
+                continue  # nobody there, or no answer: the next attempt
+            finally:
+                transport.close()
+        return None
+
+    async def _by_tcp(self, name: Name, kind: str) -> Reply | None:
+        identifier, packet = self._query(name, kind)
+        writer: asyncio.StreamWriter | None = None
+        try:
+            async with asyncio.timeout(sum(self._timeouts)):
+                reader, writer = await asyncio.open_connection(*self.server)
+                writer.write(len(packet).to_bytes(2) + packet)
+                await writer.drain()
+                data = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+        except (OSError, EOFError, TimeoutError):
+            return None
+        finally:
+            if writer is not None:
+                writer.close()
+        message = _matching(data, identifier, name, kind)
+        return Reply(message, len(data), "tcp") if message is not None else None
+
+
+def _matching(data: bytes, identifier: int, name: Name, kind: str) -> DNSRecord | None:
+    try:
+        message = DNSRecord.parse(data)
+    except _UNREADABLE:
+        return None
+    header = message.header
+    if not header.qr or header.id != identifier:
+        return None
+    # An error may come without the question (FORMERR, NOTIMP), an answer may not.
+    if not message.questions:
+        return message if header.rcode else None
+    question = message.questions[0]
+    same = len(message.questions) == 1 and fold(question.qname.label) == fold(name)
+    return message if same and question.qtype == int(getattr(QTYPE, kind)) else None
+
+
+class _Waiting(asyncio.DatagramProtocol):
+    """Waits for the datagram that answers one query."""
+
+    def __init__(self, server: tuple[str, int], identifier: int, name: Name, kind: str) -> None:
+        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._server = server
+        self._expected = identifier, name, kind
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        if addr[:2] != self._server or self.reply.done():
+            return
+        message = _matching(data, *self._expected)
+        if message is not None:
+            self.reply.set_result(Reply(message, len(data), "udp"))
+
+    def error_received(self, exc: Exception) -> None:
+        if not self.reply.done():
+            self.reply.set_exception(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):
+            self.reply.cancel()

@@ -1,0 +1,208 @@
+"""An authoritative DNS server over UDP and TCP (RFC 1035 §4.2, RFC 7766), for the lab's zones only.
+
+Any packet gets the answer that its zone has, an error code, or silence; none ends the service.
+Each answer is encoded once and kept until a zone changes, so a busy lab costs a dict look-up.
+"""
+
+import asyncio
+import contextlib
+import errno
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mxlab_services.control import Controls, ZoneList, ZoneReplace, ZoneReport, ZoneUpdate
+from mxlab_services.dns.names import name_text
+from mxlab_services.dns.wire import (
+    MESSAGE_SIZE,
+    PLAIN_SIZE,
+    Query,
+    read_query,
+    write_error,
+    write_reply,
+)
+from mxlab_services.dns.zone import Change, Result, Zone, Zones
+from mxlab_services.events import DnsQuery, DnsZone, Emit
+
+IDLE = 10.0  # real seconds that a TCP connection may be silent (RFC 7766 §6.2.3)
+CONNECTIONS = 100  # TCP connections at a time; more are closed at once
+CACHED = 4096  # encoded answers kept
+_IN, _ANY_CLASS = 1, 255
+_TRANSFERS = ("AXFR", "IXFR")
+
+Transport = Literal["udp", "tcp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An encoded answer, and what its event says. An empty `packet` means silence."""
+
+    packet: bytes
+    name: str
+    type: str
+    rcode: str
+    answers: list[str]
+    truncated: bool
+
+
+class DnsServer:
+    """Serves `zones` on one address and port. `respond` is all that the two transports share."""
+
+    def __init__(self, zones: Zones, emit: Emit) -> None:
+        self._zones = zones
+        self._emit = emit
+        self._cache: dict[tuple[Transport, bytes], Reply] = {}
+        self._udp: asyncio.DatagramTransport | None = None
+        self._tcp: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self.port = 0
+        zones.watch(self._changed)
+
+    async def start(self, address: str, port: int = 53) -> None:
+        """Bind UDP and TCP to one port (0: a free one, then in `port`). Raises OSError."""
+        for attempt in range(10):
+            try:
+                await self._bind(address, port)
+            except OSError as error:
+                # A free TCP port may be taken for UDP: try another.
+                if port or attempt == 9 or error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return
+
+    async def _bind(self, address: str, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        tcp = await asyncio.start_server(self._accept, address, port)
+        self.port = port or int(tcp.sockets[0].getsockname()[1])
+        try:
+            self._udp, _ = await loop.create_datagram_endpoint(
+                lambda: _Datagrams(self), local_addr=(address, self.port)
+            )
+        except OSError:
+            tcp.close()
+            raise
+        self._tcp = tcp
+
+    async def close(self) -> None:
+        """Stop serving, and end the connections that are open."""
+        if self._udp is not None:
+            self._udp.close()
+        if self._tcp is not None:
+            self._tcp.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def controls(self, controls: Controls) -> None:
+        """Answer the requests about zones."""
+        controls.add(ZoneList, self._list)
+        controls.add(ZoneReplace, self._replace)
+        controls.add(ZoneUpdate, self._update)
+
+    def respond(self, packet: bytes, transport: Transport, peer: str) -> bytes:
+        """The bytes to send back for `packet`, empty for silence. Never raises."""
+        key = (transport, packet[2:])
+        reply = self._cache.get(key)
+        if reply is None:
+            reply = self._reply(packet, transport)
+            if reply.type and len(packet) <= PLAIN_SIZE:
+                if len(self._cache) >= CACHED:
+                    self._cache.clear()
+                self._cache[key] = reply
+        if reply.type:
+            self._emit(
+                DnsQuery(
+                    reply.name, reply.type, reply.rcode, reply.answers, transport, peer,
+                    reply.truncated,
+                )
+            )  # fmt: skip
+        return packet[:2] + reply.packet[2:] if reply.packet else b""
+
+    def _reply(self, packet: bytes, transport: Transport) -> Reply:
+        match read_query(packet):
+            case None:
+                return Reply(b"", "", "", "", [], False)
+            case int() as rcode:
+                return Reply(write_error(packet, rcode), "", "", "", [], False)
+            case query:
+                result = self._decide(query)
+                limit = MESSAGE_SIZE if transport == "tcp" else query.size
+                reply, truncated = write_reply(query, result, limit)
+                name, answers = name_text(query.name), [str(item) for item in result.answers]
+                return Reply(reply, name, query.type_name, result.rcode, answers, truncated)
+
+    def _decide(self, query: Query) -> Result:
+        """What to answer: the one place where the server makes up its mind about a question.
+
+        A fault that is set for a name and a type takes the place of the zones' answer here.
+        """
+        if query.edns:  # RFC 6891 §6.1.3: version 0 is the only one
+            return Result("BADVERS")
+        if query.cls not in (_IN, _ANY_CLASS) or query.type_name in _TRANSFERS:
+            return Result("REFUSED")
+        return self._zones.lookup(query.name, query.type_name)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._connections) >= CONNECTIONS:
+            writer.close()
+            return
+        self._connections.add(task)
+        try:
+            await self._converse(reader, writer)
+        except (OSError, EOFError, TimeoutError):
+            pass  # the peer is gone, or silent for too long: its connection ends, no more
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = str(writer.get_extra_info("peername")[0])
+        while True:
+            async with asyncio.timeout(IDLE):
+                length = int.from_bytes(await reader.readexactly(2))
+                packet = await reader.readexactly(length)
+                reply = self.respond(packet, "tcp", peer)
+                if not reply:
+                    return
+                writer.write(len(reply).to_bytes(2) + reply)
+                await writer.drain()
+
+    def _changed(self, change: Change) -> None:
+        self._cache.clear()
+        origin = name_text(change.zone.origin)
+        added, removed = list(change.added), list(change.removed)
+        self._emit(DnsZone(origin, change.zone.serial, added, removed))
+
+    async def _list(self, _: ZoneList) -> list[ZoneReport]:
+        return [_report(zone) for zone in self._zones.all()]
+
+    async def _replace(self, request: ZoneReplace) -> ZoneReport:
+        return _report(self._zones.replace(request.origin, request.text, request.strict).zone)
+
+    async def _update(self, request: ZoneUpdate) -> ZoneReport:
+        change = self._zones.update(request.origin, request.add, request.remove, request.strict)
+        return _report(change.zone)
+
+
+def _report(zone: Zone) -> ZoneReport:
+    return ZoneReport(name_text(zone.origin), zone.serial, zone.text())
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    """Answers each datagram at once: an answer never waits for anything."""
+
+    def __init__(self, server: DnsServer) -> None:
+        self._server = server
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        reply = self._server.respond(data, "udp", addr[0])
+        if reply and self._transport is not None:
+            with contextlib.suppress(OSError):  # unreachable: UDP promises nothing
+                self._transport.sendto(reply, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        """A reply could not be delivered: its asker will ask again."""
