@@ -131,7 +131,9 @@ async def test_b7_smtputf8_asked_for_but_not_needed_is_left_out(lab: RelayLab) -
 
 async def test_b7_dsn_wishes_are_passed_on_where_offered(lab: RelayLab) -> None:
     bob = Recipient(BOB, "SUCCESS,FAILURE", "rfc822;bob+40x@example.test")
-    _, sink = await sent(lab, lab.job(bob, ret="HDRS", envid="QQ314159"), ["DSN"])
+    result, sink = await sent(lab, lab.job(bob, ret="HDRS", envid="QQ314159"), ["DSN"])
+    assert isinstance(result, Delivered)
+    assert result.carries_dsn
     assert sink.received[0].mail == "MAIL FROM:<alice@client.test> RET=HDRS ENVID=QQ314159"
     assert sink.received[0].rcpts == [
         f"RCPT TO:<{BOB}> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;bob+40x@example.test"
@@ -140,7 +142,9 @@ async def test_b7_dsn_wishes_are_passed_on_where_offered(lab: RelayLab) -> None:
 
 async def test_b7_dsn_wishes_are_kept_back_where_not_offered(lab: RelayLab) -> None:
     bob = Recipient(BOB, "NEVER", "rfc822;bob@example.test")
-    _, sink = await sent(lab, lab.job(bob, ret="FULL", envid="x"), ["PIPELINING"])
+    result, sink = await sent(lab, lab.job(bob, ret="FULL", envid="x"), ["PIPELINING"])
+    assert isinstance(result, Delivered)
+    assert not result.carries_dsn
     assert sink.received[0].mail == "MAIL FROM:<alice@client.test>"
     assert sink.received[0].rcpts == [f"RCPT TO:<{BOB}>"]
 

@@ -184,7 +184,7 @@ class SmtpRelay:
         host = visit.target.host
         for recipient in transaction.recipients:
             fate = transaction.fates[recipient.address]
-            result = _result(fate, host)
+            result = _result(fate, host, "dsn" in transaction.session.extensions)
             attempt.results[recipient.address] = result
             attempt.told.add(recipient.address)
             visit.outcomes.append(self._outcome(attempt, recipient.address, result))
@@ -231,11 +231,11 @@ class SmtpRelay:
                 )
 
 
-def _result(fate: Fate, host: str) -> Result:
+def _result(fate: Fate, host: str, carries_dsn: bool) -> Result:
     match fate.outcome:
         case "delivered":
             found = _QUEUED_AS.search(fate.reply.text)
-            return Delivered(fate.reply, host, found[1] if found else "")
+            return Delivered(fate.reply, host, found[1] if found else "", carries_dsn)
         case "failed":
             return Failed(fate.reply, host)
         case "deferred" | "again" | "unknown":
