@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.dns.server import DnsServer
 from mxlab_services.dns.zone import Zones
