@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mxlab_services.errors import SpoolError
-from mxlab_services.mta import spool_repair
+from mxlab_services.mta import spool_check
 from mxlab_services.mta.spool import SqliteSpool
 from mxlab_services.mta.types import Pending, Queued, Recipient, Settled
 
@@ -173,6 +173,9 @@ async def test_a_crash_between_the_renames_of_a_repair_loses_nothing(tmp_path: P
     assert len(await survey(spool)) == COUNT
     await spool.close()
     assert (tmp_path / "spool.db.damaged-1-wal").read_bytes() == b"its log"
+    assert spool.damage is not None
+    assert spool.damage.saved == COUNT
+    assert spool.damage.kept == tmp_path / "spool.db.damaged-1"
 
 
 async def test_a_crash_while_a_repair_saves_begins_it_again(tmp_path: Path) -> None:
@@ -189,7 +192,7 @@ async def test_a_crash_while_a_repair_saves_begins_it_again(tmp_path: Path) -> N
 async def test_above_the_limit_a_spool_that_was_not_closed_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool_repair, "FULL_CHECK", 0)
+    monkeypatch.setattr(spool_check, "FULL_CHECK", 0)
     path = tmp_path / "spool.db"
     await filled(path)
     data = path.read_bytes()
@@ -230,4 +233,60 @@ async def test_changed_counters_of_a_recipient_survive_a_repair(tmp_path: Path) 
     assert spool.damage.lost == ("Q00250",)
     expected = replace(message(1), pending=(later,), warned=True, held=True)
     assert await spool.get("Q00001") == expected
+    await spool.close()
+
+
+CHILD = """
+import asyncio, os, sys
+from pathlib import Path
+from mxlab_services.mta.spool import SqliteSpool
+from mxlab_services.mta.types import Pending, Queued, Recipient
+
+async def main():
+    spool = await SqliteSpool.open(Path(sys.argv[1]))
+    for n in range(60):
+        await spool.put(
+            Queued(
+                f"Q{n:05}", f"<{n}@client.test>", "d" * 64, "alice@client.test", 2000, float(n),
+                (Pending(Recipient(f"r{n}@example.test")), Pending(Recipient("x@other.test"))),
+            ),
+            f"{n:05} ".encode() * 400,
+        )
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+def killed(path: Path) -> Path:
+    """The log of a spool whose process was killed after 60 messages."""
+    subprocess.run([sys.executable, "-c", CHILD, str(path)], check=False)
+    return path.with_name("spool.db-wal")
+
+
+async def test_a_log_left_by_a_crash_is_no_damage_even_with_a_torn_end(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    log = killed(path)
+    log.write_bytes(log.read_bytes()[:-100])
+    spool = await SqliteSpool.open(path)
+    assert spool.damage is None
+    assert len(await survey(spool)) == 59
+    await spool.close()
+    assert not (tmp_path / "spool.db.log").exists()
+
+
+@pytest.mark.parametrize("part", [0.0, 0.2, 0.5, 0.8])
+async def test_a_flipped_bit_in_the_log_is_damage_and_the_log_is_kept(
+    tmp_path: Path, part: float
+) -> None:
+    path = tmp_path / "spool.db"
+    log = killed(path)
+    data = bytearray(log.read_bytes())
+    data[20 + int(len(data) * part)] ^= 4
+    log.write_bytes(data)
+    found, spool = await check_reported(path)
+    assert spool.damage is not None
+    assert "log" in spool.damage.problem
+    assert spool.damage.kept.read_bytes() == data
+    assert len(found) == pytest.approx(60 * part, abs=6)
     await spool.close()

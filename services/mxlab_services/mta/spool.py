@@ -35,6 +35,7 @@ from typing import IO, TypeVar, cast
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.mta import spool_repair as repair
 from mxlab_services.mta import spool_tables as tables
+from mxlab_services.mta.spool_check import connect, primary_code
 from mxlab_services.mta.spool_repair import Damage
 from mxlab_services.mta.types import Destination, Queued, Settled
 from mxlab_services.mta.worker import Caller, Failure, Worker
@@ -191,7 +192,7 @@ def _open(path: Path) -> tuple["_Writer", sqlite3.Connection, Damage | None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             db, damage = repair.open_database(path)
-            return _Writer(db, lock), repair.connect(path), damage
+            return _Writer(db, lock), connect(path), damage
         except BaseException:
             lock.close()
             raise
@@ -222,7 +223,7 @@ def spool_error(error: Exception) -> SpoolError:
     if isinstance(error, SpoolError):
         return error
     if isinstance(error, sqlite3.Error):
-        full = repair.primary_code(error) == sqlite3.SQLITE_FULL
+        full = primary_code(error) == sqlite3.SQLITE_FULL
         full = full or getattr(error, "sqlite_errorcode", 0) == _SHM_SIZE
     else:
         full = isinstance(error, OSError) and error.errno in _NO_SPACE

@@ -1,19 +1,16 @@
-"""Opens the spool's database, finds damage, and saves what can be read. Damage is never silent.
+"""Opens the spool's database; finds damage, saves what can be read, and tells of it.
 
-What the check costs grows with the file, so it has two depths. Up to FULL_CHECK bytes (well above
-100,000 messages of 1 KiB) every opening compares the structure, the indexes, the counts and the CRC
-of every row. Above that, a spool that was closed in good order (it has a marker beside it) is only
-opened, and any other gets SQLite's quick check of the structure; a content's CRC is compared
-whenever it is read, in either case.
-
-A damaged database is moved aside, whole, as `spool.db.damaged-N`, and every message that is still
-whole (fields, recipients and content) is copied into a fresh one, which takes the place of the
-old one only once it is durable. A crash on the way leaves the damaged file where it was.
+A damaged database is moved aside as `spool.db.damaged-N` (as SQLite's own recovery left it), and
+every message that is still whole (fields, recipients and content) is copied into a fresh one, which
+takes its place only once it is durable. A crash on the way leaves the damaged one where it was, or
+the repair is finished at the next opening. Of a damaged log the part before the damage counts; the
+log lies beside as `spool.db.damaged-N-wal`.
 """
 
 import contextlib
 import logging
 import os
+import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -22,21 +19,12 @@ from pathlib import Path
 
 from mxlab_services.errors import SpoolError
 from mxlab_services.mta import spool_tables as tables
+from mxlab_services.mta.spool_check import MESSAGES, checked, connect
+from mxlab_services.mta.spool_log import LogPages, log_pages
 from mxlab_services.mta.spool_tables import Stored
 
 log = logging.getLogger(__name__)
 
-FULL_CHECK = 512 * 1024 * 1024
-_REFUSED = {  # the disk or the system says no; all else that goes wrong in a check is damage
-    sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH,
-    sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT,
-}  # fmt: skip
-_MESSAGES = (
-    "SELECT m.id, m.queue_id, m.key, m.digest, m.sender, m.size, m.arrived, m.eightbit,"
-    " m.smtputf8, m.ret, m.envid, m.crc, c.crc, c.content"
-    " FROM messages AS m LEFT JOIN contents AS c ON c.id = m.id"
-)
 _GROUP = 500  # messages saved in one transaction
 _SIDES = ("-wal", "-shm")
 _GAP = 1_000_000  # row ids looked up one by one where the tables cannot be walked
@@ -56,40 +44,53 @@ class Damage:
     kept: Path
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection whose commits are durable when they return."""
-    db = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=tables.STATEMENTS
-    )
-    try:
-        db.execute("PRAGMA journal_mode = WAL").close()
-        db.execute("PRAGMA synchronous = FULL").close()
-        db.execute("PRAGMA wal_autocheckpoint = 4000").close()  # pages: checkpoint every 16 MiB
-        db.execute("PRAGMA cache_size = -8192").close()  # KiB
-    except sqlite3.Error:
-        db.close()
-        raise
-    return db
-
-
-def primary_code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code, or 0 where the error is not SQLite's."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
 def open_database(path: Path) -> tuple[sqlite3.Connection, Damage | None]:
     """Open or make the database at `path`. Raises sqlite3.Error where the disk refuses."""
     clean = _beside(path, ".closed").exists()
-    _beside(path, ".closed").unlink(missing_ok=True)
-    _finish_repair(path)
+    if clean:
+        _beside(path, ".closed").unlink()
+        sync_directory(path.parent)
+    resumed = _finish_repair(path)
     problem = "" if path.exists() else _missing(path)
-    if not problem:
-        db, problem = _checked(path, clean)
-        if db is not None:
-            return db, None
-    log.error("the spool %s is damaged (%s): saving what can be read", path, problem)
-    damage = _salvage(path, problem)
-    return connect(path), damage
+    wal, log_kept = _beside(path, "-wal"), _beside(path, ".log")
+    log_kept.unlink(missing_ok=True)
+    if wal.exists():
+        log_kept.hardlink_to(wal)  # SQLite removes the log when it has read it
+    pages = log_pages(log_kept)
+    try:
+        db: sqlite3.Connection | None = None
+        if not problem:
+            db, problem = checked(path, clean)
+        if db is None:
+            log.error("the spool %s is damaged (%s): saving what can be read", path, problem)
+            damage: Damage | None = _salvage(path, problem)
+            return connect(path), damage
+        try:
+            return db, _left_open(db, path, pages, log_kept, resumed)
+        except BaseException:
+            db.close()
+            raise
+    finally:
+        log_kept.unlink(missing_ok=True)
+
+
+def _left_open(
+    db: sqlite3.Connection, path: Path, pages: LogPages, log_kept: Path, resumed: bool
+) -> Damage | None:
+    """What else there is to tell of a database that is whole itself."""
+    _, valid, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    problem = pages.problem(valid)
+    if problem:
+        log.error("the spool %s: %s", path, problem)
+        kept = _kept(path, 1)
+        kept.touch()  # the number is taken
+        kept = _beside(kept, "-wal")
+        shutil.copyfile(log_kept, kept)
+        return Damage(problem, tables.count(db), (), kept)
+    if resumed:
+        problem = "a crash cut a repair short; it is finished now"
+        return Damage(problem, tables.count(db), (), _kept(path, 0))
+    return None
 
 
 def mark_closed(path: Path) -> None:
@@ -130,87 +131,6 @@ def _fresh(path: Path) -> sqlite3.Connection:
     return db
 
 
-# --- finding damage ------------------------------------------------------------------------------
-
-
-def _checked(path: Path, clean: bool) -> tuple[sqlite3.Connection | None, str]:
-    """The database, or what is wrong with it."""
-    db: sqlite3.Connection | None = None
-    try:
-        db = connect(path)
-        problem = _check(db, path, clean)
-        if not problem:
-            return db, ""
-    except SpoolError:
-        db.close() if db is not None else None
-        raise
-    except sqlite3.Error as error:
-        if primary_code(error) in _REFUSED:
-            if db is not None:
-                db.close()
-            raise
-        problem = str(error)
-    if db is not None:
-        with contextlib.suppress(sqlite3.Error):  # the files stay as they are; damage is known
-            db.close()
-    return None, problem
-
-
-def _check(db: sqlite3.Connection, path: Path, clean: bool) -> str:
-    """What is wrong with the database, or an empty string."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, tables.VERSION):
-        raise SpoolError(f"the spool has version {version}; this program knows {tables.VERSION}")
-    problem = "" if _schema(db) == _schema_wanted() else "its tables are not a spool's"
-    if problem or path.stat().st_size > FULL_CHECK:
-        return problem or ("" if clean else _structure(db, "quick_check"))
-    return _structure(db, "integrity_check") or _rows(db)
-
-
-def _schema(db: sqlite3.Connection) -> list[tuple[object, ...]]:
-    return db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
-
-
-def _schema_wanted() -> list[tuple[object, ...]]:
-    with contextlib.closing(sqlite3.connect(":memory:")) as db:
-        db.executescript(tables.SCHEMA)
-        return _schema(db)
-
-
-def _structure(db: sqlite3.Connection, pragma: str) -> str:
-    found = [str(row[0]) for row in db.execute(f"PRAGMA {pragma}(3)")]
-    return "" if found == ["ok"] else "; ".join(found).replace("\n", " ")
-
-
-def _rows(db: sqlite3.Connection) -> str:
-    """Compare every CRC, and each count with what it counts."""
-    messages = 0
-    for _, *fixed, crc, content_crc, content in db.execute(f"{_MESSAGES} ORDER BY m.id"):
-        messages += 1
-        if crc != tables.crc(tuple(fixed)):
-            return f"a row of message {fixed[0]} is damaged"
-        if not isinstance(content, bytes) or zlib.crc32(content) != content_crc:
-            return f"the content of message {fixed[0]} is damaged"
-    having, last = 0, None
-    for message, *fixed, crc in db.execute(
-        "SELECT message, address, notify, orcpt, domain, crc FROM recipients ORDER BY message, n"
-    ):
-        if crc != tables.crc(tuple(fixed)):
-            return f"the row of recipient {fixed[0]} is damaged"
-        having += message != last
-        last = message
-    contents = db.execute("SELECT count(*) FROM contents").fetchone()[0]
-    if not messages == having == contents == tables.count(db):
-        return f"{messages} messages, {contents} contents, {having} with recipients"
-    counted = db.execute("SELECT domain, count(*) FROM recipients GROUP BY domain").fetchall()
-    if counted != db.execute("SELECT domain, recipients FROM domains ORDER BY domain").fetchall():
-        return "the counts of recipients are wrong"
-    return ""
-
-
-# --- saving --------------------------------------------------------------------------------------
-
-
 def _salvage(path: Path, problem: str) -> Damage:
     """Copy what is whole into a fresh database, move the old one aside, and change places."""
     names: dict[int, str] = {}
@@ -239,18 +159,19 @@ def _salvage(path: Path, problem: str) -> Damage:
     return Damage(problem, len(saved), lost, kept)
 
 
-def _finish_repair(path: Path) -> None:
+def _finish_repair(path: Path) -> bool:
     """Put the saved database in its place, once the damaged one has left it; also after a crash."""
     ready = _beside(path, ".ready")
     if path.exists() or not ready.exists():
         ready.unlink(missing_ok=True)  # a repair that ended before it moved anything: begin again
-        return
+        return False
     _beside(path, "-shm").unlink(missing_ok=True)
     wal = _beside(path, "-wal")
     if wal.exists():
         wal.rename(_beside(_kept(path, 0), "-wal"))
     ready.rename(path)
     sync_directory(path.parent)
+    return True
 
 
 def _kept(path: Path, more: int) -> Path:
@@ -315,7 +236,7 @@ def _candidates(db: sqlite3.Connection, names: dict[int, str]) -> list[int]:
 def _read(db: sqlite3.Connection, number: int, names: dict[int, str]) -> Stored | None:
     """The message of a row id, if all of it is whole."""
     try:
-        row = db.execute(f"{_MESSAGES} WHERE m.id = ?", (number,)).fetchone()
+        row = db.execute(f"{MESSAGES} WHERE m.id = ?", (number,)).fetchone()
         if row is None:
             return None
         names[number] = row[1]
