@@ -54,13 +54,15 @@ class Sweeper:
 
     def accepted(self, message: Queued) -> None:
         """A message is new in the queue."""
-        if self._next is None:
+        ages = [age for age in (self._schedule.warning, self._schedule.lifetime) if age > 0]
+        if self._next is None or message.arrived + min(ages) < self._next:
             self._news.set()
 
     async def run(self) -> None:
         """Sweep whenever a message has come of age, until cancelled."""
         while True:
             self._news.clear()
+            self._next = None  # what comes during the sweep is news
             try:
                 self._next = await self._sweep()
             except SpoolError as error:
