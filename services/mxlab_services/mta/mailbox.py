@@ -17,8 +17,8 @@ from urllib.parse import quote, unquote
 from mxlab_services.errors import SpoolError
 from mxlab_services.ids import Ids
 from mxlab_services.mta.memory_disk import MemoryDisk
-from mxlab_services.mta.spool import spool_error
 from mxlab_services.mta.spool_repair import sync_directory
+from mxlab_services.mta.spool_writer import spool_error
 from mxlab_services.mta.types import Stored
 from mxlab_services.mta.worker import Caller, Failure, Worker
 

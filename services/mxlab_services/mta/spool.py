@@ -23,67 +23,33 @@ honest disk); when it has raised, nothing has changed. The crash argument, step 
 """
 
 import asyncio
-import errno
 import fcntl
-import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar, cast
+from typing import TypeVar, cast
 
-from mxlab_services.errors import SpoolError, SpoolFull
+from mxlab_services.errors import SpoolError
 from mxlab_services.mta import spool_repair as repair
 from mxlab_services.mta import spool_tables as tables
-from mxlab_services.mta.spool_check import connect, primary_code
+from mxlab_services.mta.spool_check import connect
 from mxlab_services.mta.spool_repair import Damage
+from mxlab_services.mta.spool_writer import (
+    Change,
+    Hold,
+    Put,
+    Remove,
+    Requeue,
+    Restrict,
+    Settle,
+    Writer,
+    spool_error,
+)
 from mxlab_services.mta.types import Destination, Queued, Settled
-from mxlab_services.mta.worker import Caller, Failure, Worker
-
-log = logging.getLogger(__name__)
+from mxlab_services.mta.worker import Caller, Worker
 
 T = TypeVar("T")
 PAGE = 500  # messages that `load` reads at a time
-_MOST_PAGES = 0xFFFFFFFE  # SQLite's own limit
-
-
-@dataclass(frozen=True, slots=True)
-class _Put:
-    message: Queued
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Settle:
-    settled: Settled
-    extra: tuple[tuple[Queued, bytes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Hold:
-    queue_id: str
-    held: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Requeue:
-    now: float
-    domain: str
-    queue_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Remove:
-    queue_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Restrict:
-    full: bool
-    read_only: bool
-
-
-_Change = _Put | _Settle | _Hold | _Requeue | _Remove | _Restrict
 
 
 class SqliteSpool:
@@ -93,13 +59,13 @@ class SqliteSpool:
     """
 
     def __init__(
-        self, path: Path, writer: "_Writer", reader: sqlite3.Connection, damage: Damage | None
+        self, path: Path, writer: Writer, reader: sqlite3.Connection, damage: Damage | None
     ) -> None:
         self.damage = damage
         self._path = path
         self._writer = writer
         self._reader = reader
-        self._changes: Worker[_Change] = Worker("spool-writer", writer.run)
+        self._changes: Worker[Change] = Worker("spool-writer", writer.run)
         self._reads = Caller("spool-reader")
         self._closed = False
 
@@ -112,28 +78,28 @@ class SqliteSpool:
         return cls(path, *await asyncio.to_thread(_open, path))
 
     async def put(self, message: Queued, content: bytes) -> None:
-        await self._changes.submit(_Put(_checked(message), content))
+        await self._changes.submit(Put(_checked(message), content))
 
     async def settle(self, settled: Settled, extra: Sequence[tuple[Queued, bytes]] = ()) -> bool:
         for message, _ in extra:
             _checked(message)
-        return cast("bool", await self._changes.submit(_Settle(settled, tuple(extra))))
+        return cast("bool", await self._changes.submit(Settle(settled, tuple(extra))))
 
     async def hold(self, queue_id: str, held: bool) -> None:
-        await self._changes.submit(_Hold(queue_id, held))
+        await self._changes.submit(Hold(queue_id, held))
 
     async def requeue(self, now: float, *, domain: str = "", queue_id: str = "") -> int:
-        return cast("int", await self._changes.submit(_Requeue(now, domain, queue_id)))
+        return cast("int", await self._changes.submit(Requeue(now, domain, queue_id)))
 
     async def remove(self, queue_id: str) -> None:
-        await self._changes.submit(_Remove(queue_id))
+        await self._changes.submit(Remove(queue_id))
 
     async def restrict(self, *, full: bool = False, read_only: bool = False) -> None:
         """The disk-full and read-only faults, by SQLite's own limits, until called again without.
 
         A full database takes no new page; a message that fits into pages already there may pass.
         """
-        await self._changes.submit(_Restrict(full, read_only))
+        await self._changes.submit(Restrict(full, read_only))
 
     async def get(self, queue_id: str) -> Queued:
         return await self._ask(tables.get, queue_id)
@@ -185,14 +151,14 @@ def _checked(message: Queued) -> Queued:
     return message
 
 
-def _open(path: Path) -> tuple["_Writer", sqlite3.Connection, Damage | None]:
+def _open(path: Path) -> tuple[Writer, sqlite3.Connection, Damage | None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(path.name + ".lock").open("ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             db, damage = repair.open_database(path)
-            return _Writer(db, lock), connect(path), damage
+            return Writer(db, lock), connect(path), damage
         except BaseException:
             lock.close()
             raise
@@ -212,124 +178,3 @@ def _answer(db: sqlite3.Connection, question: Callable[..., T], args: tuple[obje
             db.execute("COMMIT")
     except sqlite3.Error as error:
         raise spool_error(error) from error
-
-
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_SHM_SIZE = 4874  # SQLITE_IOERR_SHMSIZE: no space for the log's index
-
-
-def spool_error(error: Exception) -> SpoolError:
-    """An error of SQLite or the system as one of ours."""
-    if isinstance(error, SpoolError):
-        return error
-    if isinstance(error, sqlite3.Error):
-        full = primary_code(error) == sqlite3.SQLITE_FULL
-        full = full or getattr(error, "sqlite_errorcode", 0) == _SHM_SIZE
-    else:
-        full = isinstance(error, OSError) and error.errno in _NO_SPACE
-    return SpoolFull(f"no space for the spool: {error}") if full else SpoolError(f"spool: {error}")
-
-
-class _Writer:
-    """Applies groups of changes; lives on the writer thread once it is made."""
-
-    def __init__(self, db: sqlite3.Connection, lock: IO[bytes]) -> None:
-        self._db = db
-        self._lock = lock
-        row = db.execute("SELECT coalesce(max(id), 0) + 1 FROM messages").fetchone()
-        self._next_id: int = row[0]
-
-    def run(self, changes: Sequence[_Change]) -> list[object]:
-        """One transaction for all; where that fails, one for each."""
-        if len(changes) > 1 and not any(isinstance(change, _Restrict) for change in changes):
-            try:
-                return self._transaction(changes)
-            except (sqlite3.Error, ValueError):
-                log.info("a group of %d changes failed; doing them singly", len(changes))
-        return [self._single(change) for change in changes]
-
-    def close(self, path: Path) -> None:
-        self._db.close()
-        try:
-            repair.mark_closed(path)
-        except OSError as error:
-            log.warning("the next start will check the spool in full: %s", error)
-        self._lock.close()
-
-    def _single(self, change: _Change) -> object:
-        try:
-            if isinstance(change, _Restrict):
-                self._restrict(change)
-                return None
-            return self._transaction([change])[0]
-        except sqlite3.IntegrityError as error:
-            return Failure(ValueError(f"a queue id is in the spool already: {error}"))
-        except sqlite3.Error as error:
-            return Failure(spool_error(error))
-        except ValueError as error:  # a text that is not Unicode
-            return Failure(error)
-
-    def _transaction(self, changes: Sequence[_Change]) -> list[object]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            outcomes = self._apply(changes)
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # SQLite may have rolled back by itself
-                self._db.execute("ROLLBACK")
-            raise
-        return outcomes
-
-    def _apply(self, changes: Sequence[_Change]) -> list[object]:
-        outcomes: list[object] = []
-        puts: list[tuple[Queued, bytes]] = []
-        for change in changes:
-            if isinstance(change, _Put):
-                puts.append((change.message, change.content))
-                outcomes.append(None)
-            else:
-                self._insert(puts)  # in order: what follows may concern them
-                outcomes.append(self._change(change))
-        self._insert(puts)
-        return outcomes
-
-    def _insert(self, puts: list[tuple[Queued, bytes]]) -> None:
-        if puts:
-            self._next_id = tables.insert(self._db, self._next_id, puts)
-            puts.clear()
-
-    def _change(self, change: _Change) -> object:
-        match change:
-            case _Settle(settled, extra):
-                gone = self._settle(settled)
-                self._insert(list(extra))
-                return gone
-            case _Requeue(now, domain, queue_id):
-                return tables.requeue(self._db, now, domain, queue_id)
-            case _Hold(queue_id) | _Remove(queue_id):
-                number = tables.find(self._db, queue_id)
-                if number is None:
-                    return Failure(KeyError(queue_id))
-                if isinstance(change, _Hold):
-                    tables.hold(self._db, number, change.held)
-                else:
-                    self._db.execute("DELETE FROM messages WHERE id = ?", (number,))
-        return None
-
-    def _settle(self, settled: Settled) -> bool:
-        number = tables.find(self._db, settled.queue_id)
-        if number is None:  # deleted by hand during the attempt
-            return True
-        if tables.settle(self._db, number, settled.done, settled.deferred):
-            return True
-        if settled.warned is not None:
-            self._db.execute(
-                "UPDATE messages SET warned = ? WHERE id = ?", (settled.warned, number)
-            )
-        return False
-
-    def _restrict(self, change: _Restrict) -> None:
-        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
-        most = pages if change.full else _MOST_PAGES
-        self._db.execute(f"PRAGMA max_page_count = {most}").close()
-        self._db.execute(f"PRAGMA query_only = {int(change.read_only)}").close()
