@@ -411,6 +411,15 @@ async def test_b3_a_peer_that_stops_reading_a_long_message_times_out(lab: RelayL
     assert result.reply.text.startswith("data not taken within 0.3 s")
 
 
+async def test_b_5yz_in_the_middle_of_a_long_message_fails_it(lab: RelayLab) -> None:
+    long = b"Subject: long\r\n\r\n" + (b"0123456789abcdef" * 60 + b"\r\n") * 14_000
+    second = Sink()
+    await lab.hosts(Sink({"content": ["552 5.3.4 too much|hang"]}, extensions=SERIAL), second)
+    result = (await lab.deliver(lab.job(BOB, content=long)))[BOB]
+    assert result == Failed(Reply(552, "5.3.4", "too much"), "mx1.example.test")
+    assert second.connections == 0
+
+
 @pytest.mark.parametrize("how", ["cut", "reset", "hang", "gibberish", "354 go on"])
 async def test_b_lost_after_the_dot_is_unknown_and_asks_no_other_mx(
     lab: RelayLab, how: str

@@ -1,9 +1,12 @@
 """MAIL-RULES A1-A9: where mail for a domain goes, and why."""
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mxlab_services import events
 from mxlab_services.dns.answers import Answer, Mx, Status
@@ -353,3 +356,32 @@ async def test_report_tells_local_waiting_and_failing_apart() -> None:
     assert (waits.status, waits.reply[:9]) == ("defer", "451 4.4.3")
     fails = await report(router(Table({D: "nxdomain"})), D, lambda _: False)
     assert (fails.status, fails.reply[:9]) == ("fail", "550 5.1.2")
+
+
+_NAMES = [f"{name}.{D}" for name in ("mx1", "mx2", "mx3", "mx4", "out", "loop", "gone", "slow")]
+_KNOWN: dict[str, list[str] | Status] = HOSTS | {
+    f"out.{D}": ["192.0.2.1"],
+    f"loop.{D}": ["127.0.0.1"],
+    f"gone.{D}": "nxdomain",
+    f"slow.{D}": "timeout",
+}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 5, 10, 20]), st.sampled_from(["", *_NAMES]))),
+    st.integers(0, 9),
+)
+def test_any_zone_gives_only_hosts_better_than_self_or_a_failure(
+    mx: list[tuple[int, str]], seed: int
+) -> None:
+    table = Table({D: mx or "nodata"}, _KNOWN)
+    route = asyncio.run(router(table, seed=seed).route(D))
+    preferences = [target.preference for target in route.targets]
+    own = min((preference for preference, name in mx if name == SELF), default=1000)
+    assert preferences == sorted(preferences)
+    assert all(preference < own for preference in preferences)
+    assert len(set(hosts(route))) == len(hosts(route))
+    usable = {f"mx1.{D}", f"mx3.{D}", f"mx4.{D}"}
+    assert set(hosts(route)) == {name for preference, name in mx if preference < own} & usable
+    assert (route.failure is None) == bool(route.targets)
+    assert all(decision.text and decision.section for decision in route.decisions)

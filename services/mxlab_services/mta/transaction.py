@@ -162,14 +162,14 @@ class Transaction:
         self.stage = "data"
         if not pipelined:
             self.session.send(["DATA"])
-        ready = await self._reply("DATA")
-        if ready.code // 100 != 3:
-            self._rest("failed" if ready.code // 100 == 5 else "deferred", ready)
-        elif not await self.session.send_content(self.job.content, self.times.data):
-            self._rest("deferred", await self._reply("the message data"))
-        else:
-            self.stage = "dot"
-            await self._dot()
+        reply = await self._reply("DATA")
+        if reply.code // 100 == 3:
+            if await self.session.send_content(self.job.content, self.times.data):
+                self.stage = "dot"
+                await self._dot()
+                return
+            reply = await self._reply("the message data")  # a refusal may have come before the dot
+        self._rest("failed" if reply.code // 100 == 5 else "deferred", reply)
 
     async def _dot(self) -> None:
         reply = await self._reply("the final dot")
