@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+import pytest
 from tests.unit.smtp_sink import Sink
 
 from mxlab_services import events
@@ -12,7 +13,9 @@ from mxlab_services.mta.relay import SmtpRelay
 from mxlab_services.mta.types import Envelope, Job, Recipient, Result, Route, Target
 
 CONTENT = b"From: a@client.test\r\nSubject: hi\r\n\r\nbody\r\n"
-BOB = "bob@example.test"
+BOB, CAROL, DAVE = "bob@example.test", "carol@example.test", "dave@example.test"
+SERIAL = ("8BITMIME",)  # no PIPELINING
+BOTH = pytest.mark.parametrize("extensions", [("PIPELINING",), SERIAL], ids=["pipelined", "serial"])
 SHORT = Timeouts(connect=0.3, greeting=0.3, command=0.3, data=0.3, dot=0.3)
 
 

@@ -1,15 +1,13 @@
 """MAIL-RULES B: the outcome at each stage, against servers that misbehave there."""
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.unit.relay_lab import BOB, CONTENT, RelayLab
+from tests.unit.relay_lab import BOB, BOTH, CAROL, CONTENT, DAVE, SERIAL, RelayLab
 from tests.unit.smtp_sink import Sink
 
 from mxlab_services import events
-from mxlab_services.config import Timeouts
 from mxlab_services.mta.types import (
     Deferred,
     Delivered,
@@ -19,10 +17,6 @@ from mxlab_services.mta.types import (
     Route,
     Target,
 )
-
-CAROL, DAVE = "carol@example.test", "dave@example.test"
-SERIAL = ("8BITMIME",)  # no PIPELINING
-BOTH = pytest.mark.parametrize("extensions", [("PIPELINING",), SERIAL], ids=["pipelined", "serial"])
 
 
 @pytest.fixture
@@ -235,237 +229,6 @@ async def test_b_5yz_to_the_message_fails_all_and_asks_no_other_mx(
     assert second.connections == 0
     assert lab.outcomes == [("bob", "failed", "mx1"), ("carol", "failed", "mx1")]
     assert lab.notebook.outcomes() == ["invoked", "refused", "refused"]
-
-
-# --- RCPT ----------------------------------------------------------------------------------------
-
-
-@BOTH
-async def test_b_4yz_to_rcpt_moves_that_recipient_to_the_next_mx(
-    lab: RelayLab, extensions: tuple[str, ...]
-) -> None:
-    first, second = Sink({"RCPT": ["250 ok", "450 4.2.1 busy"]}, extensions=extensions), Sink()
-    await lab.hosts(first, second)
-    results = await lab.send(BOB, CAROL)
-    assert [type(results[a]) for a in (BOB, CAROL)] == [Delivered, Delivered]
-    assert first.received[0].rcpts == [f"RCPT TO:<{BOB}>"]
-    assert second.received[0].rcpts == [f"RCPT TO:<{CAROL}>"]
-    assert lab.outcomes == [
-        ("bob", "delivered", "mx1"),
-        ("carol", "deferred", "mx1"),
-        ("carol", "delivered", "mx2"),
-    ]
-
-
-@BOTH
-async def test_b_4yz_to_rcpt_after_the_last_defers_it(
-    lab: RelayLab, extensions: tuple[str, ...]
-) -> None:
-    await lab.hosts(Sink({"RCPT": ["450 4.2.1 busy"]}, extensions=extensions))
-    result = await lab.one()
-    assert result == Deferred(Reply(450, "4.2.1", "busy"), "mx1.example.test")
-
-
-@BOTH
-async def test_b_5yz_to_rcpt_fails_that_recipient_only(
-    lab: RelayLab, extensions: tuple[str, ...]
-) -> None:
-    first, second = Sink({"RCPT": ["550 5.1.1 unknown"]}, extensions=extensions), Sink()
-    await lab.hosts(first, second)
-    results = await lab.send(BOB, CAROL)
-    assert results[BOB] == Failed(Reply(550, "5.1.1", "unknown"), "mx1.example.test")
-    assert isinstance(results[CAROL], Delivered)
-    assert second.connections == 0
-
-
-@BOTH
-async def test_b_all_recipients_refused_sends_no_data(
-    lab: RelayLab, extensions: tuple[str, ...]
-) -> None:
-    sink = Sink({"RCPT": ["550 5.1.1 unknown", "550 5.1.1 unknown"]}, extensions=extensions)
-    await lab.hosts(sink)
-    results = await lab.send(BOB, CAROL)
-    assert [type(result) for result in results.values()] == [Failed, Failed]
-    assert sink.received == []
-    assert lab.stages == [("mx1", "rcpt")]
-
-
-async def test_b_data_taken_without_recipients_gets_a_lone_dot(lab: RelayLab) -> None:
-    """RFC 2920 §3.1: a server may take DATA although it refused every RCPT."""
-    sink = Sink({"RCPT": ["550 5.1.1 unknown"], "DATA": ["354 go on"], "dot": ["554 5.5.1 none"]})
-    await lab.hosts(sink)
-    assert await lab.one() == Failed(Reply(550, "5.1.1", "unknown"), "mx1.example.test")
-    assert "C: ." in lab.tried[0].dialog
-    assert not any("message," in line for line in lab.tried[0].dialog)
-
-
-async def test_b_a_peer_that_goes_on_after_refusing_mail_gets_no_dot(lab: RelayLab) -> None:
-    sink = Sink({"MAIL": ["451 4.3.0 later"], "DATA": ["354 go on"]})
-    await lab.hosts(sink)
-    assert isinstance(await lab.one(), Deferred)
-    assert "C: ." not in lab.tried[0].dialog
-    assert sink.received == []
-
-
-@BOTH
-@pytest.mark.parametrize("reply", ["452 4.5.3 too many", "452 too many", "552 too many"])
-async def test_b_too_many_recipients_go_in_another_transaction(
-    lab: RelayLab, reply: str, extensions: tuple[str, ...]
-) -> None:
-    sink = Sink({"RCPT": ["250 ok", reply, reply, "250 ok", reply]}, extensions=extensions)
-    await lab.hosts(sink, Sink())
-    results = await lab.send(BOB, CAROL, DAVE)
-    assert [type(result) for result in results.values()] == [Delivered] * 3
-    assert sink.connections == 1
-    assert [got.rcpts for got in sink.received] == [
-        [f"RCPT TO:<{address}>"] for address in (BOB, CAROL, DAVE)
-    ]
-    assert lab.stages == [("mx1", "done")]
-    assert lab.notebook.outcomes().count("invoked") == 3
-    assert lab.outcomes[-1] == ("dave", "delivered", "mx1")
-
-
-async def test_b_452_for_a_full_mailbox_is_not_too_many(lab: RelayLab) -> None:
-    sink = Sink({"RCPT": ["250 ok", "452 4.2.2 mailbox full"]})
-    await lab.hosts(sink)
-    results = await lab.send(BOB, CAROL)
-    assert results[CAROL] == Deferred(Reply(452, "4.2.2", "mailbox full"), "mx1.example.test")
-    assert len(sink.received) == 1
-
-
-async def test_b_452_for_the_only_recipient_goes_to_the_next_mx(lab: RelayLab) -> None:
-    await lab.hosts(Sink({"RCPT": ["452 4.5.3 too many"]}), Sink())
-    assert isinstance(await lab.one(), Delivered)
-    assert lab.stages == [("mx1", "rcpt"), ("mx2", "done")]
-
-
-async def test_b_too_many_then_the_message_is_refused_fails_all(lab: RelayLab) -> None:
-    second = Sink()
-    await lab.hosts(
-        Sink({"RCPT": ["250 ok", "452 4.5.3 too many"], "dot": ["554 5.6.0 no"]}), second
-    )
-    results = await lab.send(BOB, CAROL)
-    assert [type(result) for result in results.values()] == [Failed, Failed]
-    assert second.connections == 0
-
-
-async def test_b5_a_hundred_recipients_go_in_one_transaction(lab: RelayLab) -> None:
-    sink = Sink()
-    await lab.hosts(sink)
-    results = await lab.send(*(f"user{number}@example.test" for number in range(100)))
-    assert {type(result) for result in results.values()} == {Delivered}
-    assert [len(got.rcpts) for got in sink.received] == [100]
-
-
-# --- the connection is lost ----------------------------------------------------------------------
-
-
-@BOTH
-@pytest.mark.parametrize("how", ["cut", "reset", "hang", "421 4.3.2 closing|cut", "gibberish"])
-@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
-async def test_b_lost_before_the_dot_goes_to_the_next_mx(
-    lab: RelayLab, verb: str, how: str, extensions: tuple[str, ...]
-) -> None:
-    await lab.hosts(Sink({verb: [how]}, extensions=extensions), Sink())
-    assert isinstance(await lab.one(), Delivered)
-    assert lab.stages == [("mx1", verb.lower()), ("mx2", "done")]
-    assert lab.outcomes == [("bob", "deferred", "mx1"), ("bob", "delivered", "mx2")]
-    assert lab.notebook.outcomes() == ["invoked", "refused", "invoked", "acked"]
-
-
-async def test_b_lost_before_the_dot_after_the_last_defers(lab: RelayLab) -> None:
-    await lab.hosts(Sink({"DATA": ["cut"]}))
-    result = await lab.one()
-    assert isinstance(result, Deferred)
-    assert not result.unknown
-    assert str(result.reply) == (
-        f"4.4.2 lost connection with mx1.example.test[127.77.0.1]:{lab.port} after DATA"
-    )
-
-
-async def test_b_421_at_a_recipient_takes_those_accepted_along(lab: RelayLab) -> None:
-    await lab.hosts(Sink({"RCPT": ["250 ok", "421 4.3.2 closing|cut"]}), Sink())
-    results = await lab.send(BOB, CAROL, DAVE)
-    assert [type(result) for result in results.values()] == [Delivered] * 3
-    first = [(who, what) for who, what, host in lab.outcomes if host == "mx1"]
-    assert first == [("bob", "deferred"), ("carol", "deferred"), ("dave", "deferred")]
-
-
-async def test_b_lost_within_a_long_message_is_before_the_dot(lab: RelayLab) -> None:
-    long = b"Subject: long\r\n\r\n" + (b"0123456789abcdef" * 60 + b"\r\n") * 14_000
-    first = Sink({"content": ["cut"]}, extensions=("PIPELINING",))
-    second = Sink(extensions=("PIPELINING",))
-    await lab.hosts(first, second)
-    result = await lab.deliver(lab.job(BOB, content=long))
-    assert isinstance(result[BOB], Delivered)
-    assert lab.stages == [("mx1", "data"), ("mx2", "done")]
-    assert second.received[0].content == long
-
-
-async def test_b3_a_peer_that_stops_reading_a_long_message_times_out(lab: RelayLab) -> None:
-    long = b"Subject: long\r\n\r\n" + (b"0123456789abcdef" * 60 + b"\r\n") * 14_000
-    await lab.hosts(Sink({"content": ["hang"]}, extensions=("PIPELINING",)))
-    result = (await lab.deliver(lab.job(BOB, content=long)))[BOB]
-    assert isinstance(result, Deferred)
-    assert not result.unknown
-    assert result.reply.text.startswith("data not taken within 0.3 s")
-
-
-async def test_b_5yz_in_the_middle_of_a_long_message_fails_it(lab: RelayLab) -> None:
-    long = b"Subject: long\r\n\r\n" + (b"0123456789abcdef" * 60 + b"\r\n") * 14_000
-    second = Sink()
-    await lab.hosts(Sink({"content": ["552 5.3.4 too much|hang"]}, extensions=SERIAL), second)
-    result = (await lab.deliver(lab.job(BOB, content=long)))[BOB]
-    assert result == Failed(Reply(552, "5.3.4", "too much"), "mx1.example.test")
-    assert second.connections == 0
-
-
-@pytest.mark.parametrize("how", ["cut", "reset", "hang", "gibberish", "354 go on"])
-async def test_b_lost_after_the_dot_is_unknown_and_asks_no_other_mx(
-    lab: RelayLab, how: str
-) -> None:
-    second = Sink()
-    await lab.hosts(Sink({"dot": [how]}), second)
-    result = await lab.one()
-    assert isinstance(result, Deferred)
-    assert (result.unknown, result.dead, result.host) == (True, False, "mx1.example.test")
-    assert second.connections == 0
-    assert lab.stages == [("mx1", "dot")]
-    assert any("no other host is offered a second copy" in line for line in lab.tried[0].dialog)
-    assert lab.outcomes == [("bob", "unknown", "mx1")]
-    assert lab.notebook.outcomes() == ["invoked", "unknown"]
-
-
-async def test_b_unknown_for_one_still_moves_the_other_on(lab: RelayLab) -> None:
-    second = Sink()
-    await lab.hosts(Sink({"RCPT": ["250 ok", "450 4.2.1 busy"], "dot": ["cut"]}), second)
-    results = await lab.send(BOB, CAROL)
-    unknown = results[BOB]
-    assert isinstance(unknown, Deferred)
-    assert unknown.unknown
-    assert isinstance(results[CAROL], Delivered)
-    assert second.received[0].rcpts == [f"RCPT TO:<{CAROL}>"]
-
-
-async def test_b3_the_final_dot_has_its_own_timeout(lab: RelayLab) -> None:
-    lab.times = Timeouts(connect=5, greeting=5, command=5, data=5, dot=0.1)
-    await lab.hosts(Sink({"dot": ["hang"]}))
-    result = await lab.one()
-    assert isinstance(result, Deferred)
-    assert result.reply.text.startswith("no reply within 0.1 s with mx1.example.test[127.77.0.1]")
-
-
-async def test_cancelled_it_drops_the_connection(lab: RelayLab) -> None:
-    lab.times = Timeouts(dot=60)
-    sink = Sink({"dot": ["hang"]})
-    await lab.hosts(sink)
-    task = asyncio.create_task(lab.send(BOB))
-    async with asyncio.timeout(5):
-        await sink.hanging.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert lab.notebook.outcomes() == ["invoked"]
 
 
 # --- the walk ------------------------------------------------------------------------------------
