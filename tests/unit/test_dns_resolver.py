@@ -10,9 +10,12 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.unit.dns_lab import DnsLab, Emitted, StillClock, dns_lab
 
 from mxlab_services.dns.answers import Mx
+from mxlab_services.dns.exchange import read_reply
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.errors import ControlError
 
@@ -199,6 +202,18 @@ async def test_an_answer_must_match_id_and_question() -> None:
     async with scripted(misleading) as (server, resolver, _):
         assert (await resolver.mx("example.test")).mx == (Mx(5, "right.test"),)
         assert len(server.asked) == 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 120), st.binary(min_size=1, max_size=6), st.booleans())
+def test_any_damage_to_an_answer_is_an_answer_or_passed_by(
+    at: int, damage: bytes, cut: bool
+) -> None:
+    query = dns.message.make_query("a.test", "MX", id=7)
+    good = reply_to(query, "a.test. 60 CNAME b.test.", "b.test. 60 MX 5 mx.b.test.").to_wire()
+    packet = good[:at] + damage + (b"" if cut else good[at + len(damage) :])
+    message = read_reply(packet, 7, (b"a", b"test"), "MX")
+    assert message is None or message.header.id == 7
 
 
 async def test_a_lost_query_is_asked_again_with_a_new_id() -> None:

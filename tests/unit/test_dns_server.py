@@ -268,3 +268,33 @@ async def test_a_changed_zone_is_answered_at_once_and_told(lab: DnsLab) -> None:
     assert len(ask(lab.server, "example.test", "MX").answer[0]) == 2
     origins = [zone.origin for zone in await controls(ZoneList())]
     assert origins == ["example.test.", "other.test."]
+
+
+async def test_tcp_connections_are_bounded_in_number_and_in_silence() -> None:
+    ours = DnsServer(zones(), Emitted(), idle=0.2, connections=2)
+    await ours.start("127.0.0.1", 0)
+    ends = [await asyncio.open_connection("127.0.0.1", ours.port) for _ in range(3)]
+    async with asyncio.timeout(5):
+        for reader, writer in reversed(ends):
+            assert await reader.read() == b""
+            writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", ours.port)
+        wire = dns.message.make_query("example.test", "MX").to_wire()
+        writer.write(len(wire).to_bytes(2) + wire)
+        assert await reader.readexactly(2)
+    writer.close()
+    await ours.close()
+
+
+async def test_close_ends_open_connections_and_frees_the_port(lab: DnsLab) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", lab.server.port)
+    query = dns.message.make_query("example.test", "MX").to_wire()
+    writer.write(len(query).to_bytes(2) + query)
+    await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+    await lab.server.close()
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    again = DnsServer(zones(), Emitted())
+    await again.start("127.0.0.1", lab.server.port)
+    await again.close()

@@ -20,7 +20,7 @@ from dnslib.label import DNSLabel, DNSLabelError
 from mxlab_services.dns.names import Name, fold
 from mxlab_services.dns.wire import UDP_SIZE
 
-_UNREADABLE = (DNSError, DNSLabelError, ValueError, IndexError, struct.error, RecursionError)
+_UNREADABLE = (DNSError, DNSLabelError, ValueError, LookupError, struct.error, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +95,12 @@ class Exchange:
         finally:
             if writer is not None:
                 writer.close()
-        message = _matching(data, identifier, name, kind)
+        message = read_reply(data, identifier, name, kind)
         return Reply(message, len(data), "tcp") if message is not None else None
 
 
-def _matching(data: bytes, identifier: int, name: Name, kind: str) -> DNSRecord | None:
+def read_reply(data: bytes, identifier: int, name: Name, kind: str) -> DNSRecord | None:
+    """The message in `data` if it answers this query; None for anything else."""
     try:
         message = DNSRecord.parse(data)
     except _UNREADABLE:
@@ -126,7 +127,7 @@ class _Waiting(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         if addr[:2] != self._server or self.reply.done():
             return
-        message = _matching(data, *self._expected)
+        message = read_reply(data, *self._expected)
         if message is not None:
             self.reply.set_result(Reply(message, len(data), "udp"))
 

@@ -36,13 +36,10 @@ class Record:
     def __str__(self) -> str:
         return f"{name_text(self.owner)} {self.ttl} IN {self.type} {data_text(self.data)}"
 
-    def same_as(self, other: "Record") -> bool:
-        """Whether both say the same, whatever their TTLs."""
-        return (self.owner, self.type) == (other.owner, other.type) and (
-            data_text(self.data).lower() == data_text(other.data).lower()
-            if self.type != "TXT"
-            else data_text(self.data) == data_text(other.data)
-        )
+    def key(self) -> tuple[Name, str, str]:
+        """What the record says, whatever its TTL: equal for equal records (RFC 2181 §5)."""
+        text = data_text(self.data)
+        return self.owner, self.type, text if self.type == "TXT" else text.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +267,7 @@ _DATA: dict[str, Callable[[list[str], Name], RD]] = {
 
 
 def data_text(data: Any) -> str:
-    """The data as zone text writes it; other types than ours in RFC 3597's form."""
+    """The data as zone text writes it; unknown types in RFC 3597's form."""
     match data:
         case SOA():
             times = " ".join(str(number) for number in data.times)
@@ -285,8 +282,10 @@ def data_text(data: Any) -> str:
             return str(ipaddress.IPv6Address(bytes(data.data)))
         case TXT():
             return " ".join(_string_text(bytes(string)) for string in data.data)
-        case _:
+        case _ if type(data) is RD:  # not known to dnslib
             return f"\\# {len(data.data)} {bytes(data.data).hex()}"
+        case _:
+            return str(data.toZone())
 
 
 def _string_text(string: bytes) -> str:

@@ -14,7 +14,7 @@ from mxlab_services.control import Controls, ZoneList, ZoneReplace, ZoneReport, 
 from mxlab_services.dns.names import name_text
 from mxlab_services.dns.wire import (
     MESSAGE_SIZE,
-    PLAIN_SIZE,
+    UDP_SIZE,
     Query,
     read_query,
     write_error,
@@ -45,15 +45,22 @@ class Reply:
 
 
 class DnsServer:
-    """Serves `zones` on one address and port. `respond` is all that the two transports share."""
+    """Serves `zones` on one address and port. `respond` is all that the two transports share.
 
-    def __init__(self, zones: Zones, emit: Emit) -> None:
+    `idle`: real seconds until a silent TCP connection is closed; `connections`: how many at a time.
+    """
+
+    def __init__(
+        self, zones: Zones, emit: Emit, idle: float = IDLE, connections: int = CONNECTIONS
+    ) -> None:
         self._zones = zones
         self._emit = emit
         self._cache: dict[tuple[Transport, bytes], Reply] = {}
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._idle = idle
+        self._most = connections
         self.port = 0
         zones.watch(self._changed)
 
@@ -104,7 +111,7 @@ class DnsServer:
         reply = self._cache.get(key)
         if reply is None:
             reply = self._reply(packet, transport)
-            if reply.type and len(packet) <= PLAIN_SIZE:
+            if reply.type and max(len(packet), len(reply.packet)) <= UDP_SIZE:
                 if len(self._cache) >= CACHED:
                     self._cache.clear()
                 self._cache[key] = reply
@@ -143,7 +150,7 @@ class DnsServer:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._connections) >= CONNECTIONS:
+        if task is None or len(self._connections) >= self._most:
             writer.close()
             return
         self._connections.add(task)
@@ -158,7 +165,7 @@ class DnsServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = str(writer.get_extra_info("peername")[0])
         while True:
-            async with asyncio.timeout(IDLE):
+            async with asyncio.timeout(self._idle):
                 length = int.from_bytes(await reader.readexactly(2))
                 packet = await reader.readexactly(length)
                 reply = self.respond(packet, "tcp", peer)

@@ -83,7 +83,7 @@ def make_zone(origin: Name, records: Iterable[Record]) -> Zone:
     for record in records:
         if not is_below(record.owner, origin):
             raise ZoneError(f"{record}: outside the zone {name_text(origin)}")
-        kept.setdefault((record.owner, record.type, str(replace(record, ttl=0))), record)
+        kept.setdefault(record.key(), record)
     nodes: dict[Name, Node] = {origin: {}}
     for record in kept.values():
         for depth in range(len(record.owner) - len(origin)):  # the name, and all above it
@@ -237,12 +237,12 @@ class Zones:
         )
 
     def _put(self, old: Zone | None, new: Zone) -> Change:
-        before = old.text() if old is not None else []
-        after = new.text()
+        before = dict.fromkeys(old.text() if old is not None else [])
+        after = dict.fromkeys(new.text())
         change = Change(
             new,
-            tuple(line for line in after if line not in set(before)),
-            tuple(line for line in before if line not in set(after)),
+            tuple(line for line in after if line not in before),
+            tuple(line for line in before if line not in after),
         )
         self._zones[new.origin] = new
         for watcher in self._watchers:
@@ -252,13 +252,14 @@ class Zones:
 
 def _matches(pattern: Pattern, record: Record) -> bool:
     if pattern.record is not None:
-        return pattern.record.same_as(record)
+        return pattern.record.key() == record.key()
     return (pattern.owner, pattern.type) == (record.owner, record.type)
 
 
 def _renewed(kept: list[Record], added: list[Record]) -> list[Record]:
     """`kept` and `added`, where a record that is added again takes its new TTL."""
-    return [record for record in kept if not any(new.same_as(record) for new in added)] + added
+    renewed = {record.key() for record in added}
+    return [record for record in kept if record.key() not in renewed] + added
 
 
 def _with_next_serial(zone: Zone) -> list[Record]:
