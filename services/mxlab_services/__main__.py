@@ -14,7 +14,7 @@ from pathlib import Path
 from mxlab_services.clock import ScaledClock
 from mxlab_services.config import AnyConfig, DnsConfig, decode_config
 from mxlab_services.control import Controls, serve
-from mxlab_services.errors import ConfigError, ServiceError, ZoneError
+from mxlab_services.errors import ConfigError, ServiceError
 from mxlab_services.events import Emitter, Event, encode
 from mxlab_services.node import NoStorage, Parts, Storage, ids_for, start_node
 
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> int:
     try:
         config = read_config(arguments)
         asyncio.run(run(config))
-    except (ConfigError, ZoneError) as error:
+    except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except (ServiceError, OSError) as error:

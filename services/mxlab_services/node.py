@@ -101,7 +101,7 @@ async def start_node(
 ) -> RunningNode:
     """Start the node: storage opened, damage told, sockets bound, and `node.ready` last of all.
 
-    Its requests are answered by `controls`, or by new ones. Raises ConfigError, ZoneError,
+    Its requests are answered by `controls`, or by new ones. Raises ConfigError,
     SpoolError, or OSError when an address cannot be bound; then nothing is left open.
     """
     emit, controls = Counting(parts.emit), controls or Controls()

@@ -6,6 +6,7 @@ from mxlab_services.config import DnsConfig
 from mxlab_services.control import Controls, Ping, Pong
 from mxlab_services.dns.server import DnsServer
 from mxlab_services.dns.zone import Zones
+from mxlab_services.errors import ConfigError, ZoneError
 from mxlab_services.events import NodeReady
 from mxlab_services.node import Parts
 
@@ -15,11 +16,14 @@ async def start_dns(
 ) -> Callable[[], Awaitable[None]]:
     """Serve the configured zones and answer requests about them; answers how to shut down.
 
-    Raises ZoneError for a zone that is none, and OSError when the port cannot be bound.
+    Raises ConfigError for a zone that is none, and OSError when the port cannot be bound.
     """
     zones = Zones()
     for origin, text in config.zones.items():
-        zones.replace(origin, text)
+        try:
+            zones.replace(origin, text)
+        except ZoneError as error:
+            raise ConfigError(f"configuration: zone {origin}: {error}") from error
     server = DnsServer(zones, parts.emit)
 
     async def pong(_: Ping) -> Pong:

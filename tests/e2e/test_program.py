@@ -1,0 +1,151 @@
+"""`python -m mxlab_services` as a process: configuration, signals, exit codes, the bridge."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from mxlab.model.topology import Topology
+from mxlab.plan import World, make_plan
+from mxlab_services import events
+from mxlab_services.config import AnyConfig, encode_config
+from mxlab_services.control import Ping, Pong, QueueList, Submit, decode_answer, encode_call
+
+SECONDS = 20  # real seconds for anything here
+
+
+def configured(folder: Path, node: str) -> AnyConfig:
+    world = World(
+        "127.53.42.0/28", smtp_port=2525, dns_port=5353,
+        control=str(folder / "{node}.sock"), data=str(folder / "{node}"),
+    )  # fmt: skip
+    return make_plan("test", "run", Topology(), world).node(node)
+
+
+async def spawn(*arguments: str, config: AnyConfig | None = None) -> Process:
+    environment = {key: value for key, value in os.environ.items() if key != "MXLAB_CONFIG"}
+    if config is not None:
+        environment["MXLAB_CONFIG"] = encode_config(config)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+    )
+
+
+@asynccontextmanager
+async def running(config: AnyConfig) -> AsyncIterator[Process]:
+    """A node that has said that it is ready."""
+    process = await spawn("mxlab_services", config=config)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(SECONDS):
+            while events.decode(await process.stdout.readline()).kind != "node.ready":
+                pass
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_it_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
+    config = configured(tmp_path, "dns")
+    async with running(config) as process:
+        process.send_signal(number)
+        async with asyncio.timeout(SECONDS):
+            out, log = await process.communicate()
+        stopping = events.decode(out.splitlines()[-1]).body
+        assert stopping == events.NodeStopping(number.name)
+        assert process.returncode == 0
+        assert log == b""
+    assert not any(path.name == "dns.sock" for path in tmp_path.iterdir())  # noqa: ASYNC240
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("{", "configuration: "),
+        ('{"role":"dns","node":"dns","address":"127.0.0.1"}', "`zones`"),
+        ('{"role":"dns","node":"dns","address":"x","zones":{}}', "`address`"),
+        ('{"role":"dns","node":"d","address":"127.0.0.1","zones":{"a.test":"@ IN A"}}', "a.test"),
+    ],
+)
+async def test_a_wrong_configuration_is_one_line_and_exit_2(
+    tmp_path: Path, text: str, wrong: str
+) -> None:
+    path = tmp_path / "config.json"
+    control = tmp_path / "control.sock"
+    path.write_text(text.replace('"role"', f'"control":"{control}","role"'))
+    process = await spawn("mxlab_services", "--config", str(path))
+    _, log = await process.communicate()
+    assert process.returncode == 2
+    assert wrong in log.decode()
+    assert log.count(b"\n") == 1
+
+
+async def test_no_configuration_and_wrong_arguments_show_the_usage(tmp_path: Path) -> None:
+    for arguments in ((), ("--help",), ("--config", str(tmp_path / "none.json"))):
+        process = await spawn("mxlab_services", *arguments)
+        _, log = await process.communicate()
+        assert process.returncode == 2
+        assert log.count(b"\n") == 1
+
+
+async def test_an_address_that_is_taken_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    config = configured(tmp_path, "dns")
+    (tmp_path / "other").mkdir()
+    async with running(config):
+        process = await spawn("mxlab_services", config=configured(tmp_path / "other", "dns"))
+        _, log = await process.communicate()
+        assert process.returncode == 1
+        assert b"address already in use" in log
+        assert log.count(b"\n") == 1
+
+
+async def test_the_bridge_carries_requests_and_ends_with_its_input(tmp_path: Path) -> None:
+    config = configured(tmp_path, "dns")
+    async with running(config):
+        bridge = await spawn("mxlab_services.bridge", config.control)
+        assert bridge.stdin is not None
+        assert bridge.stdout is not None
+        async with asyncio.timeout(SECONDS):
+            for number in range(3):
+                bridge.stdin.write(encode_call(number, Ping()))
+                line = await bridge.stdout.readline()
+                _, pong = decode_answer(line, {number: Ping()})
+                assert isinstance(pong, Pong)
+                assert pong.node == "dns"
+            bridge.stdin.close()
+            assert await bridge.wait() == 0
+
+
+async def test_a_bridge_to_nowhere_says_so(tmp_path: Path) -> None:
+    bridge = await spawn("mxlab_services.bridge", str(tmp_path / "none.sock"))
+    _, log = await bridge.communicate()
+    assert bridge.returncode == 1
+    assert b"No such file" in log
+
+
+async def test_a_killed_client_still_has_its_queue(tmp_path: Path) -> None:
+    config = configured(tmp_path, "client")  # no DNS answers: all mail waits
+    submit, listing = Submit("a@client.test", ["b@example.test"], count=20), QueueList()
+    async with running(config) as process:
+        reader, writer = await asyncio.open_unix_connection(config.control)
+        writer.write(encode_call(1, submit))
+        async with asyncio.timeout(SECONDS):
+            _, told = decode_answer(await reader.readline(), {1: submit})
+        process.kill()
+        writer.close()
+    async with running(config):
+        reader, writer = await asyncio.open_unix_connection(config.control)
+        writer.write(encode_call(2, listing))
+        async with asyncio.timeout(SECONDS):
+            _, queue = decode_answer(await reader.readline(), {2: listing})
+        writer.close()
+    assert [entry.message for entry in queue] == [message.message for message in told]
