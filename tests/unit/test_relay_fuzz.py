@@ -26,7 +26,7 @@ from mxlab_services.mta.types import (
     Target,
 )
 
-RECIPIENTS = ("bob@example.test", "carol@example.test")
+RECIPIENTS = ("bob@example.test", "carol@example.test", "dave@example.test")
 ADDRESSES = ("10.0.0.1", "10.0.0.2")
 
 _LINE = st.builds(

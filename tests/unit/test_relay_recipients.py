@@ -101,6 +101,24 @@ async def test_b_too_many_recipients_go_in_another_transaction(
     assert lab.outcomes[-1] == ("dave", "delivered", "mx1")
 
 
+async def test_b_too_many_beside_4yz_keeps_the_two_apart(lab: RelayLab) -> None:
+    first = Sink({"RCPT": ["250 ok", "450 4.2.1 busy", "452 4.5.3 too many", "250 ok"]})
+    second = Sink()
+    await lab.hosts(first, second)
+    results = await lab.send(BOB, CAROL, DAVE)
+    assert [type(result) for result in results.values()] == [Delivered] * 3
+    assert [got.rcpts for got in first.received] == [[f"RCPT TO:<{BOB}>"], [f"RCPT TO:<{DAVE}>"]]
+    assert [got.rcpts for got in second.received] == [[f"RCPT TO:<{CAROL}>"]]
+
+
+async def test_b_too_many_and_then_the_connection_closes_takes_a_new_one(lab: RelayLab) -> None:
+    first = Sink({"RCPT": ["250 ok", "452 4.5.3 too many"], "dot": ["250 ok|cut"]})
+    await lab.hosts(first)
+    results = await lab.send(BOB, CAROL)
+    assert [type(result) for result in results.values()] == [Delivered] * 2
+    assert (first.connections, len(first.received)) == (2, 1)
+
+
 async def test_b_452_for_a_full_mailbox_is_not_too_many(lab: RelayLab) -> None:
     sink = Sink({"RCPT": ["250 ok", "452 4.2.2 mailbox full"]})
     await lab.hosts(sink)

@@ -181,9 +181,9 @@ class SmtpRelay:
         self, attempt: _Attempt, visit: _Visit, transaction: Transaction
     ) -> tuple[Recipient, ...]:
         """Record every recipient's fate; answer those that go into another transaction."""
-        host = visit.target.host
+        host, fates = visit.target.host, transaction.fates
         for recipient in transaction.recipients:
-            fate = transaction.fates[recipient.address]
+            fate = fates[recipient.address]
             result = _result(fate, host, "dsn" in transaction.session.extensions)
             attempt.results[recipient.address] = result
             attempt.told.add(recipient.address)
@@ -191,8 +191,8 @@ class SmtpRelay:
             if visit.invoked:
                 self._end(attempt.job, visit, [recipient], _RECORD[fate.outcome], fate.reply)
         visit.invoked = False
-        fates = transaction.fates
-        attempt.left = [r for r in attempt.left if fates[r.address].outcome in _STAY]
+        done = {address for address, fate in fates.items() if fate.outcome not in _STAY}
+        attempt.left = [r for r in attempt.left if r.address not in done]
         if any(fate.outcome == "unknown" for fate in fates.values()):
             visit.dialog.append(
                 "C: <the final dot got no reply: the message may be there, so no other host is "
