@@ -140,7 +140,8 @@ class DnsServer:
     def _decide(self, query: Query) -> Result:
         """What to answer: the one place where the server makes up its mind about a question.
 
-        A fault that is set for a name and a type takes the place of the zones' answer here.
+        A fault that is set for a name and a type takes the place of the zones' answer here; since
+        answers are kept, setting one clears the cache, as a zone change does.
         """
         if query.edns:  # RFC 6891 §6.1.3: version 0 is the only one
             return Result("BADVERS")
