@@ -27,7 +27,6 @@ Kind = Literal["python", "debian"]
 PYTHON_BASE = "python:3.13-slim"
 LATEST = "mxlab:latest"  # the newest build, by a name for the Compose file
 KINDS: tuple[Kind, ...] = ("python", "debian")
-PULL_SECONDS = 600
 SUITE = "bookworm"
 
 

@@ -186,7 +186,10 @@ def no_engine(error: BaseException, endpoint: Endpoint) -> NoEngine:
             f"no Docker engine runs at {where}",
             "start Docker, or set DOCKER_HOST; or use `--backend process`",
         )
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if code in (errno.ECONNRESET, errno.EPIPE):
+        reason = "it broke off the connection"
+    else:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return NoEngine(
         f"the Docker engine at {where} does not answer: {reason}",
         "check DOCKER_HOST and `docker context ls`; or use `--backend process`",

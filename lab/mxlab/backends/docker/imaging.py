@@ -1,7 +1,9 @@
 """Images on the engine: what `mxlab.images` needs of it."""
 
+import asyncio
 import contextlib
 import io
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from mxlab.errors import NoImage
 from mxlab.images import Target
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+REGISTRY_SECONDS = 20  # for a registry's first word; without it, there are other bases
 ASK_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 
@@ -46,14 +49,21 @@ class ImageStore:
     async def pull(self, name: str, progress: Progress) -> None:
         repository, _, tag = name.partition(":")
 
-        def opening(api: Any) -> Any:
-            return api.pull(repository, tag=tag, stream=True, decode=True)
+        def begin(api: Any) -> tuple[dict[str, Any], Any]:
+            lines = api.pull(repository, tag=tag, stream=True, decode=True)
+            return next(lines, {}), lines
 
         try:
-            lines = await self._engine.call(f"pull {name}", opening)
-            problem = await self._engine.call(f"pull {name}", lambda _: _last_problem(lines))
+            async with asyncio.timeout(REGISTRY_SECONDS):
+                first, rest = await self._engine.call(f"pull {name}", begin)
+            progress(f"pulling {name} ({first.get('status', 'begun')})")
+            problem = await self._engine.call(
+                f"pull {name}", lambda _: _last_problem(itertools.chain([first], rest))
+            )
         except EngineRefused as error:
             problem = error.explanation
+        except TimeoutError:
+            problem = f"no registry answered within {REGISTRY_SECONDS} s"
         if problem:
             raise NoImage(f"{name} cannot be pulled: {problem}")
 

@@ -74,7 +74,10 @@ class DockerNode:
 
     async def first_start(self, before: Position) -> None:
         """Start the container and wait for node.ready behind `before`. Raises NodeFailed."""
-        await self._act("start", lambda api: api.start(self._container))
+        try:
+            await self._engine.call(f"start {self.name}", lambda api: api.start(self._container))
+        except EngineRefused as error:
+            raise NodeFailed(str(error), f"`docker inspect {self._container[:12]}`") from error
         complaints = Position(before.stamp, before.repeats)
         try:
             async with asyncio.timeout(READY_SECONDS):
