@@ -1,0 +1,72 @@
+"""Puts the commands together, and turns errors into words and exit codes in one place."""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mxlab import __version__
+from mxlab.cli import (
+    check,
+    dns,
+    export,
+    image,
+    lifecycle,
+    mailbox,
+    node,
+    queue,
+    send,
+)
+from mxlab.cli.output import complain
+from mxlab.errors import EXIT_INTERRUPTED, LabError
+
+
+class LabGroup(TyperGroup):
+    """The top of the commands: whatever goes wrong below passes here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LabError as error:
+            complain(error)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            complain("interrupted; what was begun has been undone")
+            raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+app = typer.Typer(
+    cls=LabGroup,
+    name="mxlab",
+    help="A miniature mail system for hands-on labs: bring it up, break it, see what becomes of "
+    "every message.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mxlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for part in (lifecycle, check, send, queue, mailbox, dns, node):
+    part.register(app)
+for name, group in (
+    ("image", image.app),
+    ("export", export.app),
+    ("zone", dns.zones),
+):
+    app.add_typer(group, name=name)

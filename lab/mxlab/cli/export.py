@@ -1,0 +1,39 @@
+"""export compose: the same lab for plain Compose."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mxlab.cli.options import DEFAULT_LAB, LabName
+from mxlab.cli.output import say
+
+app = typer.Typer(
+    help="Write the lab down for other tools.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command()
+def compose(
+    lab: LabName = DEFAULT_LAB,
+    mx: Annotated[
+        int | None, typer.Option("--mx", metavar="N", help="How many mail exchangers (2).")
+    ] = None,
+    topology: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A YAML file with the lab's shape.")
+    ] = None,
+    domain: Annotated[
+        str | None, typer.Option(metavar="DOMAIN", help="The mail domain (example.test).")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(metavar="NAME", help="Retry schedule.")] = None,
+) -> None:
+    """Print a Compose file that brings the lab up without mxlab."""
+    from mxlab.cli.lifecycle import make_topology
+    from mxlab.compose import export_compose
+
+    say(export_compose(make_topology(topology, mx, domain, schedule), lab).rstrip("\n"))

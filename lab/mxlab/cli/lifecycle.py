@@ -1,0 +1,292 @@
+"""up, down, status."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mxlab.cli.options import DEFAULT_LAB, AsJson, BackendName, LabName, Seed, TimeScale
+from mxlab.cli.output import Waiting, complain, note, say, say_json, table
+from mxlab.cli.running import (
+    attached,
+    backend_named,
+    choose_backend,
+    find_labs,
+    node_called,
+    work,
+)
+from mxlab.errors import AlreadyUp, LabError, NoEngine, UsageError
+
+if TYPE_CHECKING:
+    from mxlab.backends.base import Lab, Node
+    from mxlab.model.topology import Topology
+
+MOST_EXCHANGES = 16
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+def up(
+    lab: LabName = DEFAULT_LAB,
+    backend: BackendName = "auto",
+    mx: Annotated[
+        int | None, typer.Option("--mx", metavar="N", help="How many mail exchangers (2).")
+    ] = None,
+    topology: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A YAML file with the lab's shape.")
+    ] = None,
+    domain: Annotated[
+        str | None, typer.Option(metavar="DOMAIN", help="The mail domain (example.test).")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Retry schedule: workshop, postfix, rfc ...")
+    ] = None,
+    time_scale: TimeScale = 1.0,
+    seed: Seed = 0,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Open SMTP and DNS on 127.0.0.1.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Bring a lab up: a DNS server, mail exchangers and a sending client."""
+    shape = make_topology(topology, mx, domain, schedule)
+    work(_up(lab, backend, shape, make_time(time_scale), seed, publish, json))
+
+
+def make_topology(
+    file: Path | None, mx: int | None, domain: str | None, schedule: str | None
+) -> "Topology":
+    """The topology that the options describe. Raises UsageError."""
+    import msgspec
+
+    from mxlab.model.topology import Exchange, Topology
+    from mxlab.plan import check_topology
+
+    if file is not None:
+        from mxlab.loader import load_topology
+
+        if mx is not None:
+            raise UsageError("--mx and --topology both say what exchanges there are", "give one")
+        shape = load_topology(file)
+    else:
+        shape = Topology()
+    if mx is not None:
+        if not 1 <= mx <= MOST_EXCHANGES:
+            raise UsageError(f"--mx: 1 to {MOST_EXCHANGES} exchanges, not {mx}")
+        exchanges = tuple(Exchange(f"mx{n}", 10 * n) for n in range(1, mx + 1))
+        shape = msgspec.structs.replace(shape, mx=exchanges)
+    if domain is not None:
+        shape = msgspec.structs.replace(shape, domain=domain.lower().rstrip("."))
+    if schedule is not None:
+        shape = msgspec.structs.replace(shape, schedule=schedule)
+    try:
+        shape = msgspec.convert(msgspec.to_builtins(shape), Topology)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"the lab's shape is wrong: {error}") from error
+    check_schedule(shape.schedule)
+    check_topology(shape)
+    return shape
+
+
+def check_schedule(name: str) -> None:
+    """Raise UnknownName for a retry schedule that does not exist."""
+    from mxlab.errors import UnknownName
+    from mxlab_services.mta.retry import SCHEDULES
+
+    if name not in SCHEDULES:
+        raise UnknownName("retry schedule", name, SCHEDULES)
+
+
+def make_time(scale: float) -> Any:
+    """Lab time from now on at that speed. Raises UsageError."""
+    import math
+    import time
+
+    from mxlab_services.config import TimeConfig
+
+    if not (scale > 0 and math.isfinite(scale)):
+        raise UsageError(f"--time-scale must be above 0, not {scale:g}")
+    return TimeConfig(scale, time.time())  # noqa: TID251 - when this lab's time begins
+
+
+async def _up(
+    name: str,
+    backend_name: str,
+    topology: "Topology",
+    time: Any,
+    seed: int,
+    publish: bool,
+    json: bool,
+) -> None:
+    import secrets
+
+    from mxlab.backends.base import Order
+
+    with Waiting() as progress:
+        backend, reason = await choose_backend(backend_name, progress)
+        if reason:
+            note(f"mxlab: local processes, because {reason}")
+        if backend.name != "process" and any(
+            found.lab == name for found in await backend_named("process").find()
+        ):
+            raise AlreadyUp(
+                f"a lab called {name!r} is up as local processes",
+                f"`mxlab down --lab {name}` removes it; or use another name with --lab",
+            )
+        order = Order(name, secrets.token_hex(4), topology, time, seed, publish)
+        async with backend.deploy(order, progress, keep=True) as lab:
+            shown = await _describe(lab)
+    if json:
+        say_json(shown)
+        return
+    say(f"The lab {name!r} is up ({backend.name}).")
+    _show(shown)
+    other = "" if name == DEFAULT_LAB else f" --lab {name}"
+    say(f"Next: mxlab send --to bob@{topology.domain} --show-dialog{other}   (mxlab down{other})")
+
+
+def down(
+    name: Annotated[str | None, typer.Argument(metavar="[LAB]", help="Which lab.")] = None,
+    lab: LabName = DEFAULT_LAB,
+    every: Annotated[bool, typer.Option("--all", help="Every lab of this machine.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Remove a lab, or what is left of one; says what it removed."""
+    work(_down(None if every else name or lab, json))
+
+
+async def _down(name: str | None, json: bool) -> None:
+    removed: list[dict[str, str]] = []
+    unseen: LabError | None = None
+    with Waiting() as progress:
+        for backend in (backend_named("process"), backend_named("docker")):
+            try:
+                names = [name] if name else sorted({found.lab for found in await backend.find()})
+                for lab in names:
+                    progress(f"removing the lab {lab!r}")
+                    gone = await backend.remove(lab)
+                    removed += [{"lab": lab, "kind": k, "name": n} for k, n in gone.items]
+            except NoEngine as error:
+                unseen = error
+    whole = f"of the lab {name!r}" if name else "of any lab"
+    if json:
+        say_json({"removed": removed, "unseen": str(unseen) if unseen else None})
+    else:
+        for item in removed:
+            say(f"removed {item['kind']} {item['name']}")
+        place = "" if unseen is None else " here"
+        said = "Nothing" if removed else "Nothing was there, and nothing"
+        say(f"{said} {whole} is left{place}.")
+    if unseen is not None and not json:
+        note(f"mxlab: Docker was not asked: {unseen}")
+
+
+def status(
+    lab: Annotated[
+        str | None, typer.Option("--lab", envvar="MXLAB_LAB", metavar="NAME", help="Which lab.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Show the labs of this machine, and how their nodes are."""
+    work(_status(lab, json))
+
+
+async def _status(name: str | None, json: bool) -> None:
+    if name is not None:
+        async with attached(name) as lab:
+            shown = [await _describe(lab)]
+    else:
+        labs, unseen = await find_labs()
+        if unseen and not json:
+            note(f"mxlab: only local processes are shown: {unseen}")
+        shown = [await _describe_found(found) for found in labs]
+    if json:
+        say_json(shown)
+        return
+    if not shown:
+        say("No lab is up.")
+    for number, one in enumerate(shown):
+        if number:
+            say()
+        say(f"lab {one['lab']} ({one['backend']}, run {one['run'] or 'unknown'})")
+        _show(one)
+
+
+async def _describe_found(found: Any) -> dict[str, Any]:
+    try:
+        async with backend_named(found.backend).attach(found.lab) as lab:
+            return await _describe(lab)
+    except LabError as error:
+        complain(error)
+        nodes = [{"node": node, "state": state} for node, state in found.nodes.items()]
+        return {"lab": found.lab, "backend": found.backend, "run": found.run, "nodes": nodes}
+
+
+async def _describe(lab: "Lab") -> dict[str, Any]:
+    import asyncio
+
+    nodes = await asyncio.gather(
+        *(_describe_node(lab, node_called(lab, name)) for name in lab.nodes)
+    )
+    return {
+        "lab": lab.name,
+        "backend": lab.backend,
+        "run": lab.run,
+        "domain": lab.topology.domain,
+        "lab_time": lab.clock.time(),
+        "nodes": nodes,
+    }
+
+
+async def _describe_node(lab: "Lab", node: "Node") -> dict[str, Any]:
+    from mxlab.backends.base import CanPublish
+    from mxlab_services.control import Ping
+
+    config = node.config
+    shown: dict[str, Any] = {
+        "node": config.node,
+        "role": _role(lab, config.node),
+        "address": config.address,
+        "state": await node.state(),
+        "queued": None,
+    }
+    if shown["state"] == "running":
+        try:
+            shown["queued"] = (await node.request(Ping())).queued
+        except LabError as error:
+            shown["problem"] = str(error)
+    if isinstance(node, CanPublish):
+        shown["published"] = {
+            service: f"{address}:{port}"
+            for service, (address, port) in (await node.published()).items()
+        }
+    return shown
+
+
+def _role(lab: "Lab", node: str) -> str:
+    topology = lab.topology
+    if node == topology.dns:
+        return "dns"
+    if node == topology.client:
+        return "client"
+    preference = next((e.preference for e in topology.mx if e.host == node), 0)
+    return f"{'primary' if node in topology.primaries else 'backup'} MX {preference}"
+
+
+def _show(lab: dict[str, Any]) -> None:
+    rows = [
+        (
+            node["node"],
+            node.get("role", ""),
+            node.get("address", ""),
+            node["state"],
+            "-" if node.get("queued") is None else node["queued"],
+            node.get("problem") or "  ".join((node.get("published") or {}).values()),
+        )
+        for node in lab["nodes"]
+    ]
+    table(("NODE", "ROLE", "ADDRESS", "STATE", "QUEUED", "OPEN HERE AT"), rows)

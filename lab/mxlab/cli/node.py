@@ -1,0 +1,168 @@
+"""stop, start, kill, pause, resume; shell and exec; logs."""
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
+from mxlab.cli.output import Waiting, at_terminal, note, say, say_json
+from mxlab.cli.running import attached, node_called, work
+from mxlab.errors import NodeUnreachable, Unsupported
+
+if TYPE_CHECKING:
+    from mxlab.backends.base import Lab, Node, State
+
+Nodes = Annotated[list[str], typer.Argument(metavar="NODE...", help="Which nodes.")]
+SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
+
+
+def register(app: typer.Typer) -> None:
+    for command in (stop, start, kill, pause, resume, logs, shell):
+        app.command()(command)
+    app.command(
+        "exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True}
+    )(execute)
+
+
+def stop(nodes: Nodes, lab: LabName = DEFAULT_LAB, json: AsJson = False) -> None:
+    """Stop nodes in good order."""
+    work(_each("stop", nodes, lab, json))
+
+
+def start(nodes: Nodes, lab: LabName = DEFAULT_LAB, json: AsJson = False) -> None:
+    """Start stopped nodes, and wait until they are ready."""
+    work(_each("start", nodes, lab, json))
+
+
+def kill(nodes: Nodes, lab: LabName = DEFAULT_LAB, json: AsJson = False) -> None:
+    """End nodes at once, as a power failure would."""
+    work(_each("kill", nodes, lab, json))
+
+
+def pause(nodes: Nodes, lab: LabName = DEFAULT_LAB, json: AsJson = False) -> None:
+    """Freeze nodes: they accept connections and never answer."""
+    work(_each("pause", nodes, lab, json))
+
+
+def resume(nodes: Nodes, lab: LabName = DEFAULT_LAB, json: AsJson = False) -> None:
+    """Let frozen nodes go on."""
+    work(_each("resume", nodes, lab, json))
+
+
+async def _each(verb: str, names: list[str], lab_name: str, json: bool) -> None:
+    import asyncio
+
+    async with attached(lab_name) as lab:
+        chosen = [node_called(lab, name) for name in dict.fromkeys(names)]
+        with Waiting() as progress:
+            progress(f"waiting: {verb} {' '.join(names)}")
+            states = await asyncio.gather(*(_act(verb, node) for node in chosen))
+    shown = {node.config.node: state for node, state in zip(chosen, states, strict=True)}
+    if json:
+        say_json([{"node": name, "state": state} for name, state in shown.items()])
+        return
+    for name, state in shown.items():
+        say(f"{name} is {state}")
+
+
+async def _act(verb: str, node: "Node") -> "State":
+    from mxlab.backends.base import CanPause
+
+    match verb:
+        case "stop":
+            await node.stop()
+        case "start":
+            await node.start()
+        case "kill":
+            await node.kill()
+        case _:
+            if not isinstance(node, CanPause):
+                raise Unsupported("nodes of this lab cannot be paused")
+            await (node.pause() if verb == "pause" else node.resume())
+    return await node.state()
+
+
+def logs(
+    nodes: Annotated[list[str] | None, typer.Argument(metavar="[NODE...]")] = None,
+    lab: LabName = DEFAULT_LAB,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="The nodes' events (JSON lines) instead of their logs.")
+    ] = False,
+) -> None:
+    """Show what nodes write to their logs."""
+    work(_logs(nodes or [], lab, follow, events))
+
+
+async def _logs(names: list[str], lab_name: str, follow: bool, events: bool) -> None:
+    import asyncio
+
+    async with attached(lab_name) as lab:
+        chosen = [node_called(lab, name).config.node for name in names] or list(lab.nodes)
+        width = max(len(name) for name in chosen) if len(chosen) > 1 else 0
+        copies = [_copy(lab, name, width, follow, events) for name in chosen]
+        if follow:
+            await asyncio.gather(*copies)
+        else:
+            for copy in copies:
+                await copy
+
+
+async def _copy(lab: "Lab", name: str, width: int, follow: bool, events: bool) -> None:
+    from mxlab_services.events import encode
+
+    if events:
+        async with aclosing(lab.nodes[name].events(follow=follow)) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                say(encode(event).decode().rstrip("\n"))
+        return
+    async with aclosing(lab.logs(name, follow=follow)) as lines:  # type: ignore[type-var]
+        async for line in lines:
+            say(f"{name:{width}} | {line}" if width else line)
+
+
+def shell(
+    node: Annotated[str, typer.Argument(metavar="[NODE]")] = "client", lab: LabName = DEFAULT_LAB
+) -> None:
+    """Open a shell inside a node (the client): dig, swaks and nc are there."""
+    _inside(node, SHELL, lab, tell=True)
+
+
+def execute(
+    node: Annotated[str, typer.Argument(metavar="NODE")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...")],
+    lab: LabName = DEFAULT_LAB,
+) -> None:
+    """Run a command inside a node; its exit code is passed on."""
+    _inside(node, tuple(command), lab, tell=False)
+
+
+def _inside(node: str, command: tuple[str, ...], lab: str, *, tell: bool) -> None:
+    import subprocess
+
+    arguments, backend = work(_command(node, command, lab))
+    if tell and backend == "process":
+        note(
+            "mxlab: a shell of this machine, since the lab is of local processes. "
+            "Try: dig @$MXLAB_DNS -p $MXLAB_DNS_PORT mx example.test"
+        )
+    try:
+        code = subprocess.run(arguments, check=False).returncode
+    except FileNotFoundError as error:
+        raise Unsupported(f"{arguments[0]} is not installed here", "install it") from error
+    raise typer.Exit(code if code >= 0 else 128 - code)
+
+
+async def _command(name: str, command: tuple[str, ...], lab_name: str) -> tuple[list[str], str]:
+    from mxlab.backends.base import CanExec
+
+    async with attached(lab_name) as lab:
+        node = node_called(lab, name)
+        if not isinstance(node, CanExec):
+            raise Unsupported("nodes of this lab have no inside")
+        state = await node.state()
+        if state != "running":
+            verb = "resume" if state == "paused" else "start"
+            raise NodeUnreachable(f"{name} is {state}", f"`mxlab {verb} {name}`")
+        return node.exec_command(command, interactive=at_terminal()), lab.backend

@@ -1,0 +1,225 @@
+"""queue, qshape, flush: postqueue's, postsuper's and qshape's habits."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
+from mxlab.cli.output import Waiting, complain, note, say, say_json, table
+from mxlab.cli.running import attached, each, mtas, work
+from mxlab.errors import UsageError
+
+if TYPE_CHECKING:
+    from mxlab.backends.base import Node
+    from mxlab_services.control import QueueEntry, Request
+
+PAGE = 1000
+HEADING = "-Queue ID-----  --Size-- ----Arrival Time---- -Sender/Recipient-------"
+INDENT = " " * 46
+MARKS = {"active": "*", "hold": "!", "incoming": " ", "deferred": " "}
+AGES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)  # minutes, as qshape has them
+
+Nodes = Annotated[
+    list[str] | None, typer.Argument(metavar="[NODE...]", help="Whose queue (all MTAs').")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(queue)
+    app.command()(qshape)
+    app.command()(flush)
+
+
+def _ids(short: str, name: str, text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(short, f"--{name}", metavar="ID|ALL", help=text)
+    return option
+
+
+def queue(
+    nodes: Nodes = None,
+    lab: LabName = DEFAULT_LAB,
+    json: AsJson = False,
+    hold: Annotated[list[str] | None, _ids("-h", "hold", "Do not try it until released.")] = None,
+    release: Annotated[list[str] | None, _ids("-H", "release", "Let it go on.")] = None,
+    requeue: Annotated[list[str] | None, _ids("-r", "requeue", "Route afresh, try now.")] = None,
+    delete: Annotated[list[str] | None, _ids("-d", "delete", "Take it away unsent.")] = None,
+    expire: Annotated[list[str] | None, _ids("-e", "expire", "Bounce it as too old.")] = None,
+) -> None:
+    """List queues as `postqueue -p` does (--json: `postqueue -j`), or change what is in one."""
+    edits = {
+        "hold": hold,
+        "release": release,
+        "requeue": requeue,
+        "delete": delete,
+        "expire": expire,
+    }
+    wanted = {action: ids for action, ids in edits.items() if ids}
+    if wanted:
+        work(_edit(nodes or [], lab, wanted, json))
+    else:
+        work(_list(nodes or [], lab, json))
+
+
+async def _list(names: list[str], lab_name: str, json: bool) -> None:
+    import msgspec
+
+    async with attached(lab_name) as lab:
+        nodes = mtas(lab, names)
+        answers, problems = await each(nodes, bool(names), entries)
+    for problem in problems:
+        complain(problem)
+    for number, (node, found) in enumerate(answers):
+        if json:
+            for entry in found:
+                say_json(msgspec.to_builtins(entry) | {"node": node.config.node}, indent=0)
+            continue
+        if len(nodes) > 1:
+            say(("\n" if number else "") + f"{node.config.node}:")
+        _print_queue(found)
+
+
+async def entries(node: "Node") -> "list[QueueEntry]":
+    """The whole queue of a node, read in pages."""
+    from mxlab_services.control import QueueList
+
+    found: list[QueueEntry] = []
+    while True:
+        page = await node.request(QueueList(found[-1].queue_id if found else "", PAGE))
+        found += page
+        if len(page) < PAGE:
+            return found
+
+
+def _print_queue(found: "list[QueueEntry]") -> None:
+    if not found:
+        say("Mail queue is empty")
+        return
+    say(HEADING)
+    for entry in found:
+        name = entry.queue_id + MARKS[entry.queue_name]
+        when = datetime.fromtimestamp(entry.arrival_time, UTC).strftime("%a %b %e %H:%M:%S")
+        sender = entry.sender or "MAILER-DAEMON"
+        say(f"{name:<14} {entry.message_size:>9} {when:<20} {sender}")
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for recipient in entry.recipients:
+            reasons[recipient.delay_reason].append(recipient.address)
+        for reason, addresses in reasons.items():
+            if reason:
+                say(f"({reason})".rjust(len(INDENT) + 24) if len(reason) < 60 else f"({reason})")
+            for address in addresses:
+                say(f"{INDENT}{address}")
+        say()
+    size = sum(entry.message_size for entry in found)
+    plural = "" if len(found) == 1 else "s"
+    say(f"-- {max(1, size // 1024)} Kbytes in {len(found)} Request{plural}.")
+
+
+async def _edit(names: list[str], lab_name: str, edits: dict[str, list[str]], json: bool) -> None:
+    from mxlab_services.control import QueueEdit
+
+    if len(names) != 1:
+        raise UsageError(
+            "say in which node's queue", f"`mxlab queue NODE --{next(iter(edits))} ID`"
+        )
+    done: dict[str, int] = {}
+    async with attached(lab_name) as lab:
+        node = mtas(lab, names)[0]
+        with Waiting() as progress:
+            progress(f"changing the queue of {node.config.node}")
+            for action, ids in edits.items():
+                if "ALL" in ids and ids != ["ALL"]:
+                    raise UsageError(f"--{action}: give ids or ALL, not both")
+                done[action] = await node.request(QueueEdit(action, ids))  # type: ignore[arg-type]
+    if json:
+        say_json({"node": node.config.node, **done})
+        return
+    words = {"hold": "put on hold", "release": "released", "requeue": "requeued"}
+    words |= {"delete": "deleted", "expire": "expired"}
+    for action, count in done.items():
+        say(f"{node.config.node}: {_messages(count)} {words[action]}")
+
+
+def flush(
+    nodes: Nodes = None,
+    lab: LabName = DEFAULT_LAB,
+    every: Annotated[bool, typer.Option("--all", help="Everything (the default).")] = False,
+    site: Annotated[
+        str | None, typer.Option("--site", "-s", metavar="DOMAIN", help="What waits for a domain.")
+    ] = None,
+    queue_id: Annotated[
+        str | None, typer.Option("--id", "-i", metavar="ID", help="One message.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Try what waits in queues now."""
+    from mxlab_services.control import QueueFlush
+
+    if sum((every, site is not None, queue_id is not None)) > 1:
+        raise UsageError("--all, --site and --id exclude each other", "give one of them")
+    if queue_id is not None and len(nodes or []) != 1:
+        raise UsageError("say in which node's queue the message is", "`mxlab flush NODE --id ID`")
+    work(_flush(nodes or [], lab, QueueFlush(site, queue_id), json))
+
+
+async def _flush(names: list[str], lab_name: str, request: "Request[int]", json: bool) -> None:
+    async with attached(lab_name) as lab:
+        answers, problems = await each(
+            mtas(lab, names), bool(names), lambda node: node.request(request)
+        )
+    for problem in problems:
+        note(f"mxlab: {problem}")
+    if json:
+        say_json({node.config.node: count for node, count in answers})
+        return
+    for node, count in answers:
+        say(f"{node.config.node}: trying {_messages(count)}")
+
+
+def _messages(count: int) -> str:
+    return f"{count} message{'' if count == 1 else 's'}"
+
+
+def qshape(nodes: Nodes = None, lab: LabName = DEFAULT_LAB, json: AsJson = False) -> None:
+    """How old the mail in the queue is, by recipient domain (ages in minutes of lab time)."""
+    work(_qshape(nodes or [], lab, json))
+
+
+async def _qshape(names: list[str], lab_name: str, json: bool) -> None:
+    async with attached(lab_name) as lab:
+        answers, problems = await each(mtas(lab, names), bool(names), entries)
+        now = lab.clock.time()
+    for problem in problems:
+        complain(problem)
+    shapes = shape([entry for _, found in answers for entry in found], now)
+    headings = [*(str(age) for age in AGES), f"{AGES[-1]}+"]
+    if json:
+        say_json(
+            [
+                {
+                    "domain": domain,
+                    "total": sum(ages),
+                    "ages": dict(zip(headings, ages, strict=True)),
+                }
+                for domain, ages in shapes.items()
+            ]
+        )
+        return
+    table(["", "T", *headings], [[domain, sum(ages), *ages] for domain, ages in shapes.items()])
+
+
+def shape(found: "Iterable[QueueEntry]", now: float) -> dict[str, list[int]]:
+    """Recipients by domain and age; the first row is their sum, then the largest first."""
+    domains: dict[str, list[int]] = {}
+    total = [0] * (len(AGES) + 1)
+    for entry in found:
+        minutes = (now - entry.arrival_time) / 60
+        column = next((n for n, age in enumerate(AGES) if minutes < age), len(AGES))
+        for recipient in entry.recipients:
+            domain = recipient.address.rpartition("@")[2].lower()
+            domains.setdefault(domain, [0] * len(total))[column] += 1
+            total[column] += 1
+    ordered = sorted(domains.items(), key=lambda item: (-sum(item[1]), item[0]))
+    return {"TOTAL": total, **dict(ordered)}

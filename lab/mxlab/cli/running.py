@@ -1,0 +1,146 @@
+"""Runs a command's work, and finds labs and nodes for it."""
+
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mxlab.errors import EnvironmentProblem, LabError, NoEngine, NotUp, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from mxlab.backends.base import Backend, Found, Lab, Node, Progress
+
+T = TypeVar("T")
+
+BACKENDS = ("docker", "process")
+
+
+def work(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end. SIGTERM and SIGHUP interrupt it as Ctrl-C does: it undoes, then stops."""
+    import asyncio
+
+    async def heeding() -> T:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
+        return await coroutine
+
+    return asyncio.run(heeding())
+
+
+def backend_named(name: str) -> "Backend":
+    """One of the backends that keep labs beyond mxlab's life. Raises UnknownName."""
+    match name:
+        case "docker":
+            from mxlab.backends.docker import DockerBackend
+
+            return DockerBackend()
+        case "process":
+            from mxlab.backends.process import ProcessBackend
+
+            return ProcessBackend()
+        case _:
+            raise UnknownName("backend", name, ("auto", *BACKENDS))
+
+
+async def choose_backend(name: str, progress: "Progress") -> tuple["Backend", str]:
+    """The backend of that name, or, for `auto`, Docker where it works, else processes.
+
+    Answers it with the reason why it is not Docker, if that was decided here.
+    """
+    if name != "auto":
+        return backend_named(name), ""
+    from mxlab import images
+    from mxlab.backends.docker import image_store
+
+    try:
+        async with image_store() as store:
+            await images.ensure_image(store, progress)
+    except EnvironmentProblem as error:
+        return backend_named("process"), str(error)
+    return backend_named("docker"), ""
+
+
+async def find_labs() -> "tuple[list[Found], str]":
+    """All labs of this machine, and why there may be more that cannot be seen."""
+    found = await backend_named("process").find()
+    try:
+        found += await backend_named("docker").find()
+    except NoEngine as error:
+        return found, str(error)
+    return found, ""
+
+
+@contextlib.asynccontextmanager
+async def attached(lab: str) -> AsyncIterator["Lab"]:
+    """The lab of that name, in whatever world it is. Raises NotUp, which names those that are."""
+    found, unseen = await _world_of(lab)
+    if found is None:
+        raise await _not_up(lab, unseen)
+    async with found.attach(lab) as running:
+        yield running
+
+
+async def _world_of(lab: str) -> "tuple[Backend | None, str]":
+    process = backend_named("process")
+    if any(found.lab == lab for found in await process.find()):
+        return process, ""
+    docker = backend_named("docker")
+    try:
+        here = any(found.lab == lab for found in await docker.find())
+    except NoEngine as error:
+        return None, str(error)
+    return (docker if here else None), ""
+
+
+async def _not_up(lab: str, unseen: str) -> NotUp:
+    labs, _ = await find_labs()
+    text = f"no lab called {lab!r} is up" + (f" ({unseen})" if unseen else "")
+    if not labs:
+        return NotUp(text, "`mxlab up` brings one up")
+    return NotUp(text, UnknownName("lab", lab, [found.lab for found in labs]).hint)
+
+
+def node_called(lab: "Lab", name: str) -> "Node":
+    """Raises UnknownName."""
+    try:
+        return lab.nodes[name]
+    except KeyError:
+        raise UnknownName("node", name, lab.nodes) from None
+
+
+def mtas(lab: "Lab", names: list[str]) -> "list[Node]":
+    """These nodes, or all that have a queue. Raises UnknownName, UsageError for a DNS server."""
+    from mxlab_services.config import MtaConfig
+
+    chosen = [node_called(lab, name) for name in names] or list(lab.nodes.values())
+    having = [node for node in chosen if isinstance(node.config, MtaConfig)]
+    if names and len(having) < len(chosen):
+        wrong = next(n for n in chosen if not isinstance(n.config, MtaConfig))
+        raise UsageError(
+            f"{wrong.config.node} is no MTA",
+            "MTAs: " + ", ".join(node.config.node for node in mtas(lab, [])),
+        )
+    return having
+
+
+async def each(
+    nodes: "list[Node]", asked: bool, question: Any
+) -> "tuple[list[tuple[Node, Any]], list[LabError]]":
+    """Put a question (Node -> reply) to all nodes at once.
+
+    Where nodes were `asked` for by name, the first problem is raised; else problems are answered.
+    """
+    import asyncio
+
+    answers = await asyncio.gather(*(question(node) for node in nodes), return_exceptions=True)
+    good: list[tuple[Node, Any]] = []
+    problems: list[LabError] = []
+    for node, answer in zip(nodes, answers, strict=True):
+        if isinstance(answer, LabError) and not asked:
+            problems.append(answer)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            good.append((node, answer))
+    return good, problems
