@@ -154,7 +154,7 @@ class _Mta:
         """Begin to listen and to deliver; `stack` ends it in the opposite order."""
         stack.push_async_callback(self._relay.close)
         stack.push_async_callback(self._scheduler.close)
-        edge = Edge(self.config, self.intake, self._clock, self._emit)
+        edge = Edge(self.config, self.intake, self._emit, self._flush_site)
         await edge.start()
         stack.push_async_callback(edge.close)
         self.intake.when_accepted(self._accepted)
@@ -162,6 +162,10 @@ class _Mta:
         self._scheduler.start()
         sweeping = asyncio.create_task(self._sweeper.run())
         stack.push_async_callback(_ended, sweeping)
+
+    async def _flush_site(self, domain: str) -> int:
+        """Try all that waits for `domain` now (ETRN)."""
+        return await self.operator.flush(QueueFlush(site=domain))
 
     def _accepted(self, message: Queued) -> None:
         self._scheduler.wake(message)
