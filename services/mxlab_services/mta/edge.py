@@ -1,0 +1,99 @@
+"""Where mail comes in by SMTP: the listening socket and the sessions on it.
+
+Guarantee: a message that is being accepted when its client goes away, or when the node stops, is
+accepted to the end or not at all; at most `limits.sessions` connections are open.
+"""
+
+import asyncio
+import ssl
+import tempfile
+from pathlib import Path
+
+from mxlab_services.config import MtaConfig, TlsConfig
+from mxlab_services.events import Emit
+from mxlab_services.mta.policy import Policy
+from mxlab_services.mta.retry import schedule_of
+from mxlab_services.mta.smtp_server import Flush, Session
+from mxlab_services.mta.types import Accept, Envelope, Origin
+
+_CLOSING = 5.0  # real seconds that messages under way get when the node stops
+
+
+class Edge:
+    """The SMTP server of one MTA. `flush` starts the queue for a domain (ETRN)."""
+
+    def __init__(
+        self, config: MtaConfig, accept: Accept, emit: Emit, flush: Flush | None = None
+    ) -> None:
+        self.config = config
+        self.policy = Policy(config)
+        self.emit = emit
+        self.flush = flush
+        self.tls = _context(config.tls) if config.tls else None
+        self.hops = min(config.limits.hops, schedule_of(config.retry).hops)
+        self._accept = accept
+        self._sessions: dict[Session, None] = {}
+        self._accepting: dict[asyncio.Task[str], None] = {}
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address or port is not to be had."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._session, self.config.bind, self.config.smtp_port
+        )
+
+    async def close(self) -> None:
+        """Listen no more, let messages under way be accepted, and tell every client 421."""
+        if self._server is not None:
+            self._server.close()
+        if self._accepting:
+            await asyncio.wait(list(self._accepting), timeout=_CLOSING)
+            await asyncio.sleep(0)  # so that their 250 is written
+        for session in list(self._sessions):
+            session.hang_up("421 4.3.2 the server is going down")
+
+    async def accept(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
+        """Accept to the end, even if the session that asks is cancelled meanwhile."""
+        task = asyncio.create_task(self._accept_now(envelope, content, origin))
+        self._accepting[task] = None
+        task.add_done_callback(self._accepted)
+        return await asyncio.shield(task)
+
+    def opened(self, session: Session) -> None:
+        self._sessions[session] = None
+
+    def closed(self, session: Session) -> None:
+        self._sessions.pop(session, None)
+
+    async def _accept_now(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
+        return await self._accept(envelope, content, origin)
+
+    def _accepted(self, task: "asyncio.Task[str]") -> None:
+        del self._accepting[task]
+        if not task.cancelled():
+            task.exception()  # told to the session, if it still listens
+
+    def _session(self) -> asyncio.Protocol:
+        if len(self._sessions) >= self.config.limits.sessions:
+            return _Busy()
+        return Session(self)
+
+
+class _Busy(asyncio.Protocol):
+    """Says that there are too many connections, and closes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(b"421 4.3.2 too many connections; try again later\r\n")
+        transport.close()
+
+
+def _context(tls: TlsConfig) -> ssl.SSLContext:
+    """A server's context (RFC 3207). Python reads certificates from files only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as chain:
+        chain.write(tls.certificate + tls.key)
+        chain.flush()
+        context.load_cert_chain(Path(chain.name))
+    return context

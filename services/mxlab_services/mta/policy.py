@@ -1,0 +1,50 @@
+"""Which recipients an MTA accepts from whom (RFC 5321 §3.6.2): it is never an open relay. Pure."""
+
+import ipaddress
+
+from mxlab_services.config import MtaConfig
+from mxlab_services.mta.types import Reply, domain_of
+
+UNKNOWN_USER = "5.1.1"
+RELAY_DENIED = "5.7.1"
+
+
+class Policy:
+    """The rules of one MTA: its own domains, those it is a backup for, and its own clients."""
+
+    def __init__(self, config: MtaConfig) -> None:
+        self._own = {domain.lower() for domain in (*config.local_domains, *config.relay_domains)}
+        self._known = (
+            None if config.recipients is None else {known.lower() for known in config.recipients}
+        )
+        self._networks = [ipaddress.ip_network(net) for net in config.submission_networks]
+        self._first = next(iter((*config.local_domains, *config.relay_domains)), config.hostname)
+
+    def complete(self, recipient: str) -> str:
+        """`postmaster` without a domain is ours (RFC 5321 §4.5.1)."""
+        return recipient if "@" in recipient else f"{recipient}@{self._first}"
+
+    def relays_for(self, domain: str) -> bool:
+        """Whether mail for `domain` may be waiting here."""
+        return domain.lower() in self._own
+
+    def submits(self, peer: str) -> bool:
+        """Whether `peer` (an IP address) may send to anybody."""
+        try:
+            address = ipaddress.ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+    def judge(self, recipient: str, peer: str) -> Reply | None:
+        """Why `recipient` is refused to `peer`, or None."""
+        if domain_of(recipient) in self._own:
+            local_part = recipient.rpartition("@")[0].lower()
+            if self._known is None or local_part == "postmaster":
+                return None
+            if recipient.lower() in self._known:
+                return None
+            return Reply(550, UNKNOWN_USER, f"<{recipient}>: no such user here")
+        if self.submits(peer):
+            return None
+        return Reply(550, RELAY_DENIED, f"<{recipient}>: relay access denied")
