@@ -1,0 +1,302 @@
+"""What every world of real programs promises, over local processes and over Docker."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from mxlab.backends.base import Backend, CanExec, CanPause, Node, Order
+from mxlab.errors import (
+    AlreadyUp,
+    EnvironmentProblem,
+    NodeFailed,
+    NodeUnreachable,
+    NotUp,
+    Refused,
+    UnknownName,
+    UsageError,
+)
+from mxlab.model.topology import Exchange, Topology
+from mxlab_services.config import TimeConfig
+from mxlab_services.control import MailboxList, Ping, QueueFlush, Submit
+from mxlab_services.events import Event, MailboxDelivered, NodeReady, NodeStopping
+
+SECONDS = 120  # what any of these may take, an image build included
+
+Make = Callable[[], Backend]
+SMALL = Topology(mx=(Exchange("mx1", 10),))
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Makes a backend without any memory of others, as a fresh program has it."""
+    monkeypatch.setenv("MXLAB_STATE_DIR", str(tmp_path))
+    if request.param == "docker":
+        from mxlab.backends.docker import DockerBackend
+
+        return DockerBackend
+    from mxlab.backends.process import ProcessBackend
+
+    return ProcessBackend
+
+
+@pytest.fixture
+async def name(make: Make) -> AsyncIterator[str]:
+    """The name of a lab, which is gone after the test whatever happened."""
+    lab = f"t-{secrets.token_hex(4)}"
+    yield lab
+    await make().remove(lab)
+
+
+@pytest.fixture(autouse=True)
+async def bounded() -> AsyncIterator[None]:
+    async with asyncio.timeout(SECONDS):
+        yield
+
+
+def order(name: str, topology: Topology = SMALL, run: str = "first") -> Order:
+    return Order(name, run, topology)
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+async def until(node: Node, wanted: type[object], after: int = 0) -> Event:
+    """The event with that kind of body that follows `after` others of the kind."""
+    async with contextlib.aclosing(node.events()) as stream:  # type: ignore[type-var]
+        async for event in stream:
+            if isinstance(event.body, wanted):
+                if after == 0:
+                    return event
+                after -= 1
+    raise AssertionError("the events ended")
+
+
+async def labs(make: Make) -> set[str]:
+    return {found.lab for found in await make().find()}
+
+
+async def test_a_lab_comes_up_whole_and_leaves_nothing(make: Make, name: str) -> None:
+    async with make().deploy(order(name, Topology()), quiet) as lab:
+        assert list(lab.nodes) == ["dns", "mx1", "mx2", "client"]
+        assert lab.name == name
+        assert lab.run == "first"
+        for node in lab.nodes.values():
+            assert await node.state() == "running"
+            assert (await node.request(Ping())).node == node.config.node
+        found = [f for f in await make().find() if f.lab == name]
+        assert [dict(f.nodes) for f in found] == [dict.fromkeys(lab.nodes, "running")]
+        assert found[0].run == "first"
+    assert name not in await labs(make)
+    assert (await make().remove(name)).items == ()
+
+
+async def test_a_kept_lab_is_found_by_a_fresh_program(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet, keep=True) as first:
+        topology = first.topology
+    async with make().attach(name) as lab:
+        assert lab.topology == topology
+        assert lab.run == "first"
+        assert (await lab.nodes["mx1"].request(Ping())).node == "mx1"
+    removed = await make().remove(name)
+    assert removed.items
+    with pytest.raises(NotUp):
+        async with make().attach(name):
+            pass
+    assert (await make().remove(name)).items == ()
+
+
+async def test_a_name_that_is_up_is_refused_and_unharmed(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        with pytest.raises(AlreadyUp, match=name):
+            async with make().deploy(order(name, run="second"), quiet):
+                pass
+        assert (await lab.nodes["mx1"].request(Ping())).node == "mx1"
+
+
+async def test_of_two_at_once_exactly_one_comes_up(make: Make, name: str) -> None:
+    async def attempt(run: str) -> str:
+        async with make().deploy(order(name, run=run), quiet, keep=True) as lab:
+            return lab.run
+
+    results = await asyncio.gather(attempt("a"), attempt("b"), return_exceptions=True)
+    refused = [r for r in results if isinstance(r, BaseException)]
+    assert [type(r) for r in refused] == [AlreadyUp]
+    (run,) = [r for r in results if isinstance(r, str)]
+    async with make().attach(name) as lab:
+        assert lab.run == run
+        for node in lab.nodes.values():
+            assert await node.state() == "running"
+
+
+async def test_two_labs_live_side_by_side(make: Make, name: str) -> None:
+    other = f"{name}-other"
+    try:
+        async with (
+            make().deploy(order(name), quiet) as one,
+            make().deploy(order(other), quiet) as two,
+        ):
+            assert one.nodes["mx1"].config.address != two.nodes["mx1"].config.address
+            assert {name, other} <= await labs(make)
+    finally:
+        await make().remove(other)
+
+
+async def test_killed_is_stopped_and_starts_again(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        node = lab.nodes["mx1"]
+        await node.kill()
+        assert await node.state() == "stopped"
+        with pytest.raises(NodeUnreachable) as problem:
+            await node.request(Ping())
+        assert "mxlab start mx1" in problem.value.hint
+        await node.kill()  # what is dead stays so
+        await node.start()
+        assert await node.state() == "running"
+        assert (await node.request(Ping())).node == "mx1"
+        await node.start()  # what runs stays so
+        kinds = [e.body async for e in node.events(follow=False)]
+        assert sum(isinstance(body, NodeReady) for body in kinds) == 2
+
+
+async def test_stopped_in_good_order_says_so(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        node = lab.nodes["mx1"]
+        await node.stop()
+        assert await node.state() == "stopped"
+        *_, last = [event async for event in node.events(follow=False)]
+        assert isinstance(last.body, NodeStopping)
+        await node.stop()
+
+
+async def test_paused_does_not_answer_until_resumed(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        node = lab.nodes["mx1"]
+        assert isinstance(node, CanPause)
+        await node.pause()
+        assert await node.state() == "paused"
+        with pytest.raises(NodeUnreachable) as problem:
+            await node.request(Ping())
+        assert "mxlab resume mx1" in problem.value.hint
+        with pytest.raises(EnvironmentProblem):
+            await node.start()
+        await node.resume()
+        assert await node.state() == "running"
+        assert (await node.request(Ping())).node == "mx1"
+        await node.pause()
+        await node.kill()
+        assert await node.state() == "stopped"
+
+
+async def test_mail_flows_and_events_are_pushed(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        mx1, client = lab.nodes["mx1"], lab.nodes["client"]
+        arrival = asyncio.create_task(until(mx1, MailboxDelivered))
+        (sent,) = await client.request(Submit("alice@client.test", ["bob@example.test"]))
+        assert (await arrival).message == sent.message
+        (entry,) = await mx1.request(MailboxList("bob@example.test"))
+        assert entry.digest == sent.digest
+
+
+async def test_mail_outlives_a_kill(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        mx1, client = lab.nodes["mx1"], lab.nodes["client"]
+        await mx1.kill()
+        (sent,) = await client.request(Submit("alice@client.test", ["bob@example.test"]))
+        await client.kill()
+        await client.start()
+        await mx1.start()
+        await client.request(QueueFlush())
+        assert (await until(mx1, MailboxDelivered)).message == sent.message
+
+
+async def test_events_follow_across_restarts_in_order(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        node = lab.nodes["mx1"]
+        second = asyncio.create_task(until(node, NodeReady, after=1))
+        await node.kill()
+        await node.start()
+        assert (await second).seq == 0 or isinstance((await second).body, NodeReady)
+        lives = [event.seq async for event in node.events(follow=False)]
+        starts = [n for n, seq in enumerate(lives) if seq == 0]
+        assert len(starts) == 2
+        for begin, end in zip(starts, [*starts[1:], len(lives)], strict=True):
+            assert lives[begin:end] == list(range(end - begin))
+
+
+async def test_a_refusal_is_in_the_nodes_words(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        with pytest.raises(Refused, match="client: "):
+            await lab.nodes["client"].request(Submit("alice@client.test", ["no address"]))
+
+
+async def test_many_requests_at_once(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        pongs = await asyncio.gather(*(lab.nodes["mx1"].request(Ping()) for _ in range(50)))
+        assert {pong.node for pong in pongs} == {"mx1"}
+
+
+async def test_logs_of_a_node_that_is_not_there(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        with pytest.raises(UnknownName) as problem:
+            async for _ in lab.logs("mx", follow=False):
+                pass
+        assert "mx1" in problem.value.hint
+
+
+async def test_a_command_runs_inside(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        node = lab.nodes["client"]
+        assert isinstance(node, CanExec)
+        arguments = node.exec_command(("sh", "-c", "echo here; exit 7"), interactive=False)
+        process = await asyncio.create_subprocess_exec(
+            *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await process.communicate()
+        assert (output, process.returncode) == (b"here\n", 7)
+
+
+async def test_a_node_that_dies_while_starting_shows_its_last_lines(make: Make, name: str) -> None:
+    bad = Topology(mx=(Exchange("mx1", 10),), schedule="never")
+    with pytest.raises(NodeFailed, match=r"died while starting \(exit code 2\)(.|\n)*never"):
+        async with make().deploy(order(name, bad), quiet):
+            pass
+    assert name not in await labs(make)
+    assert (await make().remove(name)).items == ()
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05, 0.3])
+async def test_a_cancelled_deploy_leaves_nothing(make: Make, name: str, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def bring_up() -> None:
+        def progress(doing: str) -> None:
+            if doing == "starting the nodes":
+                loop.call_later(seconds, task.cancel)
+
+        async with make().deploy(order(name), progress):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(bring_up())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert name not in await labs(make)
+    assert (await make().remove(name)).items == ()
+
+
+async def test_lab_time_is_the_nodes_time(make: Make, name: str) -> None:
+    fast = Order(name, "first", SMALL, TimeConfig(3600.0, 1_800_000_000.0))
+    async with make().deploy(fast, quiet) as lab:
+        before = lab.clock.time()
+        at = (await lab.nodes["mx1"].request(Ping())).at
+        assert before - 3600 <= at <= lab.clock.time() + 3600
+
+
+async def test_a_name_that_cannot_be(make: Make) -> None:
+    with pytest.raises(UsageError):
+        async with make().deploy(order("Not/A name"), quiet):
+            pass
