@@ -11,6 +11,8 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from mxlab_services.errors import SpoolError
 from mxlab_services.mta.types import Destination, Pending, Queued, Recipient, domain_of
 
@@ -63,12 +65,14 @@ PENDING = "r.address, r.notify, r.orcpt, r.attempts, r.next_attempt, r.reason"
 _ROWS = 64  # rows in one INSERT, at most: each number of rows is a statement to prepare and keep
 STATEMENTS = 256  # so many prepared statements a connection keeps
 
+_pack = msgspec.msgpack.Encoder().encode
+
 Stored = tuple[Queued, bytes]
 
 
 def crc(fixed: Sequence[object]) -> int:
     """A CRC of the fields of a row that stay as they were put."""
-    return zlib.crc32(repr(fixed).encode("utf-8", "surrogatepass"))
+    return zlib.crc32(_pack(fixed))
 
 
 def fixed_fields(m: Queued) -> tuple[object, ...]:
