@@ -81,7 +81,9 @@ async def sink_as_primary(lab: Lab, *behaviour: str) -> AsyncIterator[None]:
     """smtp-sink at mx1's address, behaving so (see its manual)."""
     await lab.nodes["mx1"].kill()
     address = lab.nodes["mx1"].config.address
-    sink = await asyncio.create_subprocess_exec("smtp-sink", *behaviour, f"{address}:25", "10")
+    sink = await asyncio.create_subprocess_exec(
+        "smtp-sink", "-u", "nobody", *behaviour, f"{address}:25", "10"
+    )
     try:
         await probe(lambda: listens(address), "smtp-sink listens")
         yield
