@@ -1,0 +1,73 @@
+"""What a scenario may wait for, forbid, or expect in the end. Named in a scenario by `key`."""
+
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from mxlab.model.topology import Host
+
+Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+
+
+class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of all conditions. `short` names the field that a plain string gives, if one does."""
+
+    key: ClassVar[str]
+    short: ClassVar[str] = ""
+
+
+class Queue(Condition, frozen=True):
+    """The queue of `host` holds every message of the batch `holds`, or just `count` messages."""
+
+    key = "queue"
+    host: Host
+    holds: Id | None = None
+    count: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+    def __str__(self) -> str:
+        what = f"all of {self.holds}" if self.holds else f"{self.count} messages"
+        return f"the queue of {self.host} holds {what}"
+
+
+class Delivered(Condition, frozen=True):
+    """Every message of the batch lies in the mailbox of each of its recipients."""
+
+    key = "delivered"
+    short = "batch"
+    batch: Id
+
+    def __str__(self) -> str:
+        return f"all of {self.batch} is delivered"
+
+
+class Bounced(Condition, frozen=True):
+    """For each message of the batch and each recipient a notification of failure was sent."""
+
+    key = "bounced"
+    short = "batch"
+    batch: Id
+
+    def __str__(self) -> str:
+        return f"all of {self.batch} has bounced"
+
+
+class Deferred(Condition, frozen=True):
+    """Every message of the batch waits in a queue, of whichever node."""
+
+    key = "deferred"
+    short = "batch"
+    batch: Id
+
+    def __str__(self) -> str:
+        return f"all of {self.batch} waits in a queue"
+
+
+AnyCondition = Queue | Delivered | Bounced | Deferred
+CONDITIONS: dict[str, type[AnyCondition]] = {
+    kind.key: kind for kind in (Queue, Delivered, Bounced, Deferred)
+}
+
+
+def batch_of(condition: AnyCondition) -> str | None:
+    """The batch that a condition speaks of, if it does."""
+    return condition.holds if isinstance(condition, Queue) else condition.batch

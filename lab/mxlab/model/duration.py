@@ -1,0 +1,27 @@
+"""Durations as people write them: 500ms, 60s, 2h, 1h30m, 5d. All values are lab seconds."""
+
+import re
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def parse_duration(text: str) -> float:
+    """The seconds in `text`. Raises ValueError for what is no duration."""
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is no duration: write 500ms, 60s, 2h, 1h30m or 5d")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest usual form, which `parse_duration` reads back to the millisecond."""
+    left = round(seconds * 1000)
+    if left < 0:
+        return "-" + format_duration(-seconds)
+    text = ""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, left = divmod(left, size)
+        if count:
+            text += f"{count}{unit}"
+    return text or "0s"

@@ -1,0 +1,156 @@
+"""A scenario: a lab, a linear story, and what must be true in the end.
+
+`problems` finds what no type can: references to hosts, faults and batches that are not there. It
+serves scenarios from files and from Python alike.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+
+from mxlab.model.condition import AnyCondition, Queue, batch_of
+from mxlab.model.mechanism import MECHANISMS
+from mxlab.model.step import AnyStep, Eventually, Fault, Heal, Never, Parallel, Send
+from mxlab.model.topology import Topology
+
+CHECKS = (
+    "nothing-lost",
+    "nothing-forged",
+    "nothing-altered",
+    "duplicates-explained",
+    "mx-order",
+    "queues-empty",
+    "all-delivered",
+    "nothing-bounced",
+    "queued-at-backup",
+    "queued-at-sender",
+)
+StepPath = tuple[int, ...]  # (3,) is the fourth step, (3, 0) the first of the steps in it
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The file that a scenario came from, and the line of each step."""
+
+    file: str
+    lines: Mapping[StepPath, int] = {}
+
+    def place(self, path: StepPath) -> str:
+        """`file:line` of a step, or the file."""
+        return f"{self.file}:{self.lines[path]}" if path in self.lines else self.file
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A scenario. `needs` are kinds of faults that the backend must be able to do; `expect` names
+    checks, or states conditions for the end. `time_scale`, `seed` and `backend` are preferences
+    that the command line overrides.
+    """
+
+    title: str
+    steps: tuple[AnyStep, ...]
+    expect: tuple[str | AnyCondition, ...]
+    summary: str = ""
+    needs: tuple[str, ...] = ()
+    topology: Topology = Topology()
+    seed: int = 0
+    time_scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    backend: Literal["docker", "process", "sim"] | None = None
+    id: str = ""
+    origin: Origin | None = None
+
+    def place(self, path: StepPath) -> str:
+        """`file:line` of a step, or nothing where the scenario came from no file."""
+        return self.origin.place(path) if self.origin else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A reference to nothing. `path` leads to it: ("steps", 3, "fault"); `known`: what there is."""
+
+    path: tuple[str | int, ...]
+    text: str
+    name: str = ""
+    known: tuple[str, ...] = ()
+
+
+def walk(steps: tuple[AnyStep, ...], path: StepPath = ()) -> Iterator[tuple[StepPath, AnyStep]]:
+    """Every step, those inside `parallel` included, in order."""
+    for number, step in enumerate(steps):
+        yield (*path, number), step
+        if isinstance(step, Parallel):
+            yield from walk(step.steps, (*path, number))
+
+
+def fault_kinds(scenario: Scenario) -> tuple[str, ...]:
+    """The kinds of faults that the scenario needs, by its own word or by its steps."""
+    used = [step.mechanism.kind for _, step in walk(scenario.steps) if isinstance(step, Fault)]
+    return tuple(dict.fromkeys([*scenario.needs, *used]))
+
+
+def problems(scenario: Scenario) -> list[Problem]:
+    """References that lead nowhere, in the order of the file."""
+    found = [
+        Problem(("needs", n), "there is no fault of that kind", kind, tuple(MECHANISMS))
+        for n, kind in enumerate(scenario.needs)
+        if kind not in MECHANISMS
+    ]
+    hosts = scenario.topology.hosts
+    batches: list[str] = []
+    faults: list[str] = []
+    for path, step in walk(scenario.steps):
+        where = _steps_path(path)
+        match step:
+            case Send(id=name):
+                if name in batches:
+                    found.append(Problem((*where, "send", "id"), f"batch {name!r} is sent twice"))
+                batches.append(name)
+            case Fault(id=name, mechanism=mechanism):
+                if name in faults:
+                    found.append(
+                        Problem((*where, "fault", "id"), f"two faults have the id {name!r}")
+                    )
+                faults.append(name)
+                if mechanism.host not in hosts:
+                    place = (*where, "fault", mechanism.kind)
+                    found.append(Problem(place, "there is no such host", mechanism.host, hosts))
+            case Heal(fault=name) if name not in faults:
+                text = "no fault of that id was injected before"
+                found.append(Problem((*where, "heal"), text, name, tuple(faults)))
+            case Eventually(condition=condition) | Never(condition=condition):
+                found += _condition((*where, step.key), condition, hosts, batches)
+            case _:
+                pass
+    for number, item in enumerate(scenario.expect):
+        if isinstance(item, str):
+            if item not in CHECKS:
+                text = "there is no check of that name"
+                found.append(Problem(("expect", number), text, item, CHECKS))
+        else:
+            found += _condition(("expect", number), item, hosts, batches)
+    return found
+
+
+def _steps_path(path: StepPath) -> tuple[str | int, ...]:
+    where: tuple[str | int, ...] = ("steps", path[0])
+    for number in path[1:]:
+        where = (*where, "parallel", number)
+    return where
+
+
+def _condition(
+    where: tuple[str | int, ...],
+    condition: AnyCondition,
+    hosts: tuple[str, ...],
+    batches: list[str],
+) -> Iterator[Problem]:
+    place = (*where, condition.key)
+    if isinstance(condition, Queue):
+        if condition.host not in hosts:
+            yield Problem((*place, "host"), "there is no such host", condition.host, hosts)
+        if (condition.holds is None) == (condition.count is None):
+            yield Problem(place, "a queue condition has either `holds` or `count`")
+    batch = batch_of(condition)
+    if batch is not None and batch not in batches:
+        key = (*place, "holds") if isinstance(condition, Queue) else place
+        yield Problem(key, "no batch of that id was sent before", batch, tuple(batches))
