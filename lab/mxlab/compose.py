@@ -24,6 +24,7 @@ HEADER = """\
 
 def export_compose(topology: Topology | None = None, lab: str = "lab") -> str:
     """The Compose file's text. Raises UsageError for a topology or a name that cannot be."""
+    shapes.check_names(lab, RUN)
     world = World(subnet=str(CANDIDATES[0]), listen="0.0.0.0")
     plan = make_plan(lab, RUN, topology or Topology(), world)
     nodes = shapes.shapes(plan)

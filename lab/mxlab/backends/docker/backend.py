@@ -19,7 +19,16 @@ from mxlab.backends.docker.imaging import ImageStore
 from mxlab.backends.docker.logs import Position
 from mxlab.backends.docker.make import Networks, already_up, make_container, make_networks
 from mxlab.backends.docker.node import DockerNode
-from mxlab.backends.docker.shape import CONFIG, LAB, RUN, TOPOLOGY, Shape, decode_topology, shapes
+from mxlab.backends.docker.shape import (
+    CONFIG,
+    LAB,
+    RUN,
+    TOPOLOGY,
+    Shape,
+    check_names,
+    decode_topology,
+    shapes,
+)
 from mxlab.backends.docker.sweep import found_labs, labelled, sweep
 from mxlab.errors import AlreadyUp, EnvironmentProblem, LabError, NotUp, UnknownName
 from mxlab.model.topology import Topology
@@ -93,6 +102,7 @@ class DockerBackend:
     async def deploy(
         self, order: Order, progress: Progress, *, keep: bool = False
     ) -> AsyncIterator[DockerLab]:
+        check_names(order.lab, order.run)
         async with _engine() as engine:
             lab = await self._bring_up(engine, order, progress)
             try:

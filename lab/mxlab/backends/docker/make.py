@@ -31,14 +31,13 @@ class Networks:
 async def make_networks(engine: Engine, order: Order, asked: str | None) -> tuple[Networks, Plan]:
     """Create the networks, and plan the lab for the subnet that was free.
 
-    Raises SubnetClash, and UsageError for names that Docker cannot have.
+    Raises SubnetClash.
     """
     networks = await engine.call("list networks", lambda api: api.networks())
     taken = [*_taken(networks), *(host_routes() if _is_local(engine) else ())]
     refused: list[str] = []
     for subnet in free_subnets(taken, asked):
         plan = _plan(order, subnet)
-        shapes.shapes(plan)  # names that Docker cannot have are known before anything is made
         try:
             lab = await _make_network(engine, order, "lab", subnet)
         except EngineRefused as error:

@@ -70,14 +70,18 @@ def lab_labels(lab: str, run: str, role: str) -> dict[str, str]:
 
 
 def shapes(plan: Plan) -> list[Shape]:
-    """Every node of the plan as a container, in order. Raises UsageError for unusable names."""
-    for kind, name in (("lab", plan.lab), ("run", plan.run)):
+    """Every node of the plan as a container, in order."""
+    return [_shape(plan, config) for config in plan.nodes]
+
+
+def check_names(lab: str, run: str) -> None:
+    """Raise UsageError for names that Docker could not take into its own."""
+    for kind, name in (("lab", lab), ("run", run)):
         if not _NAME.fullmatch(name):
             raise UsageError(
                 f"{name!r} cannot be the name of a {kind} on Docker",
                 "use small letters, digits, '-', '_' and '.', at most 63",
             )
-    return [_shape(plan, config) for config in plan.nodes]
 
 
 def _shape(plan: Plan, config: AnyConfig) -> Shape:
