@@ -300,3 +300,89 @@ async def test_entries_come_in_pages() -> None:
         rest = await mta.operator.entries(QueueList(after=page[-1].queue_id, limit=3))
         assert [e.queue_id for e in (*page, *rest)] == ids
         assert page[0].arrival_time == int(EPOCH)
+
+
+@in_virtual_time
+async def test_d3_success_is_reported_where_asked_and_the_host_does_not_carry_it() -> None:
+    asked = Recipient(BOB, notify="SUCCESS")
+    async with Mta() as mta:
+        await mta.send(asked)
+        await mta.send(Recipient("carol@local.test", notify="SUCCESS"))
+        await asyncio.sleep(1)
+        (local,) = mta.heard.of("bounce.sent")
+        assert isinstance(local, events.Bounced)
+        assert (local.action, local.recipients) == ("delivered", ["carol@local.test"])
+        mta.relay.answer = lambda route, job, address: Delivered(OK, "mx", carries_dsn=False)
+        await mta.send(asked)
+        await asyncio.sleep(1)
+        assert len(mta.heard.of("bounce.sent")) == 2
+        assert any(b"Action: relayed" in job.content for job in mta.relay.jobs)
+
+
+@in_virtual_time
+async def test_a_warning_comes_in_time_although_an_older_message_waits() -> None:
+    retry = RetryConfig("postfix", lifetime=5 * DAY, warning=4 * HOUR)
+    async with Mta(retry) as mta:
+        mta.relay.answer = lambda route, job, address: (
+            accepts(route, job, address) if address.endswith("client.test") else REFUSED
+        )
+        await mta.send(BOB)
+        await asyncio.sleep(DAY)
+        await mta.send(BOB)
+        await asyncio.sleep(DAY)
+        assert mta.heard.times("bounce.sent") == pytest.approx([4 * HOUR, DAY + 4 * HOUR], abs=1)
+
+
+@in_virtual_time
+async def test_many_destinations_do_not_hinder_each_other() -> None:
+    async with Mta() as mta:
+        mta.relay.answer = lambda route, job, address: (
+            REFUSED if route.domain.startswith("dead") else accepts(route, job, address)
+        )
+        for n in range(50):
+            await mta.send(f"x@dead{n}.test", f"y@alive{n}.test")
+        await asyncio.sleep(1)
+        left = await mta.operator.entries(QueueList())
+        assert [len(entry.recipients) for entry in left] == [1] * 50
+        assert len(mta.heard.of("destination.dead")) == 50
+        await asyncio.sleep(6 * DAY)
+        assert len(mta.heard.of("queue.removed")) >= 50
+        assert await mta.spool.count() == 0
+
+
+@in_virtual_time
+async def test_a_bug_in_a_part_defers_and_loses_nothing() -> None:
+    def breaks(route: Route, job: Job, address: str) -> Result:
+        raise RuntimeError("a bug")
+
+    async with Mta() as mta:
+        mta.relay.answer = breaks
+        await mta.send(BOB)
+        await asyncio.sleep(HOUR)
+        assert 2 <= len(mta.relay.jobs) <= 6
+        mta.relay.answer = accepts
+        await asyncio.sleep(2 * HOUR)
+        assert await mta.spool.count() == 0
+
+
+@in_virtual_time
+async def test_closing_waits_for_a_running_attempt_and_records_its_outcome() -> None:
+    disk = MemoryDisk()
+    async with Mta(disk=disk, relay=FakeRelay(seconds=2.0)) as mta:
+        await mta.send(BOB)
+        await asyncio.sleep(1)
+    assert not disk.messages
+
+
+@in_virtual_time
+async def test_a_message_to_two_destinations_is_removed_once_and_told_once() -> None:
+    async with Mta(relay=FakeRelay(seconds=1.0)) as mta:
+        queue_id = await mta.send(BOB, "dan@elsewhere.test")
+        await asyncio.sleep(0.5)
+        (entry,) = await mta.operator.entries(QueueList())
+        assert entry.queue_name == "active"
+        assert await mta.operator.edit(QueueEdit("expire", [queue_id])) == 0
+        assert await mta.operator.edit(QueueEdit("delete", [queue_id])) == 1
+        await asyncio.sleep(10)
+        assert len(mta.heard.of("queue.removed")) == 1
+        assert len(mta.heard.of("attempt.started")) == 2
