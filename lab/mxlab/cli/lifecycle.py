@@ -256,7 +256,8 @@ async def _describe_node(lab: "Lab", node: "Node") -> dict[str, Any]:
     }
     if shown["state"] == "running":
         try:
-            shown["queued"] = (await node.request(Ping())).queued
+            pong = await node.request(Ping())
+            shown["queued"] = None if pong.role == "dns" else pong.queued
         except LabError as error:
             shown["problem"] = str(error)
     if isinstance(node, CanPublish):

@@ -8,7 +8,7 @@ import typer
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import Waiting, at_terminal, note, say, say_json
 from mxlab.cli.running import attached, node_called, work
-from mxlab.errors import NodeUnreachable, Unsupported
+from mxlab.errors import NodeUnreachable, Unsupported, UsageError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Lab, Node, State
@@ -135,7 +135,10 @@ def execute(
     lab: LabName = DEFAULT_LAB,
 ) -> None:
     """Run a command inside a node; its exit code is passed on."""
-    _inside(node, tuple(command), lab, tell=False)
+    words = command[1:] if command[0] == "--" else command
+    if not words:
+        raise UsageError("say what to run", f"`mxlab exec {node} COMMAND...`")
+    _inside(node, tuple(words), lab, tell=False)
 
 
 def _inside(node: str, command: tuple[str, ...], lab: str, *, tell: bool) -> None:

@@ -173,7 +173,9 @@ class ProcessBackend:
     def _plan(self, folder: LabFolder, order: Order) -> Written:
         others = [other.read() for other in self._folders(folder.path.parent)]
         space = find_space(
-            (other.subnet for other in others if other is not None), len(order.topology.hosts)
+            (other.subnet for other in others if other is not None),
+            len(order.topology.hosts),
+            str(folder.path),
         )
         epoch = order.time.epoch or time.time()  # noqa: TID251 - when this lab's time begins
         world = replace(

@@ -4,6 +4,7 @@ Guarantee: what is chosen was bound here a moment ago, on each address, and is i
 """
 
 import errno
+import hashlib
 import ipaddress
 import socket
 from collections.abc import Iterable, Iterator
@@ -15,14 +16,17 @@ SMTP_PORTS = (25, 2525, 10025)
 DNS_PORTS = (53, 5353, 10053)
 
 
-def find_space(taken: Iterable[str], hosts: int) -> World:
+def find_space(taken: Iterable[str], hosts: int, first: str = "") -> World:
     """Subnet and ports for `hosts` nodes, apart from the subnets `taken`; low ports if allowed.
+
+    `first` decides where the search begins, so that labs that do not know of each other seldom
+    want the same, and the same lab gets the same again.
 
     Raises SubnetClash, which says what is in the way.
     """
     used = set(taken)
     problem = "every subnet is in use by a lab"
-    for subnet in _candidates():
+    for subnet in _candidates(first):
         if subnet in used:
             continue
         network = ipaddress.ip_network(subnet)
@@ -47,8 +51,9 @@ def low_ports_allowed() -> bool:
     return True
 
 
-def _candidates() -> Iterator[str]:
-    return (f"127.83.{n}.0/24" for n in range(256))
+def _candidates(first: str) -> Iterator[str]:
+    start = hashlib.sha256(first.encode()).digest()[0]
+    return (f"127.83.{(start + n) % 256}.0/24" for n in range(256))
 
 
 def _first_free(addresses: list[str], ports: tuple[int, ...]) -> int | str:
