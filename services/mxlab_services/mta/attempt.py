@@ -55,7 +55,7 @@ class Attempts:
         emit: events.Emit,
     ) -> None:
         self._hostname = hostname
-        self._local = frozenset(local_domains)
+        self._local = frozenset(domain.lower() for domain in local_domains)
         self._spool = spool
         self._mailboxes = mailboxes
         self._router = router

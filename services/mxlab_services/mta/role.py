@@ -126,7 +126,7 @@ class _Mta:
         self._sweeper = Sweeper(spool, self._scheduler, attempts, settlement, schedule, clock, emit)
         self.operator = Operator(spool, self._scheduler, self._sweeper, clock, emit)
         self._reading = Reading(mailboxes)
-        self._local = frozenset(config.local_domains)
+        self._local = frozenset(domain.lower() for domain in config.local_domains)
         emit.counts.setdefault("backscatter", 0)
 
     def answer(self, controls: Controls) -> None:
