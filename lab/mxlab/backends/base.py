@@ -177,3 +177,12 @@ class Backend(Protocol):
         Raises EnvironmentProblem when something would not go, after trying everything.
         """
         ...
+
+
+@runtime_checkable
+class HasNodeType(Protocol):
+    """A backend that can say before anything starts what its nodes can do: they are all of
+    `node_type`, whose Can... protocols are what is probed."""
+
+    @property
+    def node_type(self) -> type[Node]: ...
