@@ -1,0 +1,153 @@
+"""The biography of one message: its events in plain words, with times and the sections that explain
+them. Pure."""
+
+from mxlab.model.duration import format_duration
+from mxlab.trace import LAB, Trace
+from mxlab_services import events
+from mxlab_services.events import Event
+
+_NOT_THERE = "no event names this message"
+
+
+def biography(trace: Trace, message: str, *, dialog: bool = False) -> list[str]:
+    """One message's life, a line for each event: time since its first event (lab time), node, what
+    happened. Faults that were injected or healed meanwhile stand between. `dialog` adds the SMTP
+    conversations."""
+    own = trace.of_message(message)
+    if not own:
+        return [f"{message}: {_NOT_THERE}"]
+    begin, end = own[0].at, own[-1].at
+    lab = [
+        event
+        for event in trace.by_node.get(LAB, ())
+        if isinstance(event.body, events.LabFault | events.LabHealed) and begin <= event.at <= end
+    ]
+    width = max(len(event.node) for event in [*own, *lab])
+    lines = [message]
+    for event in sorted([*own, *lab], key=lambda event: event.at):
+        offset = "+" + format_duration(max(0.0, round(event.at - begin, 3)))
+        lines.append(f"{offset:>12}  {event.node:<{width}}  {describe(event, message)}")
+        if dialog and isinstance(event.body, events.Tried):
+            lines += [f"{'':>12}  {'':<{width}}    {line}" for line in event.body.dialog]
+    return lines
+
+
+def describe(event: Event, message: str | None = None) -> str:
+    """One event in plain words. `message` is whose biography it stands in."""
+    match event.body:
+        case events.Bounced(about=about) as bounce if about == message:
+            who = ", ".join(bounce.recipients)
+            return (
+                f"tells {bounce.to} that it is {bounce.action} for {who}: notification "
+                f"{event.message} (RFC 3464)"
+            )
+        case events.LabStep() | events.LabFault() | events.LabHealed():
+            return _lab(event.body)
+        case events.NodeReady() | events.NodeStopping() | events.DnsQuery() | events.DnsZone():
+            return _node(event.body)
+        case events.Lookup() | events.Routed():
+            return _way(event.body)
+        case (
+            events.AttemptStarted() | events.Tried() | events.Outcome() | events.DestinationDead()
+            | events.DestinationAlive()
+        ):  # fmt: skip
+            return _attempt(event.body)
+        case body:
+            return _queue(body)
+
+
+def _lab(body: events.Body) -> str:
+    match body:
+        case events.LabStep(index=index, text=text):
+            return f"step {index}: {text}"
+        case events.LabFault(id=name, fault=fault, node=node):
+            return f"fault {name}: {fault} {node}"
+        case events.LabHealed(id=name):
+            return f"healed: {name}"
+    return body.kind
+
+
+def _node(body: events.Body) -> str:
+    match body:
+        case events.NodeReady(role=role, queued=queued):
+            return f"is ready as {role}, {queued} in the queue"
+        case events.NodeStopping(reason=reason):
+            return f"stops: {reason}"
+        case events.DnsQuery(name=name, type=kind, rcode=rcode, answers=answers, peer=peer):
+            return f"answers {peer}: {name} {kind} is {_list(answers) or rcode}"
+        case events.DnsZone(origin=origin, serial=serial):
+            return f"zone {origin} is at serial {serial}"
+    return body.kind
+
+
+def _way(body: events.Body) -> str:
+    match body:
+        case events.Lookup(name=name, type=kind, status=status, answers=answers, cached=cached):
+            memory = ", from the cache" if cached else ""
+            return f"looks up {name} {kind}: {_list(answers) or status}{memory} (RFC 5321 §5.1)"
+        case events.Routed(domain=domain, targets=targets, reason=reason, section=section) as route:
+            gone = f"; discarded: {_list(route.discarded)}" if route.discarded else ""
+            hosts = " then ".join(targets) or "nowhere"
+            return f"routes {domain} to {hosts}: {reason} ({section}){gone}"
+    return body.kind
+
+
+def _attempt(body: events.Body) -> str:
+    match body:
+        case events.AttemptStarted(attempt=number, recipients=recipients, domain=domain):
+            return f"attempt {number} for {_list(recipients)} at {domain}"
+        case events.Tried(host=host, address=address, preference=preference, reply=reply) as tried:
+            took = f"{tried.seconds:.3f} s"
+            return (
+                f"tries {host} [{address}] (preference {preference}), as far as {tried.stage}, "
+                f"{took}: {reply}"
+            )
+        case events.Outcome(recipient=recipient, outcome="unknown", host=host):
+            return (
+                f"{recipient}: outcome unknown, {host} never answered the final dot; a copy may "
+                f"be there (RFC 1047)"
+            )
+        case events.Outcome(recipient=recipient, outcome=outcome, reply=reply, host=host):
+            by = f" by {host}" if host else ""
+            return f"{recipient}: {outcome}{by}: {reply}"
+        case events.DestinationDead(domain=domain, reason=reason):
+            return f"{domain} counts as dead for a while: {reason}"
+        case events.DestinationAlive(domain=domain):
+            return f"{domain} answers again"
+    return body.kind
+
+
+def _queue(body: events.Body) -> str:
+    match body:
+        case events.Accepted(queue_id=queue_id, recipients=recipients, peer=peer):
+            origin = f"from {peer}" if peer else "made here"
+            return (
+                f"is responsible now: durable as {queue_id} for {_list(recipients)}, {origin} "
+                f"(RFC 5321 §6.1)"
+            )
+        case events.Refused(verb=verb, reply=reply, peer=peer):
+            return f"refuses {verb} from {peer}: {reply}"
+        case events.Deferred(queue_id=queue_id, recipients=recipients, reason=reason) as deferred:
+            return (
+                f"keeps {queue_id} for {_list(recipients)} after attempt {deferred.attempt}: "
+                f"{reason} (RFC 5321 §4.5.4.1)"
+            )
+        case events.Removed(queue_id=queue_id):
+            return f"is done with {queue_id}"
+        case events.Flushed(scope=scope):
+            return f"is asked to try {scope} now"
+        case events.Edited(queue_id=queue_id, action=action):
+            return f"an operator says {action} to {queue_id}"
+        case events.SpoolDamaged(problem=problem):
+            return f"found its spool damaged: {problem}"
+        case events.MailboxDelivered(recipient=recipient, name=name):
+            return f"delivered to the mailbox of {recipient} as {name}"
+        case events.Bounced(about=about, to=to, action=action):
+            return f"is the notification to {to} that {about} is {action} (RFC 3464)"
+        case events.BounceSuppressed(recipients=recipients, reason=reason):
+            return f"gives up {_list(recipients)} without a notification: {reason} (RFC 5321 §6.1)"
+    return body.kind
+
+
+def _list(items: list[str]) -> str:
+    return ", ".join(items)

@@ -1,0 +1,175 @@
+"""The nodes' event streams, merged as they arrive, with what conditions and checks count by.
+
+`add` costs the same however long the trace is, and so does every question about a batch. A line
+that a stream lost shows as a gap: `seq` counts from 0 at each start of a node.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from heapq import merge
+
+from mxlab_services import events
+from mxlab_services.events import Event
+
+LAB = "lab"  # the name under which the runner's own events stand
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events of `node` between `after` and `before` (sequence numbers) never arrived."""
+
+    node: str
+    after: int
+    before: int
+
+    def __str__(self) -> str:
+        return f"{self.node}: events {self.after + 1} to {self.before - 1} are missing"
+
+
+@dataclass(slots=True)
+class Fate:
+    """What is known of one message so far. `queued`: node -> the queue ids it has there."""
+
+    recipients: tuple[str, ...] = ()
+    batch: str | None = None
+    queued: dict[str, set[str]] = field(default_factory=dict)
+    delivered: set[str] = field(default_factory=set)
+    bounced: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Counters of one batch. `queued`: node -> how many of its messages wait there; `waiting`: how
+    many wait anywhere; `delivered` and `bounced` count pairs of message and recipient."""
+
+    messages: int = 0
+    units: int = 0
+    queued: Counter[str] = field(default_factory=Counter)
+    waiting: int = 0
+    delivered: int = 0
+    bounced: int = 0
+
+
+class Trace:
+    """All events of a run, by node in the order written."""
+
+    def __init__(self) -> None:
+        self.by_node: dict[str, list[Event]] = {}
+        self.gaps: list[Gap] = []
+        self.damage: dict[str, str] = {}  # node -> why its stream could not be read to the end
+        self.batches: dict[str, Batch] = {}
+        self.fates: dict[str, Fate] = defaultdict(Fate)
+        self.queued: Counter[str] = Counter()  # node -> messages in its queue
+        self._last: dict[str, int] = {}
+        self._by_message: dict[str, list[Event]] = defaultdict(list)
+
+    def __len__(self) -> int:
+        return sum(len(stream) for stream in self.by_node.values())
+
+    def add(self, event: Event) -> None:
+        """Take the next event of its node."""
+        self.by_node.setdefault(event.node, []).append(event)
+        last = self._last.get(event.node, -1)
+        if event.seq not in (0, last + 1):
+            self.gaps.append(Gap(event.node, last, event.seq))
+        self._last[event.node] = event.seq
+        if event.message is not None:
+            self._by_message[event.message].append(event)
+        self._count(event)
+
+    def add_batch(self, name: str, messages: Iterable[tuple[str, Iterable[str]]]) -> None:
+        """Count from now on, and as of now, by this batch of (message, its recipients)."""
+        batch = self.batches.setdefault(name, Batch())
+        for message, recipients in messages:
+            fate = self.fates[message]
+            fate.recipients, fate.batch = tuple(r.casefold() for r in recipients), name
+            batch.messages += 1
+            batch.units += len(fate.recipients)
+            batch.queued.update(fate.queued.keys())
+            batch.waiting += bool(fate.queued)
+            batch.delivered += len(fate.delivered & set(fate.recipients))
+            batch.bounced += len(fate.bounced & set(fate.recipients))
+
+    def events(self) -> list[Event]:
+        """All events by lab time; each node's stay in the order written."""
+        return list(merge(*self.by_node.values(), key=lambda event: event.at))
+
+    def of_message(self, message: str) -> list[Event]:
+        """The events that name the message, and those of notifications about it, by time."""
+        return sorted(self._by_message.get(message, ()), key=lambda event: event.at)
+
+    def messages(self) -> list[str]:
+        """Every message that any event names, in order of appearance."""
+        return list(self._by_message)
+
+    def emitted(self, node: str) -> int:
+        """How many events the node's present life has written, by its last sequence number."""
+        return self._last.get(node, -1) + 1
+
+    def _count(self, event: Event) -> None:
+        message, node = event.message, event.node
+        match event.body:
+            case events.Accepted(queue_id=queue_id) if message is not None:
+                self._entered(self.fates[message], node, queue_id)
+            case events.Removed(queue_id=queue_id) if message is not None:
+                self._left(self.fates[message], node, queue_id)
+            case events.MailboxDelivered(recipient=recipient) if message is not None:
+                self._reached(self.fates[message], recipient)
+            case events.Bounced(about=about, recipients=recipients, action="failed"):
+                self._by_message[about].append(event)
+                self._failed(self.fates[about], recipients)
+            case events.Bounced(about=about):
+                self._by_message[about].append(event)
+            case events.SpoolDamaged(lost=lost):
+                for queue_id in lost:
+                    self._lost(node, queue_id)
+            case _:
+                pass
+
+    def _entered(self, fate: Fate, node: str, queue_id: str) -> None:
+        here = fate.queued.get(node)
+        if here is None:
+            if batch := self._batch(fate):
+                batch.waiting += not fate.queued
+                batch.queued[node] += 1
+            here = fate.queued[node] = set()
+        if queue_id not in here:
+            here.add(queue_id)
+            self.queued[node] += 1
+
+    def _left(self, fate: Fate, node: str, queue_id: str) -> None:
+        here = fate.queued.get(node, set())
+        if queue_id not in here:
+            return
+        here.remove(queue_id)
+        self.queued[node] -= 1
+        if not here:
+            del fate.queued[node]
+            if batch := self._batch(fate):
+                batch.queued[node] -= 1
+                batch.waiting -= not fate.queued
+
+    def _lost(self, node: str, queue_id: str) -> None:
+        for fate in self.fates.values():
+            if queue_id in fate.queued.get(node, ()):
+                self._left(fate, node, queue_id)
+                return
+
+    def _reached(self, fate: Fate, recipient: str) -> None:
+        name = recipient.casefold()
+        if name not in fate.delivered:
+            fate.delivered.add(name)
+            if (batch := self._batch(fate)) and name in fate.recipients:
+                batch.delivered += 1
+
+    def _failed(self, fate: Fate, recipients: Iterable[str]) -> None:
+        for recipient in recipients:
+            name = recipient.casefold()
+            if name not in fate.bounced:
+                fate.bounced.add(name)
+                if (batch := self._batch(fate)) and name in fate.recipients:
+                    batch.bounced += 1
+
+    def _batch(self, fate: Fate) -> Batch | None:
+        return self.batches.get(fate.batch) if fate.batch is not None else None
