@@ -10,7 +10,7 @@ from mxlab.model.topology import Topology
 from mxlab.plan import Plan, World, make_plan
 from mxlab_services import events
 from mxlab_services.clock import ScaledClock
-from mxlab_services.config import DnsConfig
+from mxlab_services.config import DnsConfig, MxConfig
 from mxlab_services.control import (
     Dig,
     MailboxEntry,
@@ -180,3 +180,30 @@ async def test_nodes_answer_questions(nodes: Nodes) -> None:
     assert len(loop.targets) == 1
     assert (await nodes["mx1"].controls(Route(BOB))).status == "local"
     assert (await nodes["dns"].controls(Stats()))["dns.query"] > 0
+
+
+async def test_damage_of_the_spool_is_told_before_the_node_is_ready(nodes: Nodes) -> None:
+    await nodes.stop("mx1")
+    await nodes["client"].controls(Submit(ALICE, [BOB], count=3))
+    await nodes.until(events.Removed, "client", 3)
+    await nodes.stop("mx2")
+    config = nodes.plan.node("mx2")
+    assert isinstance(config, MxConfig)
+    database = Path(config.data) / "spool" / "spool.db"
+    content = bytearray(database.read_bytes())
+    content[4096:12288] = b"\xa5" * 8192
+    database.write_bytes(content)
+    await nodes.start("mx2")
+    kinds = [event.kind for event in nodes.heard if event.node == "mx2"]
+    assert "spool.damaged" in kinds[: kinds.index("node.ready", kinds.index("node.stopping"))]
+
+
+async def test_a_node_that_cannot_bind_leaves_nothing_open(nodes: Nodes) -> None:
+    await nodes.stop("mx2")
+    config = nodes.plan.node("mx2")
+    blocker = await asyncio.start_server(lambda *_: None, config.address, 2525)
+    with pytest.raises(OSError, match="address already in use"):
+        await nodes.start("mx2")
+    blocker.close()
+    await blocker.wait_closed()
+    await nodes.start("mx2")  # its spool is not locked by the failed start
