@@ -7,6 +7,7 @@ stop the node in good order. Exit codes: 0 stopped, 2 the configuration is wrong
 import asyncio
 import logging
 import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from mxlab_services.control import Controls, serve
 from mxlab_services.errors import ConfigError, ServiceError
 from mxlab_services.events import Emitter, Event, encode
 from mxlab_services.node import NoStorage, Parts, Storage, ids_for, start_node
+
+log = logging.getLogger(__name__)
 
 USAGE = "usage: python -m mxlab_services [--config PATH]   (or the configuration in MXLAB_CONFIG)"
 _STDOUT = 1
@@ -39,11 +42,26 @@ def read_config(arguments: list[str]) -> AnyConfig:
     return decode_config(text)
 
 
-def write_event(event: Event) -> None:
-    """One event, one line, one write, so that a killed node leaves whole lines."""
-    line = encode(event)
-    while line:
-        line = line[os.write(_STDOUT, line) :]
+class EventWriter:
+    """One event, one line, one write, so that a killed node leaves whole lines.
+
+    Mail goes on when nobody reads the events any more; the log says so, once.
+    """
+
+    def __init__(self) -> None:
+        self._heard = True
+
+    def __call__(self, event: Event) -> None:
+        line = encode(event) if self._heard else b""
+        while line:
+            try:
+                line = line[os.write(_STDOUT, line) :]
+            except BlockingIOError:  # whoever made the pipe left it so: wait for room
+                select.select([], [_STDOUT], [])
+            except BrokenPipeError:
+                self._heard = False
+                log.warning("nobody reads the events any more")
+                return
 
 
 def storage_of(config: AnyConfig, clock: ScaledClock) -> Storage:
@@ -67,7 +85,7 @@ async def run(config: AnyConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask, number.name)
     clock = ScaledClock(config.time.scale, config.time.epoch)
-    emit = Emitter(config.node, clock, write_event)
+    emit = Emitter(config.node, clock, EventWriter())
     controls = Controls()
     server = await serve(controls, config.control)  # before the node says that it is ready
     try:

@@ -149,3 +149,35 @@ async def test_a_killed_client_still_has_its_queue(tmp_path: Path) -> None:
             _, queue = decode_answer(await reader.readline(), {2: listing})
         writer.close()
     assert [entry.message for entry in queue] == [message.message for message in told]
+
+
+async def test_mail_goes_on_when_nobody_reads_the_events(tmp_path: Path) -> None:
+    config = configured(tmp_path, "client")
+    submit = Submit("a@client.test", ["b@example.test"], count=3)
+    out, into = os.pipe()
+    environment = os.environ | {"MXLAB_CONFIG": encode_config(config)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mxlab_services", stdout=into, stderr=PIPE, env=environment
+    )
+    os.close(into)
+    try:
+        async with asyncio.timeout(SECONDS):
+            loop = asyncio.get_running_loop()
+            ready = loop.create_future()
+            loop.add_reader(out, ready.set_result, None)
+            await ready
+            loop.remove_reader(out)
+            os.close(out)
+            reader, writer = await asyncio.open_unix_connection(config.control)
+            writer.write(encode_call(1, submit))
+            _, told = decode_answer(await reader.readline(), {1: submit})
+            assert len(told) == 3
+            writer.close()
+            process.terminate()
+            _, log = await process.communicate()
+        assert process.returncode == 0
+        assert log.count(b"nobody reads the events") == 1
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
