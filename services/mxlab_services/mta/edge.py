@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from mxlab_services.config import MtaConfig, TlsConfig
-from mxlab_services.events import Emit
+from mxlab_services.events import Emit, Refused
 from mxlab_services.mta.policy import Policy
 from mxlab_services.mta.retry import schedule_of
 from mxlab_services.mta.smtp_server import Flush, Session
@@ -42,6 +42,12 @@ class Edge:
         self._server = await loop.create_server(
             self._session, self.config.bind, self.config.smtp_port
         )
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, as `address:port`; empty before the start."""
+        sockets = self._server.sockets if isinstance(self._server, asyncio.Server) else ()
+        return ["{}:{}".format(*socket.getsockname()[:2]) for socket in sockets]
 
     async def close(self) -> None:
         """Listen no more, let messages under way be accepted, and tell every client 421."""
@@ -76,16 +82,22 @@ class Edge:
 
     def _session(self) -> asyncio.Protocol:
         if len(self._sessions) >= self.config.limits.sessions:
-            return _Busy()
+            return _Busy(self.emit)
         return Session(self)
 
 
 class _Busy(asyncio.Protocol):
     """Says that there are too many connections, and closes."""
 
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(b"421 4.3.2 too many connections; try again later\r\n")
+        reply = "421 4.3.2 too many connections; try again later"
+        peer = transport.get_extra_info("peername")
+        self._emit(Refused("CONNECT", reply, str(peer[0]) if peer else ""))
+        transport.write(reply.encode() + b"\r\n")
         transport.close()
 
 

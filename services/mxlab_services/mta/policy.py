@@ -42,7 +42,7 @@ class Policy:
             local_part = recipient.rpartition("@")[0].lower()
             if self._known is None or local_part == "postmaster":
                 return None
-            if recipient.lower() in self._known:
+            if f"{local_part}@{domain_of(recipient)}" in self._known:
                 return None
             return Reply(550, UNKNOWN_USER, f"<{recipient}>: no such user here")
         if self.submits(peer):

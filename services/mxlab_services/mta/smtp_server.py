@@ -8,9 +8,10 @@ leaves. aiosmtpd runs the session's loop, timer and STARTTLS; the commands are a
 import asyncio
 import logging
 import ssl
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiosmtpd import smtp
 
@@ -36,6 +37,8 @@ _ENHANCED = {  # for the replies that aiosmtpd words itself (RFC 3463)
     "221": "2.0.0", "250": "2.0.0", "421": "4.7.0", "454": "4.7.0", "500": "5.5.2",
     "501": "5.5.4", "502": "5.5.1", "503": "5.5.1", "504": "5.5.4", "554": "5.5.1",
 }  # fmt: skip
+_HOST_NAME_BYTES = 255  # RFC 5321 §4.5.3.1.2; it goes into the Received field
+_LAST_WORD = 5.0  # real seconds that a client gets to read why it is cut off
 _COMMANDS = "HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS ETRN"
 
 
@@ -81,6 +84,8 @@ class Session(smtp.SMTP):
             timeout=edge.config.timeouts.idle,
             loop=asyncio.get_running_loop(),
         )
+        # After EHLO; aiosmtpd's own stays at 512, too few for ORCPT (RFC 3461 §4.2).
+        self.command_size_limits = defaultdict(lambda: Session.command_size_limit)
         self._smtp_methods = {
             verb: partial(self._run, verb, method) for verb, method in self._smtp_methods.items()
         }
@@ -102,19 +107,24 @@ class Session(smtp.SMTP):
         return asyncio.StreamReaderProtocol.eof_received(self)
 
     def _timeout_cb(self) -> None:
-        self.hang_up("421 4.4.2 idle for too long")
+        if self.transport is not None and self.transport.is_closing():
+            cast("asyncio.WriteTransport", self.transport).abort()  # it does not read its replies
+        else:
+            self.hang_up("421 4.4.2 idle for too long")
 
     def hang_up(self, reply: str) -> None:
         """Say `reply` and close, whatever the session is doing."""
         if self.transport is not None and not self.transport.is_closing():
             self._writer.write(reply.encode() + b"\r\n")
             self.transport.close()
+            self._reset_timeout(_LAST_WORD)
 
     async def handle_exception(self, error: Exception) -> str:
         """The reply to what went wrong inside; a peer that is gone gets none."""
         if isinstance(error, asyncio.IncompleteReadError | ConnectionError):
             if self.transport is not None:
                 self.transport.close()
+                self._reset_timeout(_LAST_WORD)
         else:
             log.error("%s: %r", self._verb, error, exc_info=error)
         return "451 4.3.0 internal error; see the log"
@@ -134,6 +144,8 @@ class Session(smtp.SMTP):
 
     async def push(self, status: Any) -> None:
         """Send one reply line; put refusals on record, and end a session of too many errors."""
+        if self.transport is None or self.transport.is_closing():
+            await self.loop.create_future()  # nobody to tell; connection_lost ends this task
         text = status.decode() if isinstance(status, bytes) else str(status)
         code, enhanced = text[:3], _ENHANCED.get(text[:3])
         words = text[4:].split(" ", 1)
@@ -166,7 +178,7 @@ class Session(smtp.SMTP):
     # --- commands ---------------------------------------------------------------------------------
 
     async def smtp_HELO(self, hostname: str | None) -> None:  # noqa: N802
-        if not hostname:
+        if not hostname or len(hostname.encode("utf-8", "replace")) > _HOST_NAME_BYTES:
             await self.push("501 5.5.4 syntax: HELO hostname")
             return
         self._set_post_data_state()
@@ -174,7 +186,7 @@ class Session(smtp.SMTP):
         await self._lines(self.hostname)
 
     async def smtp_EHLO(self, hostname: str | None) -> None:  # noqa: N802
-        if not hostname:
+        if not hostname or len(hostname.encode("utf-8", "replace")) > _HOST_NAME_BYTES:
             await self.push("501 5.5.4 syntax: EHLO hostname")
             return
         self._set_post_data_state()
@@ -294,11 +306,21 @@ class Session(smtp.SMTP):
                 del data[:-4]
         rest = bytes(data[end + 5 :])
         if rest:  # commands sent ahead (RFC 2920): the reader is empty, so they come next
-            self._reader.feed_data(rest)
+            self._unread(rest)
         if large or end > self._limits.message_size:
             return Reply(552, "5.3.4", "the message is larger than this server takes")
         content = bytes(data[2 : end + 2]) if end else b""
         return _checked(content, self._limits.line_length, self._edge.hops)
+
+    def _unread(self, rest: bytes) -> None:
+        """Give bytes back to the reader, even if the client has closed its half meanwhile."""
+        if not self._reader.at_eof():
+            self._reader.feed_data(rest)
+            return
+        reader = asyncio.StreamReader(limit=self.line_length_limit, loop=self.loop)
+        reader.feed_data(rest)
+        reader.feed_eof()
+        self._reader = reader
 
     async def smtp_RSET(self, arg: str | None) -> None:  # noqa: N802
         if arg:
@@ -338,7 +360,12 @@ class Session(smtp.SMTP):
                 f"459 4.7.1 node {commands.shown(node)} not allowed: no mail is kept for it"
             )
         else:
-            count = await self._edge.flush(node)
+            try:
+                count = await self._edge.flush(node)
+            except SpoolError as error:
+                log.error("ETRN: %s", error)
+                await self.push(f"458 4.3.0 unable to queue messages for node {node}")
+                return
             if count:
                 await self.push(f"253 2.0.0 ok, {count} pending messages for node {node} started")
             else:

@@ -1,0 +1,69 @@
+"""SMTP dialogs kept as data, each held with a real edge over loopback.
+
+In a dialog `C: ` is what the client writes and `S: ` what must come back, where `*` stands for any
+text.
+"""
+
+import asyncio
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from mxlab_services.config import Limits, MxConfig
+from mxlab_services.events import Body
+from mxlab_services.mta.edge import Edge
+from mxlab_services.mta.types import Envelope, Origin
+
+DIALOGS = sorted(Path(__file__).parent.glob("*.txt"))
+CONFIG = MxConfig(
+    node="mx1",
+    address="127.0.0.1",
+    hostname="mx1.example.test",
+    dns="127.0.0.1",
+    smtp_port=0,
+    local_domains=["example.test"],
+    relay_domains=["backup.test"],
+    networks=[],
+    recipients=["bob@example.test", "carol@example.test", "bob@backup.test"],
+    limits=Limits(message_size=2000, recipients=3, hops=3, errors=6),
+)
+
+
+@pytest.mark.parametrize("path", DIALOGS, ids=lambda path: path.stem)
+async def test_dialog(path: Path) -> None:
+    lines = path.read_text().splitlines()  # noqa: ASYNC240 - a small file, before the clock runs
+
+    async def accept(envelope: Envelope, content: bytes, origin: Origin) -> str:
+        return "Q1"
+
+    async def flush(domain: str) -> int:
+        return 2 if domain == "backup.test" else 0
+
+    def emit(body: Body, message: str | None = None) -> None:
+        pass
+
+    edge = Edge(CONFIG, accept, emit, flush)
+    await edge.start()
+    host, _, port = edge.addresses[0].rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        async with asyncio.timeout(10):
+            for number, line in enumerate(lines, 1):
+                side, text = line[:3], line[3:]
+                assert side in ("C: ", "S: "), f"{path.name}:{number}: neither C: nor S:"
+                if side == "C: ":
+                    writer.write(text.encode() + b"\r\n")
+                    continue
+                said = (await reader.readline()).decode().rstrip("\r\n")
+                assert fnmatchcase(said, text), f"{path.name}:{number}: {said!r}, not {text!r}"
+            if lines[-1].startswith(("S: 221", "S: 421")):
+                assert await reader.read() == b"", f"{path.name}: not closed"
+    finally:
+        writer.close()
+        await writer.wait_closed()
+        await edge.close()
+
+
+def test_there_are_dialogs() -> None:
+    assert len(DIALOGS) >= 15
