@@ -12,7 +12,7 @@ from dataclasses import replace
 from mxlab_services import events
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError, SpoolFull
-from mxlab_services.mta.bounce import Fate
+from mxlab_services.mta.bounce import Action, Fate
 from mxlab_services.mta.retry import Schedule
 from mxlab_services.mta.settle import Settlement
 from mxlab_services.mta.types import (
@@ -112,8 +112,8 @@ class Attempts:
                 case Delivered(reply, host, _, carries_dsn):
                     done.append(address)
                     if not host or not carries_dsn:
-                        action = "relayed" if host else "delivered"
-                        fates.append(Fate(recipient, action, reply, host))  # type: ignore[arg-type]
+                        action: Action = "relayed" if host else "delivered"
+                        fates.append(Fate(recipient, action, reply, host))
                 case Failed(reply, host):
                     done.append(address)
                     fates.append(Fate(recipient, "failed", reply, host))
