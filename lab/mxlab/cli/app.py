@@ -15,6 +15,7 @@ from mxlab.cli import (
     mailbox,
     node,
     queue,
+    scenario,
     send,
 )
 from mxlab.cli.output import complain
@@ -65,6 +66,7 @@ def _top(
 for part in (lifecycle, check, send, queue, mailbox, dns, node):
     part.register(app)
 for name, group in (
+    ("scenario", scenario.app),
     ("image", image.app),
     ("export", export.app),
     ("zone", dns.zones),

@@ -7,7 +7,7 @@ import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import say, say_json
-from mxlab.cli.running import attached, mtas, node_called, work
+from mxlab.cli.running import attached, check_address, mtas, node_called, work
 from mxlab.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def route(
     json: AsJson = False,
 ) -> None:
     """Where a message to ADDRESS would go, and why."""
+    check_address(address)
     work(_route(address, node, lab, json))
 
 

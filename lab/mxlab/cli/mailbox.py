@@ -7,7 +7,7 @@ import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import complain, say, say_json, table
-from mxlab.cli.running import attached, each, mtas, work
+from mxlab.cli.running import attached, check_address, each, mtas, work
 from mxlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def mailbox(
     json: AsJson = False,
 ) -> None:
     """List delivered mail, or show a message."""
+    if address is not None:
+        check_address(address)
     if show is not None and show != "last" and not (show.isdecimal() and int(show) > 0):
         raise UsageError(f"--show: a number of the list, or last; not {show!r}")
     work(_mailbox(address, show, node, lab, json))

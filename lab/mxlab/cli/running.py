@@ -101,6 +101,13 @@ async def _not_up(lab: str, unseen: str) -> NotUp:
     return NotUp(text, UnknownName("lab", lab, [found.lab for found in labs]).hint)
 
 
+def check_address(address: str) -> None:
+    """Raise UsageError for what cannot be an address; the nodes know the finer rules."""
+    local, _, domain = address.rpartition("@")
+    if not local or not domain or any(c.isspace() or c in "<>" for c in domain):
+        raise UsageError(f"{address!r} is no mail address (local-part@domain)")
+
+
 def node_called(lab: "Lab", name: str) -> "Node":
     """Raises UnknownName."""
     try:
