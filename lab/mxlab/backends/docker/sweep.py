@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from docker import APIClient
+from docker.errors import APIError, NotFound
 
 from mxlab.backends.base import Found, Removed, State
 from mxlab.backends.docker.engine import Engine, EngineRefused
@@ -127,8 +128,6 @@ async def _remove(engine: Engine, thing: Thing) -> str | None:
 
 def _container_remover(container: str) -> Callable[[APIClient], None]:
     def remove(api: APIClient) -> None:
-        from docker.errors import APIError, NotFound
-
         try:
             api.remove_container(container, force=True, v=True)
         except NotFound:
