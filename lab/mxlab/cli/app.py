@@ -17,6 +17,7 @@ from mxlab.cli import (
     queue,
     scenario,
     send,
+    trace,
 )
 from mxlab.cli.output import complain
 from mxlab.errors import EXIT_INTERRUPTED, LabError
@@ -63,7 +64,7 @@ def _top(
     pass
 
 
-for part in (lifecycle, check, send, queue, mailbox, dns, node):
+for part in (lifecycle, check, send, queue, mailbox, dns, trace, node):
     part.register(app)
 for name, group in (
     ("scenario", scenario.app),

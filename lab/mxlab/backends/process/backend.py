@@ -102,6 +102,7 @@ class ProcessBackend:
     """Labs of local processes, their state below `root` (see `folder.state_root`)."""
 
     name = "process"
+    node_type: type[Node] = ProcessNode
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root
