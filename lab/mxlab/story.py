@@ -11,17 +11,14 @@ _NOT_THERE = "no event names this message"
 
 def biography(trace: Trace, message: str, *, dialog: bool = False) -> list[str]:
     """One message's life, a line for each event: time since its first event (lab time), node, what
-    happened. Faults that were injected or healed meanwhile stand between. `dialog` adds the SMTP
+    happened. Faults in effect at its birth stand first, at +0s; those injected or healed meanwhile
+    stand between. `dialog` adds the SMTP
     conversations."""
     own = trace.of_message(message)
     if not own:
         return [f"{message}: {_NOT_THERE}"]
     begin, end = own[0].at, own[-1].at
-    lab = [
-        event
-        for event in trace.by_node.get(LAB, ())
-        if isinstance(event.body, events.LabFault | events.LabHealed) and begin <= event.at <= end
-    ]
+    lab = _faults(trace, begin, end)
     width = max(len(event.node) for event in [*own, *lab])
     lines = [message]
     for event in sorted([*own, *lab], key=lambda event: event.at):
@@ -30,6 +27,24 @@ def biography(trace: Trace, message: str, *, dialog: bool = False) -> list[str]:
         if dialog and isinstance(event.body, events.Tried):
             lines += [f"{'':>12}  {'':<{width}}    {line}" for line in event.body.dialog]
     return lines
+
+
+def _faults(trace: Trace, begin: float, end: float) -> list[Event]:
+    before: dict[str, Event] = {}
+    meanwhile: list[Event] = []
+    for event in trace.by_node.get(LAB, ()):
+        if event.at > end:
+            break
+        match event.body:
+            case events.LabFault(id=name) if event.at < begin:
+                before[name] = event
+            case events.LabHealed(id=name) if event.at < begin:
+                before.pop(name, None)
+            case events.LabFault() | events.LabHealed():
+                meanwhile.append(event)
+            case _:
+                pass
+    return [*before.values(), *meanwhile]
 
 
 def describe(event: Event, message: str | None = None) -> str:

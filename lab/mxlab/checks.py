@@ -1,0 +1,262 @@
+"""The checks that a scenario may expect: trace and evidence -> findings. Pure.
+
+A check with nothing to look at says UNKNOWN, and so does one that crashes, or that would pass on
+evidence of which a part is missing. A failure that was seen stays a failure.
+"""
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from mxlab import order
+from mxlab.evidence import Evidence
+from mxlab.ledger import Ledger, Unit, make_ledger
+from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue
+from mxlab.model.finding import Finding, Verdict
+from mxlab.trace import Trace
+from mxlab_services import events
+
+SHOWN = 20  # details of one finding, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is judged."""
+
+    trace: Trace
+    evidence: Evidence
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a check says: how many things it looked at, what was wrong, and what it proves.
+
+    `whole`: a pass needs evidence without gaps.
+    """
+
+    looked_at: int
+    wrong: tuple[str, ...]
+    good: str
+    bad: str
+    whole: bool = True
+
+
+Check = Callable[[Case], Opinion]
+
+
+def judge(
+    expect: Iterable[str | AnyCondition],
+    trace: Trace,
+    evidence: Evidence,
+    checks: Mapping[str, Check] | None = None,
+) -> list[Finding]:
+    """One finding for each expectation."""
+    known = CHECKS if checks is None else checks
+    try:
+        case = Case(trace, evidence, make_ledger(trace, evidence))
+    except Exception as error:  # noqa: BLE001 - a bug in judging must never pass a run
+        return [_crashed(str(item), error) for item in expect]
+    findings = []
+    for item in expect:
+        name = item if isinstance(item, str) else str(item)
+        try:
+            check = known[item] if isinstance(item, str) else _condition(item)
+            findings.append(_finding(name, check(case), case.ledger.gaps))
+        except Exception as error:  # noqa: BLE001 - likewise
+            findings.append(_crashed(name, error))
+    return findings
+
+
+def _finding(name: str, opinion: Opinion, gaps: tuple[str, ...]) -> Finding:
+    if opinion.wrong:
+        more = len(opinion.wrong) - SHOWN
+        tail = (f"and {more} more",) if more > 0 else ()
+        # Something was not found: with a gap in the evidence it may have been there.
+        verdict = Verdict.UNKNOWN if gaps and opinion.whole else Verdict.FAIL
+        shown = (*opinion.wrong[:SHOWN], *tail, *(gaps if verdict is Verdict.UNKNOWN else ()))
+        return Finding(name, verdict, opinion.bad, shown)
+    if not opinion.looked_at:
+        return Finding(name, Verdict.UNKNOWN, "there was nothing to look at")
+    if gaps:
+        return Finding(name, Verdict.UNKNOWN, "the evidence has gaps", gaps)
+    return Finding(name, Verdict.PASS, opinion.good)
+
+
+def _crashed(name: str, error: Exception) -> Finding:
+    lines = traceback.format_exception(error)
+    text = f"the check itself failed: {type(error).__name__}: {error}"
+    return Finding(name, Verdict.UNKNOWN, text, tuple("".join(lines).splitlines()))
+
+
+def _nothing_lost(case: Case) -> Opinion:
+    owed = [unit for unit in case.ledger.units.values() if unit.owed]
+    lost = [f"{unit}: owed by {unit.owed[-1]}" for unit in owed if unit.state == "lost"]
+    messages = {message for message, _ in case.ledger.units}
+    lost += [
+        f"{unit}: bounced, but its notification {notice} was never queued"
+        for unit in owed
+        for notice in unit.notices
+        if unit.state == "bounced" and notice not in messages
+    ]
+    states = sorted({unit.state for unit in owed})
+    tally = ", ".join(f"{sum(u.state == s for u in owed)} {s}" for s in states)
+    return Opinion(
+        len(owed),
+        tuple(lost),
+        f"all {len(owed)} that were taken are accounted for: {tally}",
+        f"{len(lost)} of {len(owed)} are lost: taken with 250, and nowhere to be found",
+    )
+
+
+def _nothing_forged(case: Case) -> Opinion:
+    entries = sum(len(found) for found in case.evidence.mailboxes.values())
+    forged = case.ledger.forged
+    return Opinion(
+        entries,
+        forged,
+        f"all {entries} messages in mailboxes were sent to just that recipient",
+        f"{len(forged)} of {entries} messages in mailboxes were never sent there",
+    )
+
+
+def _nothing_altered(case: Case) -> Opinion:
+    altered = [f"{a.message} at {a.node}, {a.where}" for a in case.ledger.altered]
+    return Opinion(
+        case.ledger.compared,
+        tuple(altered),
+        f"{case.ledger.compared} digests are what the senders gave",
+        f"{len(altered)} of {case.ledger.compared} digests are not what the senders gave",
+        whole=False,
+    )
+
+
+def _duplicates_explained(case: Case) -> Opinion:
+    delivered = [unit for unit in case.ledger.units.values() if unit.copies]
+    extra = sum(len(unit.copies) - 1 for unit in delivered)
+    wrong = [
+        f"{unit}: {len(unit.copies)} copies, {len(unit.unknowns)} lost acknowledgements"
+        for unit in delivered
+        if len(unit.copies) - 1 > len(unit.unknowns)
+    ]
+    reasons = [unit.unknowns[0] for unit in delivered if len(unit.copies) > 1 and unit.unknowns]
+    explained = f"{extra} extra copies, each explained: {'; '.join(reasons)}"
+    return Opinion(
+        len(delivered),
+        tuple(wrong),
+        explained if extra else f"{len(delivered)} delivered, each once",
+        f"{len(wrong)} have copies that no lost acknowledgement explains",
+    )
+
+
+def _mx_order(case: Case) -> Opinion:
+    walks = order.walks(case.trace)
+    wrong = [text for walk in walks for text in order.faults_of(walk)]
+    return Opinion(
+        len(walks),
+        tuple(wrong),
+        f"{len(walks)} attempts tried the hosts in the order of their preference",
+        f"{len(wrong)} attempts did not try the hosts in order (RFC 5321 §5.1)",
+        whole=True,
+    )
+
+
+def _queues_empty(case: Case) -> Opinion:
+    held = [
+        f"{node}: {entry.queue_id}, {entry.message}: "
+        f"{'; '.join(r.delay_reason for r in entry.recipients if r.delay_reason) or 'waits'}"
+        for node, entries in case.evidence.queues.items()
+        for entry in entries
+    ]
+    looked_at = len(case.evidence.queues) if case.ledger.units else 0
+    return Opinion(
+        looked_at,
+        tuple(held),
+        f"the queues of {', '.join(case.evidence.queues)} are empty",
+        f"{len(held)} messages are still queued",
+        whole=False,
+    )
+
+
+def _all_delivered(case: Case) -> Opinion:
+    return _submitted(case, "delivered", lambda unit: bool(unit.copies))
+
+
+def _nothing_bounced(case: Case) -> Opinion:
+    units = list(case.ledger.units.values())
+    wrong = [f"{unit}: {unit.bounced[0]}" for unit in units if unit.bounced]
+    good, bad = f"none of {len(units)} bounced", f"{len(wrong)} of {len(units)} bounced"
+    return Opinion(len(units), tuple(wrong), good, bad, whole=False)
+
+
+def _queued_at_backup(case: Case) -> Opinion:
+    """Some mail of the client's was taken by a backup that had no way to hand it on at once."""
+    return _queued_at(case, case.evidence.topology.backups, "a backup")
+
+
+def _queued_at_sender(case: Case) -> Opinion:
+    return _queued_at(case, (case.evidence.topology.client,), "the sender")
+
+
+def _queued_at(case: Case, hosts: tuple[str, ...], where: str) -> Opinion:
+    submitted = {sent.message for sent in case.evidence.submissions}
+    waited = {
+        event.message
+        for host in hosts
+        for event in case.trace.by_node.get(host, ())
+        if isinstance(event.body, events.Deferred) and event.message in submitted
+    }
+    wrong = () if waited else (f"no message was ever deferred at {', '.join(hosts) or where}",)
+    good = f"{len(waited)} of {len(submitted)} messages had to wait at {where}"
+    return Opinion(len(submitted), wrong, good, f"nothing waited at {where}")
+
+
+def _submitted(case: Case, word: str, good: Callable[[Unit], bool], batch: str = "") -> Opinion:
+    keys = [
+        (sent.message, recipient.casefold())
+        for sent in case.evidence.submissions
+        if not batch or sent.batch == batch
+        for recipient in sent.recipients
+    ]
+    units = [case.ledger.units[key] for key in keys]
+    wrong = tuple(f"{unit}: {unit.state}" for unit in units if not good(unit))
+    text = f"{len(units) - len(wrong)} of {len(units)} are {word}"
+    return Opinion(len(units), wrong, text, text)
+
+
+def _condition(condition: AnyCondition) -> Check:
+    """A condition that is to hold in the end, judged from the final evidence."""
+
+    def check(case: Case) -> Opinion:
+        match condition:
+            case Queue(host=host, holds=str(name)):
+                return _submitted(case, f"queued at {host}", lambda u: host in u.queued, name)
+            case Queue(host=host, count=count):
+                entries = case.evidence.queues.get(host)
+                if entries is None:
+                    return Opinion(0, (), "", "")
+                text = f"{host} holds {len(entries)} messages"
+                wrong = () if len(entries) == count else (f"{text}, not {count}",)
+                return Opinion(1, wrong, text, text, whole=False)
+            case Delivered(batch=name):
+                return _submitted(case, "delivered", lambda unit: bool(unit.copies), name)
+            case Bounced(batch=name):
+                return _submitted(case, "bounced", lambda unit: bool(unit.bounced), name)
+            case Deferred(batch=name):
+                return _submitted(case, "queued", lambda unit: bool(unit.queued), name)
+
+    return check
+
+
+CHECKS: Mapping[str, Check] = {
+    "nothing-lost": _nothing_lost,
+    "nothing-forged": _nothing_forged,
+    "nothing-altered": _nothing_altered,
+    "duplicates-explained": _duplicates_explained,
+    "mx-order": _mx_order,
+    "queues-empty": _queues_empty,
+    "all-delivered": _all_delivered,
+    "nothing-bounced": _nothing_bounced,
+    "queued-at-backup": _queued_at_backup,
+    "queued-at-sender": _queued_at_sender,
+}

@@ -1,0 +1,211 @@
+"""Runs one scenario: deploy, step, heal, drain, collect, judge, undo.
+
+Guarantee: whatever happens after the lab is up (a failing step, Ctrl-C, an error), open faults are
+healed, the last first, and the lab is removed unless it is to be kept. A cancellation reaches the
+steps once; what follows it cannot be cancelled.
+"""
+
+import asyncio
+import contextlib
+import logging
+import shlex
+from dataclasses import dataclass, replace
+
+from mxlab.backends.base import Backend, Lab, Order
+from mxlab.checks import judge
+from mxlab.drain import drain
+from mxlab.errors import (
+    EXIT_FAILED,
+    EXIT_INCONCLUSIVE,
+    EXIT_OK,
+    EnvironmentProblem,
+    ScenarioError,
+)
+from mxlab.evidence import Evidence, collect
+from mxlab.faults import refuse_unsupported, refuse_unsupported_here
+from mxlab.model.finding import Finding, Verdict, overall
+from mxlab.model.scenario import Scenario, fault_kinds, problems
+from mxlab.progress import Judged, Phase, Report
+from mxlab.steps import Asker, StepFailed, Steps
+from mxlab.trace import Trace
+from mxlab.watch import watching
+from mxlab_services.config import TimeConfig
+
+log = logging.getLogger(__name__)
+_EXIT = {Verdict.PASS: EXIT_OK, Verdict.FAIL: EXIT_FAILED, Verdict.UNKNOWN: EXIT_INCONCLUSIVE}
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of a run. `durations`: phase -> real (event loop) seconds, `lab_seconds` the lab
+    time that passed; `replay` is the command that runs the same again."""
+
+    scenario: Scenario
+    backend: str
+    run_id: str
+    seed: int
+    time_scale: float
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    trace: Trace
+    evidence: Evidence
+    durations: dict[str, float]
+    lab_seconds: float
+    replay: str
+
+    @property
+    def exit_code(self) -> int:
+        return _EXIT[self.verdict]
+
+
+def _silent(_: object) -> None:
+    """Progress that nobody wants to hear of."""
+
+
+async def run(
+    scenario: Scenario,
+    backend: Backend,
+    *,
+    lab: str,
+    run_id: str,
+    seed: int | None = None,
+    time: TimeConfig | None = None,
+    progress: Report = _silent,
+    asker: Asker | None = None,
+    keep: bool = False,
+) -> RunResult:
+    """Run `scenario` and judge it. `time` None: the scenario's scale, from no epoch (a scale other
+    than 1 needs the caller's epoch, but for the simulation).
+
+    Raises ScenarioError, Unsupported and whatever a deployment may, before any step; after that a
+    failure is a finding. Cancelled, it heals and removes the lab, then raises CancelledError.
+    """
+    wrong = problems(scenario)
+    if wrong:
+        raise ScenarioError(f"{wrong[0].name or scenario.title}: {wrong[0].text}")
+    refuse_unsupported(backend, fault_kinds(scenario))
+    order = Order(
+        lab=lab,
+        run=run_id,
+        topology=scenario.topology,
+        time=time or TimeConfig(scenario.time_scale),
+        seed=scenario.seed if seed is None else seed,
+    )
+    work = asyncio.create_task(_Run(scenario, backend, order, progress, asker).whole(keep))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if not work.done():
+            work.cancel()
+            await _to_the_end(work)
+        if not work.cancelled() and (error := work.exception()) is not None:
+            raise error from None
+        raise
+
+
+async def _to_the_end(task: "asyncio.Task[RunResult]") -> None:
+    """Wait until `task` is done, however often this wait is cancelled."""
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+
+
+class _Run:
+    """One run of one scenario."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        backend: Backend,
+        order: Order,
+        progress: Report,
+        asker: Asker | None,
+    ) -> None:
+        self._scenario, self._backend, self._order = scenario, backend, order
+        self._progress, self._asker = progress, asker
+        self._durations: dict[str, float] = {}
+        self._began = asyncio.get_running_loop().time()
+        self._result: RunResult | None = None
+
+    async def whole(self, keep: bool) -> RunResult:
+        self._progress(Phase(f"starting the lab ({self._backend.name})"))
+        tell = self._tell
+        try:
+            async with self._backend.deploy(self._order, tell, keep=keep) as lab:
+                self._lap("deploy")
+                refuse_unsupported_here(lab, fault_kinds(self._scenario))
+                self._result = result = await self._inside(lab)
+                self._progress(Phase("leaving the lab up" if keep else "removing the lab"))
+        except EnvironmentProblem as error:
+            if self._result is None:
+                raise
+            finding = Finding("undo", Verdict.FAIL, f"the lab was not removed: {error}")
+            result = self._judged(self._result, (*self._result.findings, finding))
+        self._lap("undo")
+        return result
+
+    async def _inside(self, lab: Lab) -> RunResult:
+        begin = lab.clock.time()
+        async with watching(lab) as watch:
+            steps = Steps(self._scenario, watch, self._progress, self._asker)
+            findings = steps.findings
+            try:
+                await steps.run()
+            except StepFailed as failed:
+                findings.append(failed.finding)
+            finally:
+                self._lap("steps")
+                unhealed = await steps.heal_all()
+                self._log(unhealed)
+                findings += unhealed
+            self._lap("heal")
+            await drain(watch, self._progress)
+            self._lap("drain")
+            self._progress(Phase("collecting the evidence"))
+            await watch.finish()
+            evidence = await collect(lab, tuple(steps.submissions))
+            self._lap("collect")
+        seconds = lab.clock.time() - begin
+        self._progress(Phase("judging"))
+        findings += judge(self._scenario.expect, watch.trace, evidence)
+        self._lap("judge")
+        result = RunResult(
+            scenario=self._scenario,
+            backend=self._backend.name,
+            run_id=self._order.run,
+            seed=self._order.seed,
+            time_scale=self._order.time.scale,
+            verdict=Verdict.UNKNOWN,
+            findings=(),
+            trace=watch.trace,
+            evidence=evidence,
+            durations=self._durations,
+            lab_seconds=seconds,
+            replay=self._replay(),
+        )
+        for finding in findings:
+            self._progress(Judged(finding))
+        return self._judged(result, tuple(findings))
+
+    def _judged(self, result: RunResult, findings: tuple[Finding, ...]) -> RunResult:
+        return replace(result, findings=findings, verdict=overall(findings))
+
+    def _tell(self, text: str) -> None:
+        self._progress(Phase(text))
+
+    def _log(self, unhealed: list[Finding]) -> None:
+        for finding in unhealed:  # also where a cancellation drops the findings
+            log.error("%s: %s", finding.check, finding.text)
+
+    def _lap(self, phase: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self._durations[phase] = now - self._began
+        self._began = now
+
+    def _replay(self) -> str:
+        scenario, order = self._scenario, self._order
+        name = scenario.origin.file if scenario.origin else scenario.id
+        command = ["mxlab", "run", name, "--backend", self._backend.name, "--seed", str(order.seed)]
+        if order.time.scale != 1:
+            command += ["--time-scale", f"{order.time.scale:g}"]
+        return shlex.join(command)

@@ -1,0 +1,243 @@
+"""Carries out the steps of a scenario in a lab that is up.
+
+Every fault's undo is recorded before it is injected; `heal_all` undoes what is still open, the last
+first, whatever else failed. A step that fails raises StepFailed with its number and its line.
+"""
+
+import asyncio
+import importlib
+import importlib.util
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from mxlab import conditions
+from mxlab.backends.base import Lab
+from mxlab.errors import LabError
+from mxlab.evidence import Submission
+from mxlab.faults import fault_called, inject, undo
+from mxlab.model.finding import Finding, Verdict
+from mxlab.model.scenario import Scenario, StepPath
+from mxlab.model.step import (
+    AnyStep,
+    Ask,
+    Dns,
+    Eventually,
+    Fault,
+    Heal,
+    Never,
+    Parallel,
+    Python,
+    Say,
+    Send,
+    Wait,
+)
+from mxlab.progress import Asked, Phase, Report, Seen, StepBegan, Waiting
+from mxlab.watch import Watch
+from mxlab_services.control import Submit, ZoneReplace, ZoneUpdate
+from mxlab_services.events import LabFault, LabHealed, LabStep
+
+Asker = Callable[[Ask], Awaitable[str]]
+
+
+class StepFailed(Exception):
+    """A step did not come out as the scenario says."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.text)
+        self.finding = finding
+
+
+class Steps:
+    """One walk through a scenario's steps. `asker` answers questions; None skips them."""
+
+    def __init__(
+        self, scenario: Scenario, watch: Watch, progress: Report, asker: Asker | None = None
+    ) -> None:
+        self._scenario = scenario
+        self._watch = watch
+        self._lab: Lab = watch.lab
+        self._progress = progress
+        self._asker = asker
+        self._open: dict[str, Fault] = {}
+        self.submissions: list[Submission] = []
+        self.findings: list[Finding] = []
+
+    async def run(self) -> None:
+        """All steps in order. Raises StepFailed at the first that fails."""
+        for number, step in enumerate(self._scenario.steps):
+            await self._step((number,), step)
+
+    async def heal_all(self) -> list[Finding]:
+        """Undo every fault that is still open, the last first; a finding for each that stays."""
+        failed = []
+        for name in list(reversed(self._open)):
+            self._progress(Phase(f"healing {name}"))
+            try:
+                await self._heal(name)
+            except LabError as error:
+                failed.append(Finding(f"heal {name}", Verdict.FAIL, str(error)))
+        return failed
+
+    async def _step(self, path: StepPath, step: AnyStep) -> None:
+        total = len(self._scenario.steps)
+        say = step.text if isinstance(step, Say) else None
+        if len(path) == 1:
+            self._progress(StepBegan(path[0] + 1, total, str(step), say))
+            self._watch.emit(LabStep(path[0] + 1, str(step)))
+        try:
+            await self._do(path, step)
+        except LabError as error:
+            raise StepFailed(self._finding(path, step, Verdict.FAIL, str(error))) from error
+        if isinstance(step, Eventually | Never):
+            self.findings.append(self._finding(path, step, Verdict.PASS))
+
+    async def _do(self, path: StepPath, step: AnyStep) -> None:
+        match step:
+            case Say():
+                pass
+            case Ask():
+                await self._ask(step)
+            case Send():
+                await self._send(step)
+            case Fault():
+                await self._fault(step)
+            case Heal(fault=name):
+                await self._heal(name)
+            case Wait(seconds=seconds):
+                self._wait(str(step), seconds)
+                await self._lab.clock.sleep(seconds)
+            case Eventually():
+                await self._eventually(path, step)
+            case Never():
+                await self._never(path, step)
+            case Dns():
+                await self._dns(step)
+            case Python():
+                await self._python(path, step)
+            case Parallel(steps=steps):
+                await self._parallel(path, steps)
+
+    async def _parallel(self, path: StepPath, steps: tuple[AnyStep, ...]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, step in enumerate(steps):
+                    group.create_task(self._step((*path, number), step))
+        except* StepFailed as failures:
+            failed = failures.exceptions[0]
+            while isinstance(failed, BaseExceptionGroup):
+                failed = failed.exceptions[0]
+            raise failed from None
+
+    async def _ask(self, step: Ask) -> None:
+        if self._asker is not None:
+            answer = await self._asker(step)
+            right = answer.strip().casefold() == step.answer.strip().casefold()
+            self._progress(Asked(step, answer, right))
+
+    async def _send(self, step: Send) -> None:
+        request = Submit(
+            sender=step.sender,
+            recipients=list(step.addresses),
+            count=step.count,
+            size=step.size,
+            rate=step.rate,
+            concurrency=step.concurrency,
+            subject=step.subject,
+            body=step.body,
+        )
+        sent = await self._lab.nodes[self._lab.topology.client].request(request)
+        self.submissions += [
+            Submission(step.id, m.message, m.digest, m.sender, tuple(m.recipients)) for m in sent
+        ]
+        self._watch.trace.add_batch(step.id, [(m.message, m.recipients) for m in sent])
+        self._watch.wake()
+
+    async def _fault(self, step: Fault) -> None:
+        mechanism = step.mechanism
+        self._open[step.id] = step  # the way back, on record before the way there
+        await inject(fault_called(mechanism.kind), self._lab.nodes[mechanism.host])
+        self._watch.emit(LabFault(step.id, mechanism.kind, mechanism.host))
+
+    async def _heal(self, name: str) -> None:
+        step = self._open.get(name)
+        if step is None:
+            return  # healed before: to heal twice is no mistake
+        mechanism = step.mechanism
+        await undo(fault_called(mechanism.kind), self._lab.nodes[mechanism.host])
+        del self._open[name]
+        self._watch.emit(LabHealed(name))
+
+    async def _eventually(self, path: StepPath, step: Eventually) -> None:
+        condition, trace = step.condition, self._watch.trace
+        self._wait(str(condition), step.within)
+
+        async def reached() -> bool:
+            self._progress(Seen(conditions.observed(condition, trace), self._queues()))
+            return await conditions.holds(condition, trace, self._lab)
+
+        if not await self._watch.until(reached, step.within):
+            # A lost event must not fail what the nodes can show.
+            if await conditions.confirmed(condition, trace, self._lab):
+                return
+            seen = conditions.observed(condition, trace)
+            raise StepFailed(self._finding(path, step, Verdict.FAIL, f"in the end {seen}"))
+
+    async def _never(self, path: StepPath, step: Never) -> None:
+        condition, trace = step.condition, self._watch.trace
+        self._wait(f"not: {condition}", step.during)
+
+        async def broken() -> bool:
+            return await conditions.holds(condition, trace, self._lab)
+
+        if await self._watch.until(broken, step.during):
+            seen = conditions.observed(condition, trace)
+            raise StepFailed(self._finding(path, step, Verdict.FAIL, f"it happened: {seen}"))
+
+    async def _dns(self, step: Dns) -> None:
+        origin = step.origin or self._lab.topology.domain
+        dns = self._lab.nodes[self._lab.topology.dns]
+        if step.zone is not None:
+            await dns.request(ZoneReplace(origin, step.zone))
+        else:
+            await dns.request(ZoneUpdate(origin, list(step.add), list(step.remove)))
+
+    async def _python(self, path: StepPath, step: Python) -> None:
+        try:
+            call = step.call or _function(step.target, self._scenario)
+            await call(self._lab)
+        except LabError:
+            raise
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+            raise StepFailed(self._finding(path, step, Verdict.FAIL, text)) from error
+
+    def _wait(self, text: str, seconds: float) -> None:
+        self._progress(Waiting(text, seconds, self._lab.clock.real(seconds)))
+
+    def _queues(self) -> dict[str, int]:
+        return {name: count for name, count in self._watch.trace.queued.items() if count}
+
+    def _finding(self, path: StepPath, step: AnyStep, verdict: Verdict, why: str = "") -> Finding:
+        number = ".".join(str(part + 1) for part in path)
+        text = f"{step}: {why}" if why else str(step)
+        return Finding(f"step {number}", verdict, text, place=self._scenario.place(path))
+
+
+def _function(target: str, scenario: Scenario) -> Callable[[Any], Awaitable[None]]:
+    where, _, name = target.partition(":")
+    if where.endswith(".py"):
+        folder = Path(scenario.origin.file).parent if scenario.origin else Path()
+        spec = importlib.util.spec_from_file_location(
+            f"mxlab_scenario_{Path(where).stem}", folder / where
+        )
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{where} cannot be loaded")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(where)
+    found: Callable[[Any], Awaitable[None]] = getattr(module, name)
+    return found
