@@ -182,6 +182,17 @@ async def test_settle_of_a_message_deleted_meanwhile_still_stores_the_notificati
     assert await queue_ids(spool) == ["Q00001"]
 
 
+async def test_a_notification_cannot_take_the_queue_id_of_what_it_is_about(
+    spool: AnySpool,
+) -> None:
+    await spool.put(message(1), b"first")
+    done = tuple(pending.address for pending in message(1).pending)
+    with pytest.raises(ValueError, match="in the spool already"):
+        await spool.settle(Settled("Q00001", done), [(message(1), b"about it")])
+    assert await spool.content("Q00001") == b"first"
+    assert await spool.get("Q00001") == message(1)
+
+
 async def test_due_is_by_domain_and_time_longest_due_first(spool: AnySpool) -> None:
     await spool.put(message(1, at=30.0), b"")
     await spool.put(message(2, at=10.0), b"")

@@ -23,7 +23,7 @@ _REFUSED = {  # the disk or the system says no; all else that goes wrong in a ch
 }  # fmt: skip
 MESSAGES = (
     "SELECT m.id, m.queue_id, m.key, m.digest, m.sender, m.size, m.arrived, m.eightbit,"
-    " m.smtputf8, m.ret, m.envid, m.crc, c.crc, c.content"
+    " m.smtputf8, m.ret, m.envid, m.crc, c.crc, c.content, m.held, m.warned, m.waiting"
     " FROM messages AS m LEFT JOIN contents AS c ON c.id = m.id"
 )
 
@@ -101,23 +101,35 @@ def _structure(db: sqlite3.Connection, pragma: str) -> str:
 def _rows(db: sqlite3.Connection) -> str:
     """Compare every CRC, and each count with what it counts."""
     messages = 0
-    for _, *fixed, crc, content_crc, content in db.execute(f"{MESSAGES} ORDER BY m.id"):
+    for _, *fixed, crc, content_crc, content, _, _, _ in db.execute(f"{MESSAGES} ORDER BY m.id"):
         messages += 1
         if crc != tables.crc(tuple(fixed)):
             return f"a row of message {fixed[0]} is damaged"
         if not isinstance(content, bytes) or zlib.crc32(content) != content_crc:
             return f"the content of message {fixed[0]} is damaged"
-    having, last = 0, None
-    for message, *fixed, crc in db.execute(
-        "SELECT message, address, notify, orcpt, domain, crc FROM recipients ORDER BY message, n"
-    ):
+    for *fixed, crc in db.execute("SELECT address, notify, orcpt, domain, crc FROM recipients"):
         if crc != tables.crc(tuple(fixed)):
             return f"the row of recipient {fixed[0]} is damaged"
-        having += message != last
-        last = message
-    contents = db.execute("SELECT count(*) FROM contents").fetchone()[0]
-    if not messages == having == contents == tables.count(db):
-        return f"{messages} messages, {contents} contents, {having} with recipients"
+    return _counts(db, messages)
+
+
+def _counts(db: sqlite3.Connection, messages: int) -> str:
+    """Compare each count with what it counts; `messages` have a row."""
+    missing = db.execute(
+        "SELECT queue_id FROM messages AS m WHERE waiting < 1 OR waiting !="
+        " (SELECT count(*) FROM recipients WHERE message = m.id) LIMIT 1"
+    ).fetchone()
+    if missing is not None:
+        return f"message {missing[0]} has other recipients than it should have"
+    owned, recipients, contents = db.execute(
+        "SELECT (SELECT coalesce(sum(waiting), 0) FROM messages),"
+        " (SELECT count(*) FROM recipients), (SELECT count(*) FROM contents)"
+    ).fetchone()
+    if owned != recipients or not messages == contents == tables.count(db):
+        return (
+            f"{messages} messages for {owned} recipients;"
+            f" {contents} contents and {recipients} recipients"
+        )
     counted = db.execute("SELECT domain, count(*) FROM recipients GROUP BY domain").fetchall()
     if counted != db.execute("SELECT domain, recipients FROM domains ORDER BY domain").fetchall():
         return "the counts of recipients are wrong"

@@ -1,10 +1,10 @@
 """Opens the spool's database; finds damage, saves what can be read, and tells of it.
 
 A damaged database is moved aside as `spool.db.damaged-N` (as SQLite's own recovery left it), and
-every message that is still whole (fields, recipients and content) is copied into a fresh one, which
-takes its place only once it is durable. A crash on the way leaves the damaged one where it was, or
-the repair is finished at the next opening. Of a damaged log the part before the damage counts; the
-log lies beside as `spool.db.damaged-N-wal`.
+every message that is still whole (fields, content, and a recipient at least) is copied into a fresh
+one, which takes its place only once it is durable. A crash on the way leaves the damaged one where
+it was, or the repair is finished at the next opening. Of a damaged log the part before the damage
+counts; the log lies beside as `spool.db.damaged-N-wal`.
 """
 
 import contextlib
@@ -34,8 +34,9 @@ _GAP = 1_000_000  # row ids looked up one by one where the tables cannot be walk
 class Damage:
     """What was wrong with a spool when it was opened; the damaged database lies at `kept`.
 
-    `saved` messages were whole. `lost` are the queue ids that could still be read of those that
-    were not; there may have been others.
+    `saved` messages are in the spool again. `lost` are the queue ids that could still be read of
+    those that were not whole; there may have been others. Of these, one that lacked nothing but
+    some of its recipients is among the saved too, with the recipients that are left.
     """
 
     problem: str
@@ -134,15 +135,17 @@ def _fresh(path: Path) -> sqlite3.Connection:
 def _salvage(path: Path, problem: str) -> Damage:
     """Copy what is whole into a fresh database, move the old one aside, and change places."""
     names: dict[int, str] = {}
-    saved: set[int] = set()
+    saved = 0
+    whole: set[int] = set()
     with contextlib.closing(_fresh(path)) as fresh:
         group: list[Stored] = []
         taken: set[str] = set()
-        for number, stored in _readable(path, names):
+        for number, stored, complete in _readable(path, names):
             if stored[0].queue_id in taken:  # an old copy of a row, come up again
                 continue
             taken.add(stored[0].queue_id)
-            saved.add(number)
+            saved += 1
+            whole.update([number] if complete else [])
             group.append(stored)
             if len(group) == _GROUP:
                 _save(fresh, group)
@@ -155,8 +158,8 @@ def _salvage(path: Path, problem: str) -> Damage:
     else:
         kept.touch()
     _finish_repair(path)
-    lost = tuple(sorted({name for number, name in names.items() if number not in saved}))
-    return Damage(problem, len(saved), lost, kept)
+    lost = tuple(sorted({name for number, name in names.items() if number not in whole}))
+    return Damage(problem, saved, lost, kept)
 
 
 def _finish_repair(path: Path) -> bool:
@@ -190,8 +193,9 @@ def _save(fresh: sqlite3.Connection, group: list[Stored]) -> None:
     group.clear()
 
 
-def _readable(path: Path, names: dict[int, str]) -> Iterator[tuple[int, Stored]]:
-    """The whole messages of a damaged database by row id; `names` gets every queue id seen."""
+def _readable(path: Path, names: dict[int, str]) -> Iterator[tuple[int, Stored, bool]]:
+    """The messages of a damaged database that can be saved, by row id, each with whether it has all
+    its recipients; `names` gets every queue id seen."""
     if not path.exists():
         return
     address = f"{path.absolute().as_uri()}?mode=ro"
@@ -200,9 +204,9 @@ def _readable(path: Path, names: dict[int, str]) -> Iterator[tuple[int, Stored]]
         with contextlib.suppress(sqlite3.Error):  # then no walk can read anything either
             db.execute("PRAGMA writable_schema = ON").close()  # read on where the file is too short
         for number in _candidates(db, names):
-            stored = _read(db, number, names)
-            if stored is not None:
-                yield number, stored
+            found = _read(db, number, names)
+            if found is not None:
+                yield number, *found
 
 
 def _text(raw: bytes) -> str:
@@ -233,32 +237,40 @@ def _candidates(db: sqlite3.Connection, names: dict[int, str]) -> list[int]:
     return sorted(found)
 
 
-def _read(db: sqlite3.Connection, number: int, names: dict[int, str]) -> Stored | None:
-    """The message of a row id, if all of it is whole."""
+def _read(db: sqlite3.Connection, number: int, names: dict[int, str]) -> tuple[Stored, bool] | None:
+    """The message of a row id if it and its content are whole, with the recipients that are, and
+    whether those are all of them."""
     try:
         row = db.execute(f"{MESSAGES} WHERE m.id = ?", (number,)).fetchone()
         if row is None:
             return None
         names[number] = row[1]
-        _, *fixed, crc, content_crc, content = row
-        held, warned = db.execute(
-            "SELECT held, warned FROM messages WHERE id = ?", (number,)
-        ).fetchone()
-        rows = db.execute(
-            "SELECT address, notify, orcpt, domain, crc, attempts, next_attempt, reason"
-            " FROM recipients WHERE message = ? ORDER BY n",
-            (number,),
-        ).fetchall()
+        _, *fixed, crc, content_crc, content, held, warned, waiting = row
+        pending = _recipients(db, number)
         if (
             crc != tables.crc(tuple(fixed))
             or not isinstance(content, bytes)
             or zlib.crc32(content) != content_crc
-            or not rows
-            or any(row[4] != tables.crc(row[:4]) for row in rows)
+            or not pending
         ):
             return None
-        pending = [(*row[:3], *row[5:]) for row in rows]
-        return tables.queued((number, *fixed, held, warned), pending)[1], content
+        message = tables.queued((number, *fixed, held, warned), pending)[1]
+        return (message, content), len(pending) == waiting
     except (sqlite3.Error, SpoolError) as error:
         log.warning("message %s of the damaged spool: %s", names.get(number, number), error)
         return None
+
+
+def _recipients(db: sqlite3.Connection, number: int) -> list[tuple[object, ...]]:
+    """The recipients of a row id whose rows are whole, walked from both ends."""
+    found: dict[int, tuple[object, ...]] = {}
+    for direction in ("ASC", "DESC"):
+        with contextlib.suppress(sqlite3.Error):  # the end of what this walk can read
+            for n, crc, *fields in db.execute(
+                "SELECT n, crc, address, notify, orcpt, domain, attempts, next_attempt, reason"
+                f" FROM recipients WHERE message = ? ORDER BY n {direction}",
+                (number,),
+            ):
+                if crc == tables.crc(fields[:4]):
+                    found[n] = (*fields[:3], *fields[4:])
+    return [found[n] for n in sorted(found)]

@@ -1,7 +1,8 @@
 """The spool's tables, and the statements that change and read them.
 
 Each index answers one question of the Spool protocol, so that no statement steps over messages that
-it does not answer; counts are kept by triggers, in the same transaction as what they count.
+it does not answer; counts are kept by triggers, in the same transaction as what they count:
+`waiting` are the recipients that a message must have, so that the loss of one shows.
 `contents` stands apart: listing never reads it. Rows carry a CRC of what must not change, which the
 check at opening compares (see `spool_repair`). All functions run on the connection's own thread.
 """
@@ -16,13 +17,13 @@ import msgspec
 from mxlab_services.errors import SpoolError
 from mxlab_services.mta.types import Destination, Pending, Queued, Recipient, domain_of
 
-VERSION = 1
+VERSION = 2
 SCHEMA = f"""
 CREATE TABLE messages (
     id INTEGER PRIMARY KEY, queue_id TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL,
     sender TEXT NOT NULL, size INTEGER NOT NULL, arrived REAL NOT NULL, eightbit INTEGER NOT NULL,
     smtputf8 INTEGER NOT NULL, ret TEXT NOT NULL, envid TEXT NOT NULL, crc INTEGER NOT NULL,
-    held INTEGER NOT NULL, warned INTEGER NOT NULL
+    held INTEGER NOT NULL, warned INTEGER NOT NULL, waiting INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX by_queue_id ON messages (queue_id);
 CREATE INDEX by_arrival ON messages (arrived);
@@ -51,6 +52,7 @@ CREATE TRIGGER recipient_in AFTER INSERT ON recipients BEGIN
         ON CONFLICT (domain) DO UPDATE SET recipients = recipients + 1;
 END;
 CREATE TRIGGER recipient_out AFTER DELETE ON recipients BEGIN
+    UPDATE messages SET waiting = waiting - 1 WHERE id = old.message;
     UPDATE domains SET recipients = recipients - 1 WHERE domain = old.domain;
     DELETE FROM domains WHERE domain = old.domain AND recipients = 0;
 END;
@@ -97,7 +99,7 @@ def insert(db: sqlite3.Connection, first_id: int, puts: Sequence[Stored]) -> int
     recipients: list[tuple[object, ...]] = []
     for number, (m, content) in enumerate(puts, first_id):
         fixed = fixed_fields(m)
-        messages.append((number, *fixed, crc(fixed), m.held, m.warned))
+        messages.append((number, *fixed, crc(fixed), m.held, m.warned, len(m.pending)))
         contents.append((number, zlib.crc32(content), content))
         for n, p in enumerate(m.pending):
             r = p.recipient

@@ -146,6 +146,9 @@ class Writer:
     def _change(self, change: Change) -> object:
         match change:
             case Settle(settled, extra):
+                for message, _ in extra:
+                    if tables.find(self._db, message.queue_id) is not None:
+                        return Failure(ValueError(f"{message.queue_id} is in the spool already"))
                 gone = self._settle(settled)
                 self._insert(list(extra))
                 return gone
