@@ -30,8 +30,7 @@ def seems(condition: AnyCondition, trace: Trace) -> bool:
             batch = _batch(trace, name)
             return batch.units > 0 and batch.bounced == batch.units
         case Deferred(batch=name):
-            batch = _batch(trace, name)
-            return batch.messages > 0 and batch.waiting == batch.messages
+            return _deferred(_batch(trace, name), trace)
 
 
 def observed(condition: AnyCondition, trace: Trace) -> str:
@@ -52,7 +51,8 @@ def observed(condition: AnyCondition, trace: Trace) -> str:
             return f"{batch.bounced} of {batch.units} bounced"
         case Deferred(batch=name):
             batch = _batch(trace, name)
-            return f"{batch.waiting} of {batch.messages} wait in a queue"
+            tried = f"{batch.deferred} tried in vain"
+            return f"{batch.waiting} of {batch.messages} wait in a queue, {tried}"
 
 
 async def confirmed(condition: AnyCondition, trace: Trace, lab: Lab) -> bool:
@@ -118,6 +118,13 @@ def _told(trace: Trace, node: str) -> set[tuple[str, str]]:
         for event in trace.by_node.get(node, ())
         if event.message is not None and isinstance(event.body, MailboxDelivered)
     }
+
+
+def _deferred(batch: Batch, trace: Trace) -> bool:
+    if not batch.messages or batch.waiting < batch.messages or not batch.deferred:
+        return False
+    holders = [node for node, count in batch.queued.items() if count]
+    return batch.deferred == batch.messages or all(trace.dead[node] for node in holders)
 
 
 def _messages(trace: Trace, batch: str) -> set[str]:

@@ -25,7 +25,8 @@ class Unit:
 
     `owed`: who said 250, and when. `copies`: what lies in mailboxes (node, entry). `queued`: the
     nodes in whose queue it is. `bounced`: how its sender was told, or why not; `notices`: the
-    notifications, which are messages themselves. `unknowns`: lost acknowledgements, in words, each of which may explain one extra copy.
+    notifications, which are messages themselves. `unknowns`: lost acknowledgements, in words, each
+    of which may explain one extra copy.
     """
 
     message: str

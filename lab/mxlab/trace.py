@@ -36,17 +36,19 @@ class Fate:
     queued: dict[str, set[str]] = field(default_factory=dict)
     delivered: set[str] = field(default_factory=set)
     bounced: set[str] = field(default_factory=set)
+    deferred: bool = False
 
 
 @dataclass(slots=True)
 class Batch:
     """Counters of one batch. `queued`: node -> how many of its messages wait there; `waiting`: how
-    many wait anywhere; `delivered` and `bounced` count pairs of message and recipient."""
+    many wait anywhere; `deferred`: for how many an attempt was made in vain; `delivered` and `bounced` count pairs of message and recipient."""
 
     messages: int = 0
     units: int = 0
     queued: Counter[str] = field(default_factory=Counter)
     waiting: int = 0
+    deferred: int = 0
     delivered: int = 0
     bounced: int = 0
 
@@ -61,6 +63,7 @@ class Trace:
         self.batches: dict[str, Batch] = {}
         self.fates: dict[str, Fate] = defaultdict(Fate)
         self.queued: Counter[str] = Counter()  # node -> messages in its queue
+        self.dead: dict[str, set[str]] = defaultdict(set)  # node -> destinations dead to it
         self._last: dict[str, int] = {}
         self._by_message: dict[str, list[Event]] = defaultdict(list)
 
@@ -88,6 +91,7 @@ class Trace:
             batch.units += len(fate.recipients)
             batch.queued.update(fate.queued.keys())
             batch.waiting += bool(fate.queued)
+            batch.deferred += fate.deferred
             batch.delivered += len(fate.delivered & set(fate.recipients))
             batch.bounced += len(fate.bounced & set(fate.recipients))
 
@@ -121,6 +125,14 @@ class Trace:
                 self._failed(self.fates[about], recipients)
             case events.Bounced(about=about):
                 self._by_message[about].append(event)
+            case events.Deferred() if message is not None:
+                self._in_vain(self.fates[message])
+            case events.DestinationDead(domain=domain):
+                self.dead[node].add(domain)
+            case events.DestinationAlive(domain=domain):
+                self.dead[node].discard(domain)
+            case events.NodeReady():  # what is dead is remembered in memory only
+                self.dead[node].clear()
             case events.SpoolDamaged(lost=lost):
                 for queue_id in lost:
                     self._lost(node, queue_id)
@@ -170,6 +182,12 @@ class Trace:
                 fate.bounced.add(name)
                 if (batch := self._batch(fate)) and name in fate.recipients:
                     batch.bounced += 1
+
+    def _in_vain(self, fate: Fate) -> None:
+        if not fate.deferred:
+            fate.deferred = True
+            if batch := self._batch(fate):
+                batch.deferred += 1
 
     def _batch(self, fate: Fate) -> Batch | None:
         return self.batches.get(fate.batch) if fate.batch is not None else None

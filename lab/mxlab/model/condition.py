@@ -52,14 +52,15 @@ class Bounced(Condition, frozen=True):
 
 
 class Deferred(Condition, frozen=True):
-    """Every message of the batch waits in a queue, of whichever node."""
+    """Every message of the batch waits in a queue, of whichever node, because an attempt failed:
+    its own, or another's to the same destination, which counts as dead since."""
 
     key = "deferred"
     short = "batch"
     batch: Id
 
     def __str__(self) -> str:
-        return f"all of {self.batch} waits in a queue"
+        return f"all of {self.batch} is deferred"
 
 
 AnyCondition = Queue | Delivered | Bounced | Deferred
