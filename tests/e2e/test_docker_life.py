@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import gc
 import ipaddress
 import os
 import signal
 import sys
-import warnings
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -19,10 +17,8 @@ from mxlab.backends.docker import DockerBackend
 from mxlab.backends.docker.shape import LAB, RUN
 from mxlab.errors import (
     AlreadyUp,
-    LabError,
     NodeFailed,
     NodeUnreachable,
-    NoEngine,
     NotUp,
     SubnetClash,
 )
@@ -269,29 +265,49 @@ async def test_nothing_is_published_unasked(lab_name: str) -> None:
             assert await node.published() == {}
 
 
+LOSE = """
+import asyncio, sys
+from mxlab.backends.base import Order
+from mxlab.backends.docker import DockerBackend
+from mxlab.errors import LabError
+
+async def main():
+    try:
+        async with DockerBackend().deploy(Order(sys.argv[1], "r1"), lambda text: None) as lab:
+            print("up", flush=True)
+            sys.stdin.readline()
+            try:
+                await lab.nodes["mx1"].state()
+            except LabError as error:
+                print(type(error).__name__, error.exit_code, error, flush=True)
+    except LabError as error:
+        print(type(error).__name__, error.exit_code, error, flush=True)
+
+asyncio.run(main())
+"""
+
+
 async def test_engine_that_goes_away_is_an_error_and_no_traceback(
-    lab_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab_name: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "engine.sock"
-    lost: list[LabError] = []
+    pipe = asyncio.subprocess.PIPE
     async with relayed_engine(path) as cut:
-        monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
-        try:
-            async with DockerBackend().deploy(Order(lab_name, "r1", SMALL), quiet) as lab:
-                cut()
-                try:
-                    await lab.nodes["mx1"].state()
-                except LabError as error:
-                    lost.append(error)
-        except LabError as error:  # nor can it be removed
-            lost.append(error)
-    monkeypatch.delenv("DOCKER_HOST")
-    assert [type(error) for error in lost] == [NoEngine, NoEngine]
-    assert all("Docker engine" in str(error) and error.hint for error in lost)
-    lost.clear()
-    with warnings.catch_warnings():  # docker does not close a socket that could not connect
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", LOSE, lab_name),
+            stdin=pipe, stdout=pipe, stderr=pipe,
+            env=os.environ | {"DOCKER_HOST": f"unix://{path}"},
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"up\n"
+        cut()
+        output, errors = await process.communicate(b"\n")
+    lines = output.decode().splitlines()
+    assert [line.split(" the Docker")[0].split(" no Docker")[0] for line in lines] == [
+        "NoEngine 3",  # from the request,
+        "NoEngine 3",  # and from the removal, which cannot be done either
+    ]
+    assert errors == b""
 
 
 @contextlib.asynccontextmanager
