@@ -207,7 +207,7 @@ def _queued_at(case: Case, hosts: tuple[str, ...], where: str) -> Opinion:
         if isinstance(event.body, events.Deferred) and event.message in submitted
     }
     wrong = () if waited else (f"no message was ever deferred at {', '.join(hosts) or where}",)
-    good = f"{len(waited)} of {len(submitted)} messages had to wait at {where}"
+    good = f"mail had to wait at {where}: attempts failed there for {len(waited)} messages"
     return Opinion(len(submitted), wrong, good, f"nothing waited at {where}")
 
 

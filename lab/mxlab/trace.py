@@ -42,7 +42,8 @@ class Fate:
 @dataclass(slots=True)
 class Batch:
     """Counters of one batch. `queued`: node -> how many of its messages wait there; `waiting`: how
-    many wait anywhere; `deferred`: for how many an attempt was made in vain; `delivered` and `bounced` count pairs of message and recipient."""
+    many wait anywhere; `deferred`: for how many an attempt was made in vain; `delivered` and
+    `bounced` count pairs of message and recipient."""
 
     messages: int = 0
     units: int = 0

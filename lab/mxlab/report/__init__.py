@@ -1,0 +1,7 @@
+"""Findings in the forms in which people and programs read them. Pure: text in, text out."""
+
+from mxlab.report.document import SCHEMA, document, to_json
+from mxlab.report.junit import junit
+from mxlab.report.text import summary, text
+
+__all__ = ["SCHEMA", "document", "junit", "summary", "text", "to_json"]
