@@ -15,13 +15,12 @@ _PATH = re.compile(
     r'\s*<(?:@[^:>"]*:)?(?P<address>(?:"(?:[^"\\]|\\.)*"|[^<>"])*)>(?:\s+(?P<parameters>.*))?\s*',
     re.DOTALL,
 )
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+"
 _LOCAL = re.compile(
-    rf'(?:{_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*")', re.ASCII
+    rf'(?:{_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~\u00a1-\U0010ffff]|\\[ -~])*")', re.ASCII
 )
-_LABEL = (
-    r"[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9_\u0080-\U0010ffff-]*[A-Za-z0-9\u0080-\U0010ffff])?"
-)
+_LETTER = r"[A-Za-z0-9\u00a1-\U0010ffff]"  # or digit; beyond ASCII without controls
+_LABEL = rf"{_LETTER}(?:[A-Za-z0-9_\u00a1-\U0010ffff-]{{0,61}}{_LETTER})?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+")
@@ -166,6 +165,15 @@ def _is_xtext(value: str, most: int) -> bool:
     return len(value) <= most and bool(_XTEXT.fullmatch(value))
 
 
-def shown(text: str) -> str:
+def shown(text: str, most: int = 40) -> str:
     """A peer's word, fit for a reply line."""
-    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text[:40])
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text[:most])
+
+
+def host_name(argument: str) -> str:
+    """The name that HELO or EHLO gives, made fit for a header field: it is only ever shown.
+
+    Empty where there is none, or where it is too long for a domain.
+    """
+    name = argument.partition(" ")[0]
+    return shown(name, DOMAIN_BYTES) if len(name) <= DOMAIN_BYTES else ""

@@ -5,6 +5,7 @@ accepted to the end or not at all; at most `limits.sessions` connections are ope
 """
 
 import asyncio
+import logging
 import ssl
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from mxlab_services.mta.policy import Policy
 from mxlab_services.mta.retry import schedule_of
 from mxlab_services.mta.smtp_server import Flush, Session
 from mxlab_services.mta.types import Accept, Envelope, Origin
+
+log = logging.getLogger(__name__)
 
 _CLOSING = 5.0  # real seconds that messages under way get when the node stops
 
@@ -34,6 +37,7 @@ class Edge:
         self._accept = accept
         self._sessions: dict[Session, None] = {}
         self._accepting: dict[asyncio.Task[str], None] = {}
+        self._less = asyncio.Event()  # a session or a message fewer
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:
@@ -53,11 +57,17 @@ class Edge:
         """Listen no more, let messages under way be accepted, and tell every client 421."""
         if self._server is not None:
             self._server.close()
-        if self._accepting:
-            await asyncio.wait(list(self._accepting), timeout=_CLOSING)
-            await asyncio.sleep(0)  # so that their 250 is written
         for session in list(self._sessions):
             session.hang_up("421 4.3.2 the server is going down")
+        try:
+            async with asyncio.timeout(_CLOSING):
+                while self._sessions or self._accepting:
+                    self._less.clear()
+                    await self._less.wait()
+        except TimeoutError:
+            log.warning("closed with %d messages under way", len(self._accepting))
+        for session in list(self._sessions):
+            session.abort()
 
     async def accept(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
         """Accept to the end, even if the session that asks is cancelled meanwhile."""
@@ -66,24 +76,25 @@ class Edge:
         task.add_done_callback(self._accepted)
         return await asyncio.shield(task)
 
-    def opened(self, session: Session) -> None:
-        self._sessions[session] = None
-
     def closed(self, session: Session) -> None:
         self._sessions.pop(session, None)
+        self._less.set()
 
     async def _accept_now(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
         return await self._accept(envelope, content, origin)
 
     def _accepted(self, task: "asyncio.Task[str]") -> None:
         del self._accepting[task]
+        self._less.set()
         if not task.cancelled():
             task.exception()  # told to the session, if it still listens
 
     def _session(self) -> asyncio.Protocol:
         if len(self._sessions) >= self.config.limits.sessions:
             return _Busy(self.emit)
-        return Session(self)
+        session = Session(self)
+        self._sessions[session] = None
+        return session
 
 
 class _Busy(asyncio.Protocol):

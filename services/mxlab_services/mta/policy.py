@@ -24,9 +24,14 @@ class Policy:
         """`postmaster` without a domain is ours (RFC 5321 §4.5.1)."""
         return recipient if "@" in recipient else f"{recipient}@{self._first}"
 
-    def relays_for(self, domain: str) -> bool:
-        """Whether mail for `domain` may be waiting here."""
-        return domain.lower() in self._own
+    def queues(self, node: str) -> list[str]:
+        """The domains whose mail may be waiting here that ETRN means by `node` (RFC 1985 §5.3).
+
+        That is the domain itself, and after `@` also every domain below it.
+        """
+        domain = node.lower().removeprefix("@")
+        below = f".{domain}" if node.startswith("@") else None
+        return sorted(own for own in self._own if own == domain or (below and own.endswith(below)))
 
     def submits(self, peer: str) -> bool:
         """Whether `peer` (an IP address) may send to anybody."""

@@ -3,7 +3,8 @@
 from mxlab_services.clock import rfc5322_date
 from mxlab_services.mta.types import Origin
 
-_UNSAFE = str.maketrans(dict.fromkeys(map(chr, (*range(33), 127, *b"()<>\\")), "?"))
+_UNSAFE = str.maketrans(dict.fromkeys(map(chr, (*range(33), 127, *b"()<>\\;")), "?"))
+_NAME = 255  # bytes; RFC 5321 §4.5.3.1.2
 
 
 def received_field(
@@ -15,7 +16,7 @@ def received_field(
     of blind copies (RFC 5321 §7.6). A name from HELO that is not printable is made so.
     """
     if origin.peer:
-        helo = origin.helo.translate(_UNSAFE) or "unknown"
+        helo = origin.helo[:_NAME].translate(_UNSAFE) or "unknown"
         literal = f"IPv6:{origin.peer}" if ":" in origin.peer else origin.peer
         lines = [f"Received: from {helo} ([{literal}])"]
         lines.append(f"by {hostname} with {origin.protocol} id {queue_id}")
