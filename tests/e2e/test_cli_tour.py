@@ -245,3 +245,35 @@ def _until_exists(path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", watch, str(path.parent), str(path)], timeout=SECONDS, check=True
     )
+
+
+def test_trace_tells_a_messages_story(shared: Lab) -> None:
+    sent = msgspec.convert(
+        shared.json("send", "--to", "fay@example.test", "--wait"), dict[str, list[object]]
+    )
+    (message,) = msgspec.convert(sent["sent"], list[dict[str, object]])
+    name, queue_id = str(message["message"]), str(message["queue_id"])
+    story = shared("trace", name)
+    assert "looks up example.test MX" in story
+    assert "delivered to the mailbox of fay@example.test" in story
+    assert shared("trace", name.strip("<>")) == story
+    assert shared("trace", queue_id) == story
+    assert shared("trace", "last") == story
+    assert "C: RCPT TO:<fay@example.test>" in shared("trace", "last", "--dialog")
+    kinds = [msgspec.json.decode(x)["kind"] for x in shared("trace", "last", "--json").splitlines()]
+    assert kinds[0] == "message.accepted"
+    assert kinds[-1] in ("queue.removed", "mailbox.delivered")
+    assert "no message is called" in shared.run("trace", "nothing-like-it", code=2).stderr
+
+
+def test_json_everywhere(shared: Lab) -> None:
+    for words in (
+        ("dig", "example.test", "MX"),
+        ("route", "bob@example.test"),
+        ("zone", "list"),
+        ("mailbox",),
+        ("qshape",),
+        ("flush",),
+        ("start", "mx1"),
+    ):
+        assert shared.json(*words) is not None

@@ -33,7 +33,7 @@ class LabGroup(TyperGroup):
             complain(error)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            complain("interrupted; what was begun has been undone")
+            complain("interrupted")
             raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
