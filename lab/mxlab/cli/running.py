@@ -22,6 +22,8 @@ def work(coroutine: Coroutine[Any, Any, T]) -> T:
     async def heeding() -> T:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_IGN:  # nohup
+                continue
             loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
         return await coroutine
 

@@ -36,7 +36,6 @@ class Life:
         """Whether it lives, as the kernel shows it."""
         word, started = _stat(self.pid)
         if started != self.started or self.boot != _boot() or word in "ZX":
-            _reap(self.pid)
             return "stopped"
         return "paused" if word in "Tt" else "running"
 
@@ -50,15 +49,14 @@ class Life:
     async def ended(self, *, reap: bool = True) -> None:
         """Wait until it has ended; without `reap`, a child's exit code can be had after."""
         with self._handle() as handle:
-            if handle is None:
-                return
-            over = asyncio.Event()
-            loop = asyncio.get_running_loop()
-            loop.add_reader(handle, over.set)
-            try:
-                await over.wait()
-            finally:
-                loop.remove_reader(handle)
+            if handle is not None:
+                over = asyncio.Event()
+                loop = asyncio.get_running_loop()
+                loop.add_reader(handle, over.set)
+                try:
+                    await over.wait()
+                finally:
+                    loop.remove_reader(handle)
         if reap:
             _reap(self.pid)
 
@@ -115,6 +113,9 @@ def life_of(folder: NodeFolder) -> Life | None:
 
 def spawn(folder: NodeFolder, environment: dict[str, str]) -> Life:
     """Start the node in a session of its own, its output appended to its files."""
+    before = life_of(folder)
+    if before is not None:
+        _reap(before.pid)
     for path in (folder.events, folder.log):
         _end_line(path)
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -155,7 +156,7 @@ def strays(folder: Path) -> list[tuple[str, Life]]:
             continue
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"mxlab_services" in words and words[-2].startswith(prefix):
+            if b"mxlab_services" in words[:-2] and words[-2].startswith(prefix):
                 pid = int(entry.name)
                 node = Path(os.fsdecode(words[-2])).parent.name
                 found.append((node, Life(pid, _stat(pid)[1], _boot())))
