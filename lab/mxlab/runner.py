@@ -9,53 +9,23 @@ import asyncio
 import contextlib
 import logging
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mxlab.backends.base import Backend, Lab, Order
 from mxlab.checks import judge
 from mxlab.drain import drain
-from mxlab.errors import (
-    EXIT_FAILED,
-    EXIT_INCONCLUSIVE,
-    EXIT_OK,
-    EnvironmentProblem,
-    ScenarioError,
-)
-from mxlab.evidence import Evidence, collect
+from mxlab.errors import EnvironmentProblem, ScenarioError
+from mxlab.evidence import collect
 from mxlab.faults import refuse_unsupported, refuse_unsupported_here
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import Scenario, fault_kinds, problems
 from mxlab.progress import Judged, Phase, Report
+from mxlab.result import RunResult
 from mxlab.steps import Asker, StepFailed, Steps
-from mxlab.trace import Trace
 from mxlab.watch import watching
 from mxlab_services.config import TimeConfig
 
 log = logging.getLogger(__name__)
-_EXIT = {Verdict.PASS: EXIT_OK, Verdict.FAIL: EXIT_FAILED, Verdict.UNKNOWN: EXIT_INCONCLUSIVE}
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What came of a run. `durations`: phase -> real (event loop) seconds, `lab_seconds` the lab
-    time that passed; `replay` is the command that runs the same again."""
-
-    scenario: Scenario
-    backend: str
-    run_id: str
-    seed: int
-    time_scale: float
-    verdict: Verdict
-    findings: tuple[Finding, ...]
-    trace: Trace
-    evidence: Evidence
-    durations: dict[str, float]
-    lab_seconds: float
-    replay: str
-
-    @property
-    def exit_code(self) -> int:
-        return _EXIT[self.verdict]
 
 
 def _silent(_: object) -> None:

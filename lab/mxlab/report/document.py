@@ -5,7 +5,7 @@ import msgspec
 
 from mxlab.evidence import Evidence
 from mxlab.model.finding import Finding, Verdict
-from mxlab.runner import RunResult
+from mxlab.result import RunResult
 
 SCHEMA = 1
 

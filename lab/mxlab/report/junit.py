@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as Xml
 
 from mxlab.model.finding import Finding, Verdict
-from mxlab.runner import RunResult
+from mxlab.result import RunResult
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

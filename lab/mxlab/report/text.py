@@ -2,7 +2,7 @@
 
 from mxlab.model.duration import format_duration
 from mxlab.model.finding import Finding, Verdict
-from mxlab.runner import RunResult
+from mxlab.result import RunResult
 
 _MARKS = {Verdict.PASS: "pass", Verdict.FAIL: "FAIL", Verdict.UNKNOWN: "????"}
 _HEADLINES = {
