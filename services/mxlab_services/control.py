@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast
 import msgspec
 
 from mxlab_services.errors import ControlError, ServiceError
+from mxlab_services.faults import AnyFault
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,18 @@ class ZoneReport(msgspec.Struct, frozen=True):
     origin: str
     serial: int
     records: list[str]
+
+
+class FaultState(msgspec.Struct, frozen=True):
+    """A fault that is set: on how many occasions it fitted so far, and how often it struck.
+
+    What `refuse` keeps out never reaches the node: it counts nothing.
+    """
+
+    id: str
+    fault: AnyFault
+    met: int = 0
+    struck: int = 0
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -268,12 +281,41 @@ class ZoneUpdate(Request[ZoneReport], frozen=True):
     strict: bool = True
 
 
+class FaultSet(Request[FaultState], frozen=True):
+    """Set a fault under an id of the caller's choice; answered once the fault is in force.
+
+    To set the same again under the same id changes nothing. Faults end with the node's life.
+    """
+
+    method = "fault.set"
+    reply = FaultState
+    id: str
+    fault: AnyFault
+
+
+class FaultClear(Request[list[str]], frozen=True):
+    """Clear the fault with this id, or `all`; answered, with their ids, once all is as before."""
+
+    method = "fault.clear"
+    reply = list[str]
+    id: str | None = None
+    all: bool = False
+
+
+class FaultList(Request[list[FaultState]], frozen=True):
+    """The faults that are set, in the order in which they were."""
+
+    method = "fault.list"
+    reply = list[FaultState]
+
+
 REQUESTS: dict[str, type[Request[Any]]] = {
     request.method: request
     for request in (
         Ping, Stats, QueueList, QueueEdit, QueueFlush, MailboxList, MailboxRead, Submit, Record,
         Route, Dig,
         ZoneList, ZoneReplace, ZoneUpdate,
+        FaultSet, FaultClear, FaultList,
     )
 }  # fmt: skip
 

@@ -248,6 +248,20 @@ class DestinationAlive(Body, frozen=True):
     domain: str
 
 
+class FaultStruck(Body, frozen=True):
+    """A fault that is set on this node struck. `fault` is its id, `name` its kind.
+
+    `place` is the SMTP verb (DOT for the end of the data), the question in DNS, the mailbox's
+    address, or `disk`; `peer` the address of whom it struck, empty where there is none.
+    """
+
+    kind = "fault.struck"
+    fault: str
+    name: str
+    place: str
+    peer: str
+
+
 class LabStep(Body, frozen=True):
     """The runner began a step of the scenario."""
 
@@ -278,7 +292,8 @@ KINDS: dict[str, type[Body]] = {
         NodeReady, NodeStopping, DnsQuery, DnsZone, Lookup, Routed, Accepted, Refused,
         AttemptStarted, Tried, Outcome, Deferred, Removed, Flushed, Edited,
         SpoolDamaged, MailboxDelivered, Bounced,
-        BounceSuppressed, DestinationDead, DestinationAlive, LabStep, LabFault, LabHealed,
+        BounceSuppressed, DestinationDead, DestinationAlive,
+        FaultStruck, LabStep, LabFault, LabHealed,
     )
 }  # fmt: skip
 
