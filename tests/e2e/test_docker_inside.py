@@ -99,16 +99,26 @@ async def test_network_has_no_route_out(lab: DockerLab) -> None:
         api.start(listener)
         network = api.inspect_container(listener)["NetworkSettings"]
         address = str(network["Networks"]["bridge"]["IPAddress"])
-        said = api.logs(listener, stream=True)
-        assert b"Listening" in await asyncio.to_thread(next, said)
-        said.close()
+        await _first_line("docker", "logs", "--follow", listener)  # it says that it listens
         _, writer = await asyncio.open_connection(address, 2525)
         writer.close()
+        await writer.wait_closed()
         code, _ = await inside(lab.nodes["client"], "nc", "-z", "-w", "2", address, "2525")
         assert code != 0
     finally:
         api.remove_container(listener, force=True)
         api.close()
+
+
+async def _first_line(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        assert await process.stdout.readline()
+    process.terminate()
+    await process.communicate()
 
 
 async def test_system_resolver_is_the_labs_dns(lab: DockerLab) -> None:
