@@ -15,6 +15,7 @@ from mxlab.cli import (
     mailbox,
     node,
     queue,
+    run,
     scenario,
     send,
     trace,
@@ -64,7 +65,7 @@ def _top(
     pass
 
 
-for part in (lifecycle, check, send, queue, mailbox, dns, trace, node):
+for part in (lifecycle, check, run, send, queue, mailbox, dns, trace, node):
     part.register(app)
 for name, group in (
     ("scenario", scenario.app),

@@ -1,0 +1,87 @@
+"""What a run shows on standard error while it goes on, and the questions it asks.
+
+At a terminal a wait is one line that changes; elsewhere it is a line only where it lasts.
+"""
+
+import asyncio
+import sys
+
+from mxlab.cli.output import PROGRESS_SECONDS, note
+from mxlab.model.duration import format_duration
+from mxlab.model.step import Ask
+from mxlab.progress import Asked, Phase, Seen, StepBegan, Update, Waiting
+
+WIDTH = 100
+
+
+class Live:
+    """A `mxlab.progress.Report`. Close it when the run is over."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._timer: asyncio.TimerHandle | None = None
+        self._open = False
+        self._waiting = ""
+
+    def __call__(self, update: Update) -> None:
+        match update:
+            case Phase(text=text):
+                self._later(text)
+            case StepBegan(number=number, total=total, text=text, say=said):
+                self.close()
+                note(f"[{number}/{total}] {said if said is not None else text}")
+            case Waiting(text=text, seconds=seconds):
+                self._waiting = f"{text} (at most {format_duration(seconds)})"
+                self._later(self._waiting)
+            case Seen(text=text, queues=queues):
+                held = " ".join(f"{node}:{count}" for node, count in queues.items() if count)
+                self._now(f"{text}  queued {held or 'nothing'}")
+            case Asked(ask=ask, right=right):
+                note("        right" if right else f"        no: {ask.answer}. {ask.hint}".rstrip())
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Say nothing more of what was going on."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._open:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._open = False
+
+    def _later(self, text: str) -> None:
+        """Say it if it still goes on in a second."""
+        self.close()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(PROGRESS_SECONDS, self._line, text)
+
+    def _line(self, text: str) -> None:
+        if self._terminal:
+            self._now(text)
+        else:
+            note(f"        {text} ...")
+
+    def _now(self, text: str) -> None:
+        """Only at a terminal: in the place of what stood there."""
+        if self._terminal:
+            sys.stderr.write(f"\r\x1b[K        {text}"[:WIDTH])
+            sys.stderr.flush()
+            self._open = True
+
+
+async def ask(question: Ask) -> str:
+    """Put a question to whoever sits at the terminal; an interrupt ends the wait."""
+    note(f"        {question.question}")
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def read() -> None:
+        if not answer.done():
+            answer.set_result(sys.stdin.readline().strip())
+
+    loop.add_reader(sys.stdin, read)
+    try:
+        return await answer
+    finally:
+        loop.remove_reader(sys.stdin)

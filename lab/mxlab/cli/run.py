@@ -1,0 +1,191 @@
+"""run: play scenarios and judge them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mxlab.cli.options import AsJson
+from mxlab.cli.output import at_terminal, complain, note, say
+from mxlab.cli.running import BACKENDS, choose_backend, work
+from mxlab.errors import (
+    EXIT_ENVIRONMENT,
+    EXIT_FAILED,
+    EXIT_INCONCLUSIVE,
+    EXIT_OK,
+    EnvironmentProblem,
+    UnknownName,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from mxlab.model.scenario import Scenario
+    from mxlab.result import RunResult
+
+WORST_FIRST = (EXIT_FAILED, EXIT_ENVIRONMENT, EXIT_INCONCLUSIVE)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+
+
+def run(
+    scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Ids, or files.")],
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend",
+            envvar="MXLAB_BACKEND",
+            metavar="auto|docker|process|sim",
+            help="In which world (the scenario's wish; else Docker where it works).",
+        ),
+    ] = None,
+    lab: Annotated[
+        str | None, typer.Option("--lab", metavar="NAME", help="The lab's name (a new one).")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="The scenario's, unless given.")
+    ] = None,
+    time_scale: Annotated[
+        float | None, typer.Option(metavar="N", help="The scenario's, unless given.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML for CI.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the report as JSON (of several runs: a list)."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the lab up afterwards.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Run scenarios, each in a lab of its own, and judge what became of every message."""
+    from mxlab.cli.lifecycle import make_time
+    from mxlab.loader import load
+
+    if backend not in (None, "auto", *BACKENDS, "sim"):
+        raise UnknownName("backend", str(backend), ("auto", *BACKENDS, "sim"))
+    if time_scale is not None:
+        make_time(time_scale)
+    if lab is not None and len(scenarios) > 1:
+        raise UsageError("--lab names one lab; several scenarios need several", "leave it out")
+    stories = [load(name) for name in scenarios]  # every file is right before anything starts
+    for path in (junit, report):
+        if path is not None:
+            check_writable(path)
+    from mxlab.report import text
+
+    results: list[RunResult] = []
+    codes: set[int] = set()
+    for story in stories:
+        try:
+            result = _one(story, backend or story.backend or "auto", lab, seed, time_scale, keep)
+        except EnvironmentProblem as error:
+            if len(stories) == 1:
+                raise
+            complain(error)
+            codes.add(error.exit_code)
+            continue
+        results.append(result)
+        codes.add(result.exit_code)
+        if not json:
+            say(text(result))
+    _write(results, junit, report)
+    if json:
+        say(as_json(results).rstrip("\n"))
+    raise typer.Exit(next((code for code in WORST_FIRST if code in codes), EXIT_OK))
+
+
+def as_json(results: "list[RunResult]") -> str:
+    """One run's document, or a list of several."""
+    import msgspec
+
+    from mxlab.report import document, to_json
+
+    if len(results) == 1:
+        return to_json(results[0])
+    documents = [document(result) for result in results]
+    return msgspec.json.format(msgspec.json.encode(documents)).decode() + "\n"
+
+
+def _write(results: "list[RunResult]", junit: Path | None, report: Path | None) -> None:
+    from mxlab.report import junit as as_junit
+
+    try:
+        if junit is not None:
+            junit.write_text(as_junit(results), encoding="utf-8")
+        if report is not None:
+            report.write_text(as_json(results), encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentProblem(f"the report could not be written: {error}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Raise UsageError for a report's path that cannot be written: before the run, not after."""
+    import os
+
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "give the name of a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent} is no folder", "make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written")
+
+
+def _one(
+    story: "Scenario",
+    backend: str,
+    lab: str | None,
+    seed: int | None,
+    time_scale: float | None,
+    keep: bool,
+) -> "RunResult":
+    """One run, in the world of that name. Raises whatever keeps it from being judged."""
+    import secrets
+
+    from mxlab import runner
+    from mxlab.cli.lifecycle import make_time
+    from mxlab.cli.live import Live, ask
+    from mxlab_services.config import TimeConfig
+
+    run_id = secrets.token_hex(4)
+    scale = time_scale or story.time_scale
+    name = lab or f"run-{run_id}"
+    live = Live()
+    note(f"{story.id}: {story.title}")
+    try:
+        if backend == "sim":
+            from mxlab.backends.sim.backend import SimBackend, simulate
+
+            if keep:
+                raise UsageError("a simulated lab ends with the run", "leave --keep out")
+            return simulate(
+                lambda: runner.run(
+                    story, SimBackend(), lab=name, run_id=run_id, seed=seed, time=TimeConfig(scale)
+                )
+            )
+
+        from mxlab.progress import Phase
+
+        async def real() -> "RunResult":
+            world, reason = await choose_backend(backend, lambda text: live(Phase(text)))
+            if reason:
+                note(f"mxlab: local processes, because {reason}")
+            return await runner.run(
+                story,
+                world,
+                lab=name,
+                run_id=run_id,
+                seed=seed,
+                time=make_time(scale),
+                progress=live,
+                asker=ask if at_terminal() else None,
+                keep=keep,
+            )
+
+        result = work(real())
+    finally:
+        live.close()
+    if keep:
+        note(f"mxlab: the lab {name!r} is still up; `mxlab down {name}` removes it")
+    return result
