@@ -5,6 +5,7 @@ stop the node in good order. Exit codes: 0 stopped, 2 the configuration is wrong
 """
 
 import asyncio
+import gc
 import logging
 import os
 import select
@@ -91,6 +92,8 @@ async def run(config: AnyConfig) -> None:
     try:
         parts = Parts(clock, emit, storage_of(config, clock))
         node = await start_node(config, parts, controls)
+        gc.freeze()  # what a node is made of stays: later collections need not look at it
+        gc.enable()
         await node.stop(await asked)
     finally:
         server.close()
@@ -99,6 +102,7 @@ async def run(config: AnyConfig) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run a node; answers the exit code."""
+    gc.disable()  # until the node is ready: a start makes no garbage worth looking for
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
