@@ -7,6 +7,7 @@ exception leaves. aiosmtpd brings the connection and STARTTLS; the commands are 
 
 import asyncio
 import logging
+import math
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
@@ -67,6 +68,7 @@ class Session(smtp.SMTP):
         self._accepting = self._ending = False
         self._last_reply = ""  # what to say after the message that is being accepted
         self._deadline = 0.0
+        self._timer_at = math.inf  # when the timer goes off, at the latest at the deadline
         super().__init__(
             self,
             hostname=edge.config.hostname,
@@ -122,17 +124,21 @@ class Session(smtp.SMTP):
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         self._deadline = self.loop.time() + (duration or self._timeout_duration)
-        handle = self._timeout_handle
-        if handle is None or handle.cancelled() or self._deadline < handle.when():
-            if handle is not None:
-                handle.cancel()
-            self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
+        if self._deadline < self._timer_at:
+            if self._timeout_handle is not None:
+                self._timeout_handle.cancel()
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        self._timer_at = self._deadline
+        self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
 
     def _timeout_cb(self) -> None:
+        self._timer_at = math.inf
         if self._accepting:
-            self._deadline = self.loop.time() + self._timeout_duration
-        if self._deadline > self.loop.time():
-            self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
+            self._reset_timeout()
+        elif self._deadline > self.loop.time():
+            self._set_timer()
         elif self._ending:
             self.abort()
         else:
