@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from mxlab import order
 from mxlab.evidence import Evidence
+from mxlab.failures import failures
 from mxlab.ledger import Ledger, Unit, make_ledger
 from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue
 from mxlab.model.finding import Finding, Verdict
+from mxlab.retries import spacing
 from mxlab.trace import Trace
 from mxlab_services import events
 
@@ -161,6 +163,37 @@ def _mx_order(case: Case) -> Opinion:
     )
 
 
+def _retry_spacing(case: Case) -> Opinion:
+    found = spacing(case.trace, case.evidence.topology.schedule)
+    return Opinion(
+        found.waits,
+        tuple(found.wrong),
+        f"{found.waits} retries kept the times of the schedule",
+        f"{len(found.wrong)} times a retry came too early (RFC 5321 §4.5.4.1)",
+        whole=False,
+    )
+
+
+def _bounces_justified(case: Case) -> Opinion:
+    found = failures(case.trace, case.evidence.topology.schedule)
+    return Opinion(
+        found.given_up,
+        tuple(found.unjustified),
+        f"{found.given_up} were given up, each for a permanent reason",
+        f"{len(found.unjustified)} of {found.given_up} were given up without a permanent reason",
+    )
+
+
+def _failures_notified(case: Case) -> Opinion:
+    found = failures(case.trace, case.evidence.topology.schedule)
+    return Opinion(
+        found.left,
+        tuple(found.untold),
+        f"{found.left} left a queue, {found.given_up} of them failed and their senders were told",
+        f"{len(found.untold)} left a queue untold, or were told to the wrong one",
+    )
+
+
 def _queues_empty(case: Case) -> Opinion:
     held = [
         f"{node}: {entry.queue_id}, {entry.message}: "
@@ -254,6 +287,9 @@ CHECKS: Mapping[str, Check] = {
     "nothing-altered": _nothing_altered,
     "duplicates-explained": _duplicates_explained,
     "mx-order": _mx_order,
+    "retry-spacing": _retry_spacing,
+    "bounces-justified": _bounces_justified,
+    "failures-notified": _failures_notified,
     "queues-empty": _queues_empty,
     "all-delivered": _all_delivered,
     "nothing-bounced": _nothing_bounced,
