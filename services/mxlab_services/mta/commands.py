@@ -15,7 +15,7 @@ _PATH = re.compile(
     r'\s*<(?:@[^:>"]*:)?(?P<address>(?:"(?:[^"\\]|\\.)*"|[^<>"])*)>(?:\s+(?P<parameters>.*))?\s*',
     re.DOTALL,
 )
-# A character beyond ASCII, without controls. Written as what it is not, because a class that goes up
+# A character beyond ASCII, without controls. Written as what it is not: a class that goes up
 # to U+10FFFF takes milliseconds to compile.
 _WIDE = r"[^\x00-\xa0]"
 _ATOM = rf"(?:[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~-]|{_WIDE})+"
