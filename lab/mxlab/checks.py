@@ -239,7 +239,8 @@ def _queued_at(case: Case, hosts: tuple[str, ...], where: str) -> Opinion:
         for event in case.trace.by_node.get(host, ())
         if isinstance(event.body, events.Deferred) and event.message in submitted
     }
-    wrong = () if waited else (f"no message was ever deferred at {', '.join(hosts) or where}",)
+    never = f"no message was ever deferred at {', '.join(hosts) or where}"
+    wrong = (never,) if submitted and not waited else ()
     good = f"mail had to wait at {where}: attempts failed there for {len(waited)} messages"
     return Opinion(len(submitted), wrong, good, f"nothing waited at {where}")
 

@@ -69,6 +69,7 @@ def loads(text: str, file: str = "<text>", scenario_id: str = "") -> Scenario:
             "topology": _topology,
         },
         extra=("mxlab",),
+        hidden=("origin",),
     )
     values["id"] = values.get("id") or scenario_id
     scenario = Scenario(**values, origin=Origin(file, lines))

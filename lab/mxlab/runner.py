@@ -25,6 +25,8 @@ from mxlab.steps import Asker, StepFailed, Steps
 from mxlab.watch import watching
 from mxlab_services.config import TimeConfig
 
+__all__ = ["RunResult", "run"]
+
 log = logging.getLogger(__name__)
 
 

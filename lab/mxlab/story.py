@@ -64,7 +64,7 @@ def describe(event: Event, message: str | None = None) -> str:
             return _way(event.body)
         case (
             events.AttemptStarted() | events.Tried() | events.Outcome() | events.DestinationDead()
-            | events.DestinationAlive()
+            | events.DestinationAlive() | events.FaultStruck()
         ):  # fmt: skip
             return _attempt(event.body)
         case body:
@@ -129,6 +129,9 @@ def _attempt(body: events.Body) -> str:
             return f"{domain} counts as dead for a while: {reason}"
         case events.DestinationAlive(domain=domain):
             return f"{domain} answers again"
+        case events.FaultStruck(fault=fault, name=name, place=place, peer=peer):
+            whom = f", at {peer}" if peer else ""
+            return f"fault {fault} ({name}) strikes at {place}{whom}"
     return body.kind
 
 

@@ -126,15 +126,20 @@ def _refuse_cycles(node: yaml.Node, file: str, above: frozenset[int]) -> None:
 
 
 def read_struct(
-    tree: Tree, kind: type[Any], special: dict[str, Reader], extra: Iterable[str] = ()
+    tree: Tree,
+    kind: type[Any],
+    special: dict[str, Reader],
+    *,
+    extra: Iterable[str] = (),
+    hidden: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The fields of struct `kind` in a mapping, as keyword arguments, by field name.
 
     `special` reads the fields that need more than a type; keys in `extra` are allowed and left to
-    the caller.
+    the caller, fields in `hidden` are for no file to give.
     """
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    allowed = {key for key, f in fields.items() if f.name in special or f.name not in _HIDDEN}
+    allowed = {key for key, f in fields.items() if f.name not in hidden}
     values: dict[str, Any] = {}
     for key, (key_tree, value) in tree.items().items():
         if key in allowed:
@@ -147,9 +152,6 @@ def read_struct(
         if field.required and key in allowed and field.name not in values:
             tree.fail(f"the key `{key}` is missing")
     return values
-
-
-_HIDDEN = ("origin", "call")  # fields that no file can give
 
 
 def read_value(tree: Tree, kind: Any) -> Any:
