@@ -47,6 +47,9 @@ class ProcessLab:
         self._processes: dict[str, Process] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
 
+    def log(self, node: str) -> str:
+        return (self.folder / f"{node}.log").read_text()
+
     def address(self, node: str) -> str:
         return self.plan.node(node).address
 
@@ -58,11 +61,12 @@ class ProcessLab:
         nodes = tuple(node for node in nodes if node not in self._processes)
         before = {node: len(self.of(events.NodeReady, node)) for node in nodes}
         for node in nodes:
-            await self._spawn(node)
+            await self.launch(node)
         for node in nodes:
             await self.until(lambda n=node: len(self.of(events.NodeReady, n)) > before[n])  # type: ignore[misc]
 
-    async def _spawn(self, node: str) -> None:
+    async def launch(self, node: str) -> None:
+        """Start a node and do not wait."""
         config = self.folder / f"{node}.json"
         config.write_text(encode_config(self.plan.node(node)))
         with (self.folder / f"{node}.log").open("ab") as log:
