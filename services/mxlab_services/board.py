@@ -16,16 +16,17 @@ from mxlab_services.events import Emit, FaultStruck
 from mxlab_services.faults import AnyFault, Fault, problem
 
 F = TypeVar("F", bound=Fault)
+F_co = TypeVar("F_co", bound=Fault, covariant=True)
 INVALID = -32602  # JSON-RPC 2.0: invalid params
 MOST = 200  # faults at a time
 
 
 @dataclass(slots=True, eq=False)
-class Standing(Generic[F]):
+class Standing(Generic[F_co]):
     """A fault that is set. `met`: occasions that fitted; `struck`: those on which it struck."""
 
     id: str
-    fault: F
+    fault: F_co
     rng: random.Random
     met: int = 0
     struck: int = 0
@@ -74,7 +75,7 @@ class Board:
         """The faults of these classes that are set, in the order in which they were."""
         return [one for one in self._set.values() if isinstance(one.fault, kinds)]  # type: ignore[misc]
 
-    def meets(self, standing: Standing[F], occasion: Occasion) -> bool:
+    def meets(self, standing: Standing[Fault], occasion: Occasion) -> bool:
         """Count the occasion if it fits the fault's selector, and answer whether it strikes."""
         select = standing.fault.selected
         if not select.fits(occasion.peer, occasion.sender, occasion.recipients):
@@ -86,13 +87,13 @@ class Board:
             return standing.met == select.nth
         return select.chance is None or standing.rng.random() < select.chance
 
-    def strike(self, standing: Standing[F], occasion: Occasion) -> None:
+    def strike(self, standing: Standing[Fault], occasion: Occasion) -> None:
         """Put on record that a fault does what it does."""
         standing.struck += 1
         struck = FaultStruck(standing.id, standing.fault.kind, occasion.place, occasion.peer)
         self._emit(struck, occasion.message)
 
-    def strikes(self, standing: Standing[F], occasion: Occasion) -> bool:
+    def strikes(self, standing: Standing[Fault], occasion: Occasion) -> bool:
         """`meets`, and on record if it does."""
         if not self.meets(standing, occasion):
             return False

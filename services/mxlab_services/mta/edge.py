@@ -10,8 +10,10 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from mxlab_services.config import MtaConfig, TlsConfig
+from mxlab_services.board import Board
+from mxlab_services.config import MtaConfig
 from mxlab_services.events import Emit, Refused
+from mxlab_services.mta.edge_faults import EdgeFaults
 from mxlab_services.mta.policy import Policy
 from mxlab_services.mta.retry import schedule_of
 from mxlab_services.mta.smtp_server import Flush, Session
@@ -26,26 +28,43 @@ class Edge:
     """The SMTP server of one MTA. `flush` starts the queue for a domain (ETRN)."""
 
     def __init__(
-        self, config: MtaConfig, accept: Accept, emit: Emit, flush: Flush | None = None
+        self,
+        config: MtaConfig,
+        accept: Accept,
+        emit: Emit,
+        flush: Flush | None = None,
+        faults: EdgeFaults | None = None,
     ) -> None:
         self.config = config
         self.policy = Policy(config)
         self.emit = emit
         self.flush = flush
-        self.tls = _context(config.tls) if config.tls else None
+        self.faults = faults or EdgeFaults(Board(emit))
+        self.tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
         self.hops = min(config.limits.hops, schedule_of(config.retry).hops)
         self._accept = accept
         self._sessions: dict[Session, None] = {}
         self._accepting: dict[asyncio.Task[str], None] = {}
         self._less = asyncio.Event()  # a session or a message fewer
         self._server: asyncio.AbstractServer | None = None
+        self._port = config.smtp_port
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the address or port is not to be had."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._session, self.config.bind, self.config.smtp_port
-        )
+        """Listen, where it was listened before if it was refused since. Raises OSError when the
+        address or port is not to be had."""
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(self._session, self.config.bind, self._port)
+            if isinstance(self._server, asyncio.Server):
+                self._port = self._server.sockets[0].getsockname()[1]
+
+    def refuse(self) -> None:
+        """Listen no more, and end the sessions, each after the message that it is accepting."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for session in list(self._sessions):
+            session.hang_up("421 4.3.2 this server takes no mail now")
 
     @property
     def addresses(self) -> list[str]:
@@ -112,11 +131,14 @@ class _Busy(asyncio.Protocol):
         transport.close()
 
 
-def _context(tls: TlsConfig) -> ssl.SSLContext:
-    """A server's context (RFC 3207). Python reads certificates from files only."""
+def server_context(certificate: str, key: str) -> ssl.SSLContext:
+    """A server's context (RFC 3207) from PEM texts. Raises ssl.SSLError where they are none.
+
+    Python reads certificates from files only.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as chain:
-        chain.write(tls.certificate + tls.key)
+        chain.write(f"{certificate}\n{key}")
         chain.flush()
         context.load_cert_chain(Path(chain.name))
     return context
