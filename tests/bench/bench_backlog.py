@@ -1,0 +1,135 @@
+"""A backup MX with a backlog: how soon it is ready, its memory, and whether it slows down.
+
+    pytest -s tests/bench/bench_backlog.py
+
+The backlog is put into the spool's file beforehand, all of it due, while the primary is dead; then
+the real process is started, as `mxlab start` would. Every row is one length of the queue, because
+nothing here but listing and checking the file may depend on it. Messages are of 1 KiB.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from tests.bench.table import Table, machine
+from tests.e2e.postfix import problem
+
+from mxlab.backends.base import Lab, Node, Order
+from mxlab.backends.process import ProcessBackend
+from mxlab_services.config import MxConfig
+from mxlab_services.control import Ping, QueueList
+from mxlab_services.mta.spool import SqliteSpool
+from mxlab_services.mta.types import Pending, Queued, Recipient
+
+LENGTHS = (1_000, 10_000, 100_000)
+READY = 2.0  # real seconds that a start may take, however long the queue
+ACCEPT = 2_000  # messages offered by SMTP
+SESSIONS = 20
+ROUNDS = 3
+PAGE = 1_000  # messages that a QueueList answers
+PUTS = 1_000  # messages put at a time
+CONTENT = (b"Subject: backlog\r\n\r\n" + (b"x" * 70 + b"\r\n") * 14)[:1022] + b"\r\n"
+
+pytestmark = [pytest.mark.bench, pytest.mark.skipif(bool(problem()), reason=problem() or "-")]
+
+
+def message(number: int, now: float) -> Queued:
+    recipient = Recipient(f"user{number % 50}@example.test")
+    return Queued(
+        f"B{number:09}", f"<b{number}@client.test>", "d" * 64, "alice@client.test", len(CONTENT),
+        now, (Pending(recipient, 1, now, "450 4.4.1 the primary is away"),),
+    )  # fmt: skip
+
+
+async def fill(data: Path, first: int, last: int, now: float) -> None:
+    """Put messages into the spool of a node that does not run."""
+    spool = await SqliteSpool.open(data / "spool" / "spool.db")
+    for start in range(first, last, PUTS):
+        numbers = range(start, min(start + PUTS, last))
+        await asyncio.gather(*(spool.put(message(n, now), CONTENT) for n in numbers))
+    await spool.close()
+
+
+async def started(node: Node) -> float:
+    """Real seconds from the start of the process to its node.ready."""
+    began = time.perf_counter()
+    await node.start()
+    return time.perf_counter() - began
+
+
+def memory(data: Path) -> tuple[float, float]:
+    """Memory of the node that keeps its data there, MiB: now, and at most since its start."""
+    pid = data.with_name("pid").read_text().split()[0]
+    fields = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    now, most = (int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+    return now, most
+
+
+async def listed(node: Node) -> tuple[int, float]:
+    """Walk the queue by pages: messages, and real seconds."""
+    began = time.perf_counter()
+    found, after = 0, ""
+    while page := await node.request(QueueList(after, PAGE)):
+        found += len(page)
+        after = page[-1].queue_id
+    return found, time.perf_counter() - began
+
+
+async def offered(address: str) -> float:
+    """Messages per second that the node accepts by SMTP: the median of rounds."""
+    rates = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        source = await asyncio.create_subprocess_exec(
+            "smtp-source", "-s", str(SESSIONS), "-m", str(ACCEPT), "-l", "1024",
+            "-f", "alice@client.test", "-t", "bob@example.test", f"{address}:25",
+        )  # fmt: skip
+        async with asyncio.timeout(300):
+            assert await source.wait() == 0
+        rates.append(ACCEPT / (time.perf_counter() - began))
+    return sorted(rates)[ROUNDS // 2]
+
+
+async def measure(lab: Lab, table: Table) -> float:
+    """One row for each length; answers the slowest start."""
+    node = lab.nodes["mx2"]
+    assert isinstance(node.config, MxConfig)
+    data = Path(node.config.data)
+    stored = put = 0
+    slowest = 0.0
+    for length in LENGTHS:
+        await node.stop()
+        await fill(data, put, put + length - stored, lab.clock.time())
+        put += length - stored
+        in_order = await started(node)
+        await node.kill()
+        after_kill = await started(node)
+        slowest = max(slowest, in_order, after_kill)
+        ready, _ = memory(data)
+        assert (await node.request(Ping())).queued == length
+        found, seconds = await listed(node)
+        assert found == length
+        rate = await offered(node.config.address)
+        stored = (await node.request(Ping())).queued
+        assert stored == length + ROUNDS * ACCEPT
+        table.row(
+            f"{length:,}", f"{in_order:.2f} s", f"{after_kill:.2f} s",
+            f"{seconds:.2f} s", f"{rate:,.0f}/s", f"{ready:.0f} MiB", f"{memory(data)[1]:.0f} MiB",
+        )  # fmt: skip
+    return slowest
+
+
+async def test_a_backlog_is_no_burden() -> None:
+    table = Table(
+        f"A backup MX with a backlog, primary dead ({machine()})",
+        "queued", "ready after a stop", "ready after SIGKILL", "listed in",
+        f"accepts ({SESSIONS} sessions)", "memory when ready", "memory at most",
+    )  # fmt: skip
+    async with ProcessBackend().deploy(Order("bench-backlog", "bench"), lambda _: None) as lab:
+        await lab.nodes["mx1"].kill()
+        slowest = await measure(lab, table)
+    table.show()
+    assert slowest <= READY
