@@ -69,7 +69,7 @@ class SessionFaults:
 
     def __init__(self, faults: EdgeFaults) -> None:
         self._faults = faults
-        self._board = faults.board
+        self.board = faults.board
         self._peer = ""
         self._occasion = Occasion("CONNECT")
 
@@ -91,21 +91,21 @@ class SessionFaults:
         content: bytes | None = None,
     ) -> None:
         """The session has come to this verb (HELO is EHLO's other name), with what is known."""
-        message = message_key(content) if content is not None and self._board else None
+        message = message_key(content) if content is not None and self.board else None
         place = "EHLO" if verb == "HELO" else verb
         self._occasion = Occasion(place, self._peer, sender, recipients, message)
 
     def instead(self) -> Instead | None:
         """What takes the place of the positive reply that the command here would get."""
         here = self._occasion
-        for standing in self._board.of(ReplyWith, Reset, Greylist):
+        for standing in self.board.of(ReplyWith, Reset, Greylist):
             match standing.fault:
                 case ReplyWith(verb, code, enhanced, text):
-                    if verb == here.place and self._board.strikes(standing, here):
+                    if verb == here.place and self.board.strikes(standing, here):
                         reply = str(Reply(code, enhanced, text))
                         return Instead(reply, ends=code == 421 or verb == "CONNECT")
                 case Reset(verb):
-                    if verb == here.place and self._board.strikes(standing, here):
+                    if verb == here.place and self.board.strikes(standing, here):
                         return Instead(ends=True, reset=True)
                 case Greylist() as fault:
                     if here.place == "RCPT" and self._greylisted(standing, fault):
@@ -116,38 +116,38 @@ class SessionFaults:
         """Real seconds to wait before the reply."""
         here = self._occasion
         seconds = 0.0
-        for standing in self._board.of(Fault):
+        for standing in self.board.of(Fault):
             match standing.fault:
                 case Delay(verb, wait) if verb == here.place:
-                    seconds += wait if self._board.strikes(standing, here) else 0.0
+                    seconds += wait if self.board.strikes(standing, here) else 0.0
                 case Tarpit(wait) | Latency(wait):
-                    seconds += wait if self._board.strikes(standing, here) else 0.0
+                    seconds += wait if self.board.strikes(standing, here) else 0.0
         return seconds
 
     def loses_ack(self) -> bool:
         """Whether the message, which is durable now, goes without its reply."""
-        return any(self._board.strikes(one, self._occasion) for one in self._board.of(LoseAck))
+        return any(self.board.strikes(one, self._occasion) for one in self.board.of(LoseAck))
 
     def lingers(self) -> float:
         """Real seconds for which the connection stays open after the reply to QUIT."""
-        slow = self._board.of(SlowClose)
-        return sum(one.fault.seconds for one in slow if self._board.strikes(one, self._occasion))
+        slow = self.board.of(SlowClose)
+        return sum(one.fault.seconds for one in slow if self.board.strikes(one, self._occasion))
 
     def tls(self, context: ssl.SSLContext | None) -> ssl.SSLContext | None:
         """The context for the handshake that begins, None where it is cut."""
-        for standing in self._board.of(TlsBroken):
-            if self._board.strikes(standing, self._occasion):
+        for standing in self.board.of(TlsBroken):
+            if self.board.strikes(standing, self._occasion):
                 return self._faults.certificates.get(standing.id)
         return context
 
     def _greylisted(self, standing: Standing[Fault], fault: Greylist) -> bool:
         here = self._occasion
         book = self._faults.greybooks.get(standing.id)
-        if book is None or not self._board.meets(standing, here):
+        if book is None or not self.board.meets(standing, here):
             return False
         if book.passes(fault, here.peer, here.sender or "", here.recipients[0]):
             return False
-        self._board.strike(standing, here)
+        self.board.strike(standing, here)
         return True
 
 

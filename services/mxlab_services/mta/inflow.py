@@ -6,6 +6,7 @@ than the bound, one read of the transport, and what the kernel then holds back.
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from mxlab_services.board import Board, Occasion, Standing
 from mxlab_services.faults import Bandwidth, Cut, Fault
@@ -36,10 +37,10 @@ class Inflow:
         self._ended = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, transport: asyncio.ReadTransport, peer: str) -> None:
+    def begin(self, transport: asyncio.BaseTransport, peer: str) -> None:
         """A connection, or TLS on it: what waits from before must not be heard any more."""
         self._stop()
-        self._transport = transport
+        self._transport = cast("asyncio.ReadTransport", transport)
         self._occasion = Occasion("connection", peer)
 
     def lost(self) -> None:

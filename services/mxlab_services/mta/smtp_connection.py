@@ -9,38 +9,47 @@ import contextlib
 import logging
 import math
 import ssl
+import struct
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 from aiosmtpd import smtp
 
 from mxlab_services.config import MtaConfig
+from mxlab_services.mta.edge_faults import SessionFaults
+from mxlab_services.mta.inflow import Inflow
 
 log = logging.getLogger(__name__)
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's, several lines a connection
 
 _LINE = 2048  # bytes of a command; RFC 5321 §4.5.3.1.4 asks for 512, and more with extensions
 _REPLIES = 100  # that wait at the most for the pipelined commands before them to be answered
-_PROGRESS = 16 * 1024  # bytes of content that count as a sign of life
+_PROGRESS = 16 * 1024  # bytes of content ...
+_SLOW = 10  # ... that must come within so many times the idle limit
 _LAST_WORD = 5.0  # real seconds that a client gets to read why it is cut off
 
 
 class Connection(smtp.SMTP):
-    """One connection. What the commands mean is the subclass's."""
+    """One connection. What the commands mean is the subclass's; `faults` may come in between."""
 
     line_length_limit = 64 * 1024  # of the stream reader: what a client may send ahead
 
-    def __init__(self, config: MtaConfig, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, config: MtaConfig, tls: ssl.SSLContext | None, faults: SessionFaults
+    ) -> None:
         self.limits = config.limits
         self.peer = ""  # the client's address
         self.tls = tls
         self.closing = False  # after the replies so far
+        self.faults = faults
+        self._inflow = Inflow(faults.board, super().data_received, self._feed_eof, self.reset)
         self._busy = False
         self._last_reply = ""  # what to say after the message that is being accepted
         self._out: list[str] = []  # replies not written yet
         self._commands = self._errors = self._progress = 0
-        self._deadline = 0.0
+        self._deadline = self._content_until = 0.0
         self._timer_at = math.inf  # when the timer goes off, at the latest at the deadline
         super().__init__(
             self,
@@ -81,16 +90,25 @@ class Connection(smtp.SMTP):
         self.begun()
         peer: Any = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
+        self.faults.begin(self.peer)
+        self._inflow.begin(transport, self.peer)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.ended()
+        self._inflow.lost()
         super().connection_lost(error)
+
+    def data_received(self, data: bytes) -> None:
+        self._inflow.data(data)
 
     def eof_received(self) -> bool | None:
         # A client that closes its half after the dot still waits for the reply.
         if self._tls_protocol is not None:
             return False
+        return self._inflow.eof()
+
+    def _feed_eof(self) -> bool | None:
         return asyncio.StreamReaderProtocol.eof_received(self)
 
     @property
@@ -99,6 +117,12 @@ class Connection(smtp.SMTP):
 
     async def start_tls(self) -> None:
         """RFC 3207; what the client sent ahead of the handshake is discarded with the rest."""
+        self.tls_context = self.faults.tls(self.tls)
+        if self.tls_context is None:
+            await self.push("220 Ready to start TLS")
+            await self._reader.read(1)  # the handshake has begun: cut it
+            self.reset()
+            return
         problem: BaseException | None = None
         try:
             await self.smtp_STARTTLS("")
@@ -132,6 +156,15 @@ class Connection(smtp.SMTP):
         if transport is not None:
             transport.abort()
 
+    def reset(self) -> None:
+        """Cut the connection so that the peer gets a RST."""
+        self.closing = True
+        if self.transport is not None:
+            socket: Any = self.transport.get_extra_info("socket")
+            if socket is not None:
+                socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
     def _close(self) -> None:
         """Close once the replies are read; a client that does not read them is cut off."""
         self.closing = True
@@ -163,12 +196,18 @@ class Connection(smtp.SMTP):
         else:
             self.hang_up("421 4.4.2 idle for too long")
 
+    def expect_content(self) -> None:
+        """Content begins, or goes on in earnest."""
+        self._progress = 0
+        self._content_until = self.loop.time() + _SLOW * self._timeout_duration
+
     def came(self, count: int) -> None:
-        """Content came in; a byte now and then does not keep the session open."""
+        """Content came in: the client lives, but with a byte now and then not forever."""
         self._progress += count
         if self._progress >= _PROGRESS:
-            self._progress = 0
-            self._reset_timeout()
+            self.expect_content()
+        self._reset_timeout()
+        self._deadline = min(self._deadline, self._content_until)
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
@@ -184,16 +223,24 @@ class Connection(smtp.SMTP):
 
     async def _handle_client(self) -> None:
         """aiosmtpd runs this for each connection, and cancels it when the connection is lost."""
-        self._write(f"220 {self.hostname} ESMTP mxlab")
         verb = "CONNECT"
         try:
+            await self._answer_late(verb, self.greet())
+            self._write()
             while not self.closing:
                 verb, argument, problem = _parsed(await self._line())
-                self._answer(verb, problem or await self._counted(verb, argument))
+                self.faults.at(verb)
+                await self._answer_late(verb, problem or await self._counted(verb, argument))
         except (asyncio.IncompleteReadError, ConnectionError):
             log.debug("%s went away after %s", self.peer, verb)
         self._write()
+        if verb == "QUIT":
+            await self._wait(self.faults.lingers())
         self._close()
+
+    def greet(self) -> str:
+        """The greeting."""
+        return f"220 {self.hostname} ESMTP mxlab"
 
     async def _counted(self, verb: str, argument: str) -> str:
         if self._commands > self.limits.commands:
@@ -239,6 +286,24 @@ class Connection(smtp.SMTP):
             self._errors += 1
             if self._errors > self.limits.errors:
                 self.hang_up("421 4.7.0 too many errors")
+
+    async def _answer_late(self, verb: str, reply: str) -> None:
+        """Answer when the faults that delay a reply let it go."""
+        if reply:
+            await self.delay()
+        self._answer(verb, reply)
+
+    async def delay(self) -> None:
+        """Wait as faults say; of a message that is accepted by now, nothing ends it untold."""
+        if seconds := self.faults.delay():
+            await self._flush()
+            with self.busy() if self.faults.place == "DOT" else contextlib.nullcontext():
+                await self._wait(seconds)
+
+    async def _wait(self, seconds: float) -> None:
+        if seconds:
+            self._reset_timeout(seconds + self._timeout_duration)
+            await asyncio.sleep(seconds)
 
     async def say(self, reply: str) -> None:
         """Send a reply now, before the command is done."""

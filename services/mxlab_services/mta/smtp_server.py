@@ -14,6 +14,7 @@ from mxlab_services import events
 from mxlab_services.config import MtaConfig
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.mta import commands
+from mxlab_services.mta.edge_faults import EdgeFaults, SessionFaults
 from mxlab_services.mta.message_data import TOO_LARGE, read_data
 from mxlab_services.mta.policy import Policy
 from mxlab_services.mta.smtp_connection import Connection
@@ -29,6 +30,7 @@ class Sessions(Protocol):
 
     config: MtaConfig
     policy: Policy
+    faults: EdgeFaults
     tls: ssl.SSLContext | None
     hops: int
     flush: Flush | None
@@ -48,7 +50,7 @@ class Session(Connection):
         self._verb = "CONNECT"
         self._named: str | None = None  # the recipient that the command under way is about
         self.begun()
-        super().__init__(edge.config, edge.tls)
+        super().__init__(edge.config, edge.tls, SessionFaults(edge.faults))
 
     def begun(self) -> None:
         self._helo = ""
@@ -76,6 +78,24 @@ class Session(Connection):
             self._forget()
             return "451 4.3.0 internal error; see the log"
 
+    def greet(self) -> str:
+        struck = self._struck("CONNECT")
+        return super().greet() if struck is None else struck
+
+    def _struck(self, verb: str, recipient: str = "", content: bytes | None = None) -> str | None:
+        """What a fault puts in the place of a positive reply to `verb`, None if none does; empty
+        where the connection was reset."""
+        sender = None if self._mail is None else self._mail.sender
+        recipients = tuple(one.address for one in self._recipients)
+        self.faults.at(verb, sender, (recipient,) if recipient else recipients, content)
+        instead = self.faults.instead()
+        if instead is None:
+            return None
+        if instead.reset:
+            self.reset()
+        self.closing = self.closing or instead.ends
+        return instead.reply
+
     def _forget(self) -> None:
         """The transaction is over, or never was (RFC 5321 §4.1.1.5)."""
         self._mail: commands.MailFrom | None = None
@@ -86,6 +106,8 @@ class Session(Connection):
     async def on_helo(self, argument: str) -> str:
         if not (name := commands.host_name(argument)):
             return "501 5.5.4 syntax: HELO hostname"
+        if (struck := self._struck("EHLO")) is not None:
+            return struck
         self._forget()
         self._helo, self._extended = name, False
         return f"250 {self.hostname}"  # no enhanced codes here (RFC 2034 §4)
@@ -93,6 +115,8 @@ class Session(Connection):
     async def on_ehlo(self, argument: str) -> str:
         if not (name := commands.host_name(argument)):
             return "501 5.5.4 syntax: EHLO hostname"
+        if (struck := self._struck("EHLO")) is not None:
+            return struck
         self._forget()
         self._helo, self._extended = name, True
         lines = [self.hostname, "PIPELINING", f"SIZE {self.limits.message_size}"]
@@ -114,6 +138,9 @@ class Session(Connection):
         if mail.size > self.limits.message_size:
             return str(TOO_LARGE)
         self._mail = mail
+        if (struck := self._struck("MAIL")) is not None:
+            self._mail = None
+            return struck
         return f"250 2.1.0 <{mail.sender}> ok"
 
     async def on_rcpt(self, argument: str) -> str:
@@ -129,6 +156,8 @@ class Session(Connection):
             return "452 4.5.3 too many recipients"
         if refusal := self._edge.policy.judge(address, self.peer):
             return str(refusal)
+        if (struck := self._struck("RCPT", address)) is not None:
+            return struck
         self._recipients.append(Recipient(address, recipient.notify, recipient.orcpt))
         return f"250 2.1.5 <{address}> ok"
 
@@ -139,13 +168,27 @@ class Session(Connection):
             return "503 5.5.1 need MAIL first"
         if not self._recipients:
             return "554 5.5.1 no valid recipients"
+        if (struck := self._struck("DATA")) is not None:
+            return struck
+        await self.delay()
         await self.say("354 end data with <CR><LF>.<CR><LF>")
+        self.expect_content()
         data = await read_data(self._reader, self.limits, self._edge.hops, self.came)
-        reply = data if isinstance(data, Reply) else await self._take(self._mail, data)
+        self.faults.at("DOT")
+        reply = str(data) if isinstance(data, Reply) else await self._take(self._mail, data)
         self._forget()
+        return reply
+
+    async def _take(self, mail: commands.MailFrom, content: bytes) -> str:
+        if (struck := self._struck("DOT", content=content)) is not None:
+            return struck
+        reply = await self._store(mail, content)
+        if reply.code == 250 and self.faults.loses_ack():
+            self.closing = True
+            return ""
         return str(reply)
 
-    async def _take(self, mail: commands.MailFrom, content: bytes) -> Reply:
+    async def _store(self, mail: commands.MailFrom, content: bytes) -> Reply:
         envelope = Envelope(
             mail.sender,
             tuple(self._recipients),
@@ -205,6 +248,9 @@ class Session(Connection):
             return "454 4.7.0 TLS is not available"
         if self.encrypted:
             return "503 5.5.1 TLS is active already"
+        if (struck := self._struck("STARTTLS")) is not None:
+            return struck
+        await self.delay()
         await self.start_tls()
         return ""
 
