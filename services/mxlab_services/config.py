@@ -54,7 +54,8 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connect: PositiveSeconds = 2.0
     greeting: PositiveSeconds = 3.0
     command: PositiveSeconds = 5.0
-    data: PositiveSeconds = 10.0
+    data: PositiveSeconds = 10.0  # the reply to DATA
+    block: PositiveSeconds = 10.0  # until the peer takes a block of the message
     dot: PositiveSeconds = 20.0
     idle: PositiveSeconds = 300.0  # what our own edge grants a silent client
 

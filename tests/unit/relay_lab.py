@@ -16,7 +16,7 @@ CONTENT = b"From: a@client.test\r\nSubject: hi\r\n\r\nbody\r\n"
 BOB, CAROL, DAVE = "bob@example.test", "carol@example.test", "dave@example.test"
 SERIAL = ("8BITMIME",)  # no PIPELINING
 BOTH = pytest.mark.parametrize("extensions", [("PIPELINING",), SERIAL], ids=["pipelined", "serial"])
-SHORT = Timeouts(connect=0.3, greeting=0.3, command=0.3, data=0.3, dot=0.3)
+SHORT = Timeouts(connect=0.3, greeting=0.3, command=0.3, data=0.3, block=0.3, dot=0.3)
 
 
 class Notebook:

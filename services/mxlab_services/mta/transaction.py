@@ -164,7 +164,7 @@ class Transaction:
             self.session.send(["DATA"])
         reply = await self._reply("DATA")
         if reply.code // 100 == 3:
-            if await self.session.send_content(self.job.content, self.times.data):
+            if await self.session.send_content(self.job.content, self.times.block):
                 self.stage = "dot"
                 await self._dot()
                 return
