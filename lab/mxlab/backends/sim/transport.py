@@ -139,6 +139,9 @@ class SimTransport(asyncio.Transport):
             if not self._eof_sent:
                 self._send(None)
             self._forget()
+            tls = getattr(self._protocol, "_app_transport", None)
+            if tls is not None:  # asyncio's TLS layer would complain that nobody closed it
+                tls._closed = True
 
     def _send(self, item: object) -> None:
         self._wire.append(item)
