@@ -39,13 +39,15 @@ class Peer:
 
     `script` maps a verb (CONNECT, EHLO, MAIL, RCPT, DATA, DOT, QUIT), or `RCPT address`, to its
     replies in order; the last one holds from then on. A reply is text; `cut` closes the connection,
-    `silence` says nothing. `delay`: virtual seconds before the reply to the dot. `by_client` may
+    `silence` says nothing. `delay`: virtual seconds before the reply to the dot. `deaf`: content
+    is not read. `by_client` may
     give a script of its own to a client's address.
     """
 
     script: Mapping[str, Sequence[str]] = field(default_factory=dict)
     extensions: Sequence[str] = PLAIN
     delay: float = 0.0
+    deaf: bool = False
     by_client: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     copies: list[Copy] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
@@ -132,6 +134,8 @@ class _Conversation(asyncio.Protocol):
             self._recipients.append(address)
         elif verb == "DATA" and good:
             self._in_data = True
+            if peer.deaf:
+                self._transport.pause_reading()
         elif verb == "QUIT":
             self._transport.close()
         return None
@@ -189,7 +193,7 @@ class _FailingDns(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._asked()
-        answer = DNSRecord.parse(data).reply()
+        answer = DNSRecord.parse(data).reply()  # type: ignore[no-untyped-call]
         answer.header.rcode = RCODE.SERVFAIL
         self._transport.sendto(answer.pack(), addr)
 

@@ -403,11 +403,11 @@ def test_a10_an_answer_is_used_for_its_ttl_and_no_longer() -> None:
 def test_a10_a_negative_answer_lives_for_the_smaller_of_soa_ttl_and_minimum(
     soa_ttl: int, minimum: int
 ) -> None:
-    async def story(lab: SimLab) -> list[str]:
+    async def story(lab: SimLab) -> list[object]:
         soa = f"@ {soa_ttl} IN SOA dns.example.test. h.example.test. 1 3600 600 86400 {minimum}"
         text = f"$TTL 600\n{soa}\n@ NS dns\ndns A 10.53.25.2\n"
         await lab.nodes["dns"].request(ZoneReplace("other.test", text))
-        seen = []
+        seen: list[object] = []
         for wait in (0, 29, 2):
             await lab.clock.sleep(wait)
             seen.append((await route(lab, "client", "x@new.other.test")).status)
