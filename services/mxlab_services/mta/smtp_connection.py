@@ -50,7 +50,7 @@ class Connection(smtp.SMTP):
         self._out: list[str] = []  # replies not written yet
         self._commands = self._errors = self._progress = 0
         self._deadline = self._content_until = 0.0
-        self._timer_at = math.inf  # when the timer goes off, at the latest at the deadline
+        self._timer_at = math.inf  # when the timer goes off
         super().__init__(
             self,
             hostname=config.hostname,
