@@ -13,7 +13,7 @@ from mxlab_services.events import Event
 from mxlab_services.mta.retry import SCHEDULES, Schedule
 
 _SLACK = 0.01  # lab seconds: events bear the time at which they are told
-_UNANSWERED = ("connect", "greeting", "ehlo")  # stages that are no answer from the host
+_UNANSWERED = ("skipped", "connect", "greeting", "ehlo")  # stages that are no answer from the host
 
 
 @dataclass(slots=True)
@@ -119,9 +119,9 @@ def _deferred(
                 f"{queue_id} for {recipient} is to wait {wait:.1f} s after failure {count}, where "
                 f"{schedule.name} says {least:.1f} s"
             )
-    attempt = node.running.pop(queue_id, None)
-    if attempt is not None and not attempt.answered and (attempt.tried or attempt.routeless):
-        node.dead_until[attempt.domain] = at + schedule.delay(1, 0.0) - 1.0
+    ended = node.running.pop(queue_id, None)
+    if ended is not None and not ended.answered and (ended.tried or ended.routeless):
+        node.dead_until[ended.domain] = at + schedule.delay(1, 0.0) - 1.0
 
 
 def _flushed(node: _Node, scope: str) -> None:

@@ -111,6 +111,8 @@ def _attempt(body: events.Body) -> str:
     match body:
         case events.AttemptStarted(attempt=number, recipients=recipients, domain=domain):
             return f"attempt {number} for {_list(recipients)} at {domain}"
+        case events.Tried(host=host, stage="skipped", preference=preference, reply=reply):
+            return f"does not ask {host} (preference {preference}) now: {reply}"
         case events.Tried(host=host, address=address, preference=preference, reply=reply) as tried:
             took = f"{tried.seconds:.3f} s"
             return (

@@ -122,7 +122,8 @@ class AttemptStarted(Body, frozen=True):
 class Tried(Body, frozen=True):
     """One host was tried within an attempt.
 
-    `stage` is the last one reached: connect, greeting, ehlo, starttls, mail, rcpt, data, dot, done.
+    `stage` is the last one reached: connect, greeting, ehlo, starttls, mail, rcpt, data, dot, done;
+    or skipped: the host was passed over, because it was silent a moment ago.
     `seconds` is real time. `dialog` holds the conversation, a line each, with `C: ` or `S: ` in
     front; message data is elided.
     """

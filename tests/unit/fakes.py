@@ -112,6 +112,9 @@ class FakeRelay:
             return {r.address: route.failure for r in job.envelope.recipients}
         return {r.address: self.answer(route, job, r.address) for r in job.envelope.recipients}
 
+    def forget(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

@@ -66,6 +66,10 @@ class Attempts:
         self._rng = rng
         self._emit = emit
 
+    def forget(self) -> None:
+        """Ask every host again in the next attempts, however silent it was a moment ago."""
+        self._relay.forget()
+
     async def content(self, queue_id: str) -> bytes | None:
         """The content, empty where the disk does not give it; None if the message is gone."""
         try:

@@ -3,6 +3,9 @@
 A host or network that misbehaves never raises: each recipient ends Delivered, Deferred or Failed
 with the reply that decided it. What was sent and not acknowledged is told as unknown, and is not
 offered to another host in the same attempt.
+
+A host that let an attempt wait in vain is passed over for a few seconds while another one can be
+tried, so that a backlog does not wait for the same silence message by message.
 """
 
 import asyncio
@@ -39,6 +42,8 @@ _RECORD: Mapping[str, Literal["acked", "refused", "unknown"]] = {
     "failed": "refused",
     "unknown": "unknown",
 }
+SILENCE = 5.0  # real seconds for which a silent host is passed over
+_COSTLY = 0.5  # real seconds; a host that refuses sooner costs nothing to ask again
 _NO_HOST = Deferred(Reply(451, "4.4.4", "no host to try"))
 
 
@@ -81,6 +86,7 @@ class SmtpRelay:
         self._emit = emit
         self._pool = Pool(config.timeouts.command)
         self._connector = Connector(config, self._pool.leave)
+        self._silent: dict[tuple[str, str], tuple[float, Reply]] = {}  # until when, and why
 
     async def deliver(self, route: Route, job: Job) -> Mapping[str, Result]:
         """Walk the route's hosts, and each one's addresses, until every recipient has a fate.
@@ -90,10 +96,15 @@ class SmtpRelay:
         connection; the message may then be delivered already.
         """
         attempt = _Attempt(job, list(job.envelope.recipients))
-        for target in route.targets:
-            for address in target.addresses:
-                if attempt.left:
-                    await self._visit(attempt, target, address)
+        walk = [(target, address) for target in route.targets for address in target.addresses]
+        asked = [place for place in walk if not self._is_silent(place[0].host, place[1])] or walk
+        for target, address in walk:
+            if not attempt.left:
+                break
+            if (target, address) in asked:
+                await self._visit(attempt, target, address)
+            else:
+                self._pass_over(job, target, address)
         for recipient in attempt.left:
             result = attempt.results.get(recipient.address) or route.failure or _NO_HOST
             if isinstance(result, Deferred) and route.targets and not attempt.answered:
@@ -104,9 +115,28 @@ class SmtpRelay:
                 self._emit(outcome, job.key)
         return attempt.results
 
+    def forget(self) -> None:
+        """Ask every host again, however silent it was a moment ago."""
+        self._silent.clear()
+
     async def close(self) -> None:
         """QUIT on the idle connections. Returns when they are closed."""
         await self._pool.close()
+
+    def _is_silent(self, host: str, address: str) -> bool:
+        until, _ = self._silent.get((host, address), (0.0, None))
+        return asyncio.get_running_loop().time() < until
+
+    def _pass_over(self, job: Job, target: Target, address: str) -> None:
+        """Say that the host is not asked, and why not."""
+        _, reply = self._silent[target.host, address]
+        text = f"passed over, since a moment ago: {reply}"
+        self._emit(
+            events.Tried(
+                job.queue_id, target.host, address, target.preference, "skipped", text, 0.0, []
+            ),
+            job.key,
+        )
 
     async def _visit(self, attempt: _Attempt, target: Target, address: str) -> None:
         loop = asyncio.get_running_loop()
@@ -141,7 +171,11 @@ class SmtpRelay:
         opened = await self._connector.open(visit.target.host, visit.address, visit.dialog)
         if isinstance(opened, Session):
             attempt.answered = True
+            self._silent.pop(visit.key, None)
             return opened
+        now = asyncio.get_running_loop().time()
+        if not opened.reply.code and now - visit.started >= _COSTLY:
+            self._silent[visit.key] = now + SILENCE, opened.reply
         visit.stage, visit.reply = opened.stage, opened.reply
         host = "" if opened.stage == "connect" else visit.target.host
         for recipient in attempt.left:

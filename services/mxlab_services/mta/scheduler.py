@@ -82,6 +82,7 @@ class Scheduler:
 
     def retry_now(self, domain: str | None = None) -> None:
         """Ignore for once that the destination (or, for None, any) is dead (C4)."""
+        self._attempts.forget()
         for lane in self._lanes.values():
             if domain is None or lane.domain == domain:
                 lane.probe_now()
@@ -89,6 +90,7 @@ class Scheduler:
 
     def retry_first(self, message: Queued) -> None:
         """Try this message before all others of its destinations, dead or not."""
+        self._attempts.forget()
         for domain in dict.fromkeys(domain_of(pending.address) for pending in message.pending):
             lane = self._lane(domain)
             lane.probe_now()

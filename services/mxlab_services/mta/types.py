@@ -216,6 +216,10 @@ class Relay(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Ask every host again, however silent it was a moment ago (an operator's flush)."""
+        ...
+
     async def close(self) -> None:
         """QUIT on the idle connections."""
         ...
