@@ -9,6 +9,8 @@ from dnslib import RCODE, DNSRecord
 
 from mxlab.backends.sim.backend import SimLab
 from mxlab.backends.sim.loop import Life
+from mxlab_services.dns.server import DnsServer
+from mxlab_services.dns.zone import Zones
 
 PLAIN = ("PIPELINING", "8BITMIME", "DSN", "SIZE 1000000")
 _BEHAVED = {
@@ -182,6 +184,16 @@ async def close_port(lab: SimLab, node: str) -> None:
     """End the node's services on a host that stays up: connections are refused at once."""
     await lab.nodes[node].kill()
     new_life(lab, lab.nodes[node].config.address)
+
+
+async def put_dns(lab: SimLab, address: str, zones: Mapping[str, str]) -> None:
+    """Serve `zones` (origin to text) at a new address: another view of the world."""
+    served = Zones()
+    for origin, text in zones.items():
+        served.replace(origin, text)
+    server = DnsServer(served, lambda body, message=None: None)
+    life = new_life(lab, address)
+    await lab.network.loop.create_task(server.start(address), context=life.context)
 
 
 class _FailingDns(asyncio.DatagramProtocol):
