@@ -277,8 +277,12 @@ class Breaking(Watched):
     ) -> AsyncIterator[SimLab]:
         async with super().deploy(order, progress, keep=keep) as lab:
             node, method, instead = self._broken
+            right = getattr(lab.nodes[node], method)
             setattr(lab.nodes[node], method, instead)
-            yield lab
+            try:
+                yield lab
+            finally:
+                setattr(lab.nodes[node], method, right)
 
 
 async def will_not(*_: object) -> None:

@@ -74,7 +74,7 @@ def test_deferred_takes_a_failed_attempt() -> None:
     trace = history.trace()
     trace.add_batch("batch", [(MESSAGE, [BOB])])
     assert not seems(Deferred("batch"), trace)
-    trace.add(Event(9.0, 2, "client", MESSAGE, events.Deferred("C1", [BOB], 1, 99.0, "no")))
+    trace.add(Event(99.0, 2, "client", MESSAGE, events.Deferred("C1", [BOB], 1, 99.0, "no")))
     assert seems(Deferred("batch"), trace)
 
 
@@ -83,10 +83,10 @@ def test_a_message_behind_a_dead_destination_counts_as_deferred() -> None:
     second = "<second@client.test>"
     trace.add(Event(8.0, 2, "client", second, accepted("C2")))
     trace.add_batch("batch", [(MESSAGE, [BOB]), (second, [BOB])])
-    trace.add(Event(9.0, 3, "client", MESSAGE, events.Deferred("C1", [BOB], 1, 99.0, "no")))
+    trace.add(Event(99.0, 3, "client", MESSAGE, events.Deferred("C1", [BOB], 1, 99.0, "no")))
     assert not seems(Deferred("batch"), trace)
     dead = events.DestinationDead("example.test", 99.0, "no")
-    trace.add(Event(9.0, 4, "client", MESSAGE, dead))
+    trace.add(Event(99.0, 4, "client", MESSAGE, dead))
     assert seems(Deferred("batch"), trace)
 
 
@@ -94,14 +94,14 @@ def test_a_bounce_counts_for_its_message() -> None:
     trace = submitted().trace()
     trace.add_batch("batch", [(MESSAGE, [BOB])])
     sent = events.Bounced("N1", MESSAGE, "C1", ALICE, [BOB], "failed")
-    trace.add(Event(9.0, 2, "client", "<n@client.test>", sent))
+    trace.add(Event(99.0, 2, "client", "<n@client.test>", sent))
     assert seems(Bounced("batch"), trace)
 
 
 def test_what_a_damaged_spool_lost_is_not_queued() -> None:
     trace = submitted().trace()
     trace.add_batch("batch", [(MESSAGE, [BOB])])
-    trace.add(Event(9.0, 0, "client", None, events.SpoolDamaged("page 3", 0, ["C1"])))
+    trace.add(Event(99.0, 0, "client", None, events.SpoolDamaged("page 3", 0, ["C1"])))
     assert trace.queued["client"] == 0
     assert not seems(Queue("client", holds="batch"), trace)
 
@@ -129,7 +129,7 @@ def test_a_biography_begins_with_the_faults_in_effect() -> None:
         (fault("a", "kill", "mx1"), fault("b", "stop", "mx2"), events.LabHealed("a"))
     ):
         trace.add(Event(float(at), at, LAB, None, body))
-    trace.add(Event(9.0, 0, "client", MESSAGE, accepted("C1")))
+    trace.add(Event(99.0, 0, "client", MESSAGE, accepted("C1")))
     lines = biography(trace, MESSAGE)
     assert lines[1].endswith("fault b: stop mx2")
     assert len(lines) == 3
@@ -138,7 +138,7 @@ def test_a_biography_begins_with_the_faults_in_effect() -> None:
 def test_a_bounce_stands_in_the_life_of_its_message() -> None:
     trace = submitted().trace()
     sent = events.Bounced("N1", MESSAGE, "C1", ALICE, [BOB], "failed")
-    trace.add(Event(9.0, 2, "client", "<n@client.test>", sent))
+    trace.add(Event(99.0, 2, "client", "<n@client.test>", sent))
     last = biography(trace, MESSAGE)[-1]
     assert f"tells {ALICE} that it is failed for {BOB}: notification <n@client.test>" in last
 
