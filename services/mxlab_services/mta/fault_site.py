@@ -97,6 +97,10 @@ class MtaFaults:
         except OSError as error:
             raise ControlError(f"cannot listen again: {error}") from error
 
+    async def clear_disk(self) -> None:
+        """A node begins its life without faults, also on a disk that had some."""
+        await self._restrict()
+
     async def _restrict(self) -> None:
         if isinstance(self._spool, _Restricts):
             full, read_only = bool(self._board.of(DiskFull)), bool(self._board.of(ReadOnly))

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol, runtime_checkable
 
+from mxlab_services.board import Board
 from mxlab_services.config import ClientConfig, MtaConfig
 from mxlab_services.control import (
     Controls,
@@ -28,6 +29,8 @@ from mxlab_services.events import NodeReady, SpoolDamaged
 from mxlab_services.mta import routing
 from mxlab_services.mta.attempt import Attempts
 from mxlab_services.mta.edge import Edge
+from mxlab_services.mta.edge_faults import EdgeFaults
+from mxlab_services.mta.fault_site import DiskGuard, FaultyMailboxes, MtaFaults
 from mxlab_services.mta.operator import Operator
 from mxlab_services.mta.queue import Intake
 from mxlab_services.mta.reading import Reading
@@ -70,6 +73,7 @@ async def start_mta(config: MtaConfig, parts: Parts, controls: Controls, emit: C
         mta = _Mta(config, parts, emit, spool, mailboxes, journal)
         mta.answer(controls)
         await mta.start(stack)
+        mta.board.answer(controls, mta.faults)
         listening = [f"tcp:{config.bind}:{config.smtp_port}"]
         emit(NodeReady(_role(config), listening, queued=await spool.count()))
         return stack.pop_all().aclose
@@ -103,6 +107,8 @@ class _Mta:
         self._spool = spool
         self._journal = journal
         self._ids = ids = ids_for(config, clock)
+        self.board = Board(emit, lambda fault: randomness(config, f"fault/{fault}"))
+        mailboxes = FaultyMailboxes(mailboxes, self.board)
         rng = randomness(config, "queue")
         schedule = schedule_of(config.retry)
         self._resolver = StubResolver(
@@ -126,6 +132,9 @@ class _Mta:
         self._sweeper = Sweeper(spool, self._scheduler, attempts, settlement, schedule, clock, emit)
         self.operator = Operator(spool, self._scheduler, self._sweeper, clock, emit)
         self._reading = Reading(mailboxes)
+        guarded, faults = DiskGuard(self.intake, self.board), EdgeFaults(self.board)
+        self._edge = Edge(config, guarded, emit, self._flush_site, faults)
+        self.faults = MtaFaults(self._edge, spool, clock)
         self._local = frozenset(domain.lower() for domain in config.local_domains)
         emit.counts.setdefault("backscatter", 0)
 
@@ -154,9 +163,9 @@ class _Mta:
         """Begin to listen and to deliver; `stack` ends it in the opposite order."""
         stack.push_async_callback(self._relay.close)
         stack.push_async_callback(self._scheduler.close)
-        edge = Edge(self.config, self.intake, self._emit, self._flush_site)
-        await edge.start()
-        stack.push_async_callback(edge.close)
+        await self.faults.clear_disk()
+        await self._edge.start()
+        stack.push_async_callback(self._edge.close)
         self.intake.when_accepted(self._accepted)
         self._scheduler.when_free(self._sweeper.wake)
         self._scheduler.start()
