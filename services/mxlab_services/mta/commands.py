@@ -19,7 +19,9 @@ _PATH = re.compile(
 # to U+10FFFF takes milliseconds to compile.
 _WIDE = r"[^\x00-\xa0]"
 _ATOM = rf"(?:[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~-]|{_WIDE})+"
-_LOCAL = re.compile(rf'(?:{_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~]|{_WIDE}|\\[ -~])*")', re.ASCII)
+_DOT_STRING = rf"{_ATOM}(?:\.{_ATOM})*"
+_LOCAL = re.compile(rf'(?:{_DOT_STRING}|"(?:[ !#-\[\]-~]|{_WIDE}|\\[ -~])*")', re.ASCII)
+_PLAIN = re.compile(_DOT_STRING)
 _LETTER = rf"(?:[A-Za-z0-9]|{_WIDE})"  # or digit
 _LABEL = rf"{_LETTER}(?:(?:[A-Za-z0-9_-]|{_WIDE}){{0,61}}{_LETTER})?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -164,6 +166,14 @@ def _is_orcpt(value: str) -> bool:
 
 def _is_xtext(value: str, most: int) -> bool:
     return len(value) <= most and bool(_XTEXT.fullmatch(value))
+
+
+def plain_local_part(local_part: str) -> str:
+    """The local part without quotes, where it needs none (RFC 5321 §4.1.2)."""
+    if not local_part.startswith('"'):
+        return local_part
+    plain = re.sub(r"\\(.)", r"\1", local_part[1:-1])
+    return plain if _PLAIN.fullmatch(plain) else local_part
 
 
 def shown(text: str, most: int = 40) -> str:

@@ -3,6 +3,7 @@
 import ipaddress
 
 from mxlab_services.config import MtaConfig
+from mxlab_services.mta.commands import plain_local_part
 from mxlab_services.mta.types import Reply, domain_of
 
 UNKNOWN_USER = "5.1.1"
@@ -13,7 +14,8 @@ class Policy:
     """The rules of one MTA: its own domains, those it is a backup for, and its own clients."""
 
     def __init__(self, config: MtaConfig) -> None:
-        self._own = {domain.lower() for domain in (*config.local_domains, *config.relay_domains)}
+        self._local = {domain.lower() for domain in config.local_domains}
+        self._own = self._local | {domain.lower() for domain in config.relay_domains}
         self._known = (
             None if config.recipients is None else {known.lower() for known in config.recipients}
         )
@@ -21,8 +23,14 @@ class Policy:
         self._first = next(iter((*config.local_domains, *config.relay_domains)), config.hostname)
 
     def complete(self, recipient: str) -> str:
-        """`postmaster` without a domain is ours (RFC 5321 §4.5.1)."""
-        return recipient if "@" in recipient else f"{recipient}@{self._first}"
+        """The address as it is meant: a bare `postmaster` is ours (RFC 5321 §4.5.1), and needless
+        quotes around a local part of ours are dropped (§4.1.2), as is the root's dot."""
+        local_part, at, domain = recipient.rpartition("@")
+        if not at:
+            return f"{recipient}@{self._first}"
+        if domain_of(recipient) in self._local:
+            local_part = plain_local_part(local_part)
+        return f"{local_part}@{domain.rstrip('.')}"
 
     def queues(self, node: str) -> list[str]:
         """The domains whose mail may be waiting here that ETRN means by `node` (RFC 1985 §5.3).
@@ -39,6 +47,8 @@ class Policy:
             address = ipaddress.ip_address(peer)
         except ValueError:
             return False
+        if isinstance(address, ipaddress.IPv6Address):
+            address = address.ipv4_mapped or address
         return any(address in network for network in self._networks)
 
     def judge(self, recipient: str, peer: str) -> Reply | None:
