@@ -51,7 +51,7 @@ class DnsConfig(NodeConfig, frozen=True, tag_field="role", tag="dns", kw_only=Tr
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a sender waits for, in real seconds (RFC 5321 §4.5.3.2, far shorter for a lab)."""
 
-    connect: PositiveSeconds = 2.0
+    connect: PositiveSeconds = 1.0
     greeting: PositiveSeconds = 3.0
     command: PositiveSeconds = 5.0
     data: PositiveSeconds = 10.0  # the reply to DATA
