@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mxlab_services.control import Controls, ZoneList, ZoneReplace, ZoneReport, ZoneUpdate
+from mxlab_services.dns.faults import NEVER, DnsFaults, Treated
 from mxlab_services.dns.names import name_text
 from mxlab_services.dns.wire import (
     MESSAGE_SIZE,
@@ -45,15 +46,21 @@ class Reply:
 
 
 class DnsServer:
-    """Serves `zones` on one address and port. `respond` is all that the two transports share.
+    """Serves `zones` on one address and port. `answer` is all that the two transports share.
 
     `idle`: real seconds until a silent TCP connection is closed; `connections`: how many at a time.
     """
 
     def __init__(
-        self, zones: Zones, emit: Emit, idle: float = IDLE, connections: int = CONNECTIONS
+        self,
+        zones: Zones,
+        emit: Emit,
+        idle: float = IDLE,
+        connections: int = CONNECTIONS,
+        faults: DnsFaults | None = None,
     ) -> None:
         self._zones = zones
+        self._faults = faults
         self._emit = emit
         self._cache: dict[tuple[Transport, bytes], Reply] = {}
         self._udp: asyncio.DatagramTransport | None = None
@@ -107,6 +114,12 @@ class DnsServer:
 
     def respond(self, packet: bytes, transport: Transport, peer: str) -> bytes:
         """The bytes to send back for `packet`, empty for silence. Never raises."""
+        return self.answer(packet, transport, peer)[0]
+
+    def answer(self, packet: bytes, transport: Transport, peer: str) -> tuple[bytes, float]:
+        """`respond`, and the real seconds by which a fault delays it: NEVER, and it is empty."""
+        if self._faults is not None and self._faults.board:
+            return self._respond_faulty(self._faults, packet, transport, peer)
         key = (transport, packet[2:])
         reply = self._cache.get(key)
         if reply is None:
@@ -115,6 +128,24 @@ class DnsServer:
                 if len(self._cache) >= CACHED:
                     self._cache.clear()
                 self._cache[key] = reply
+        self._tell(reply, transport, peer)
+        return packet[:2] + reply.packet[2:] if reply.packet else b"", 0.0
+
+    def _respond_faulty(
+        self, faults: DnsFaults, packet: bytes, transport: Transport, peer: str
+    ) -> tuple[bytes, float]:
+        """The same while faults are set: nothing is taken from the kept answers, or kept."""
+        query = read_query(packet)
+        if not isinstance(query, Query):
+            return self._reply(packet, transport).packet, 0.0
+        treated = faults.treat(query, transport, peer, self._decide(query))
+        if treated.delay == NEVER:
+            return b"", NEVER
+        reply = _encoded(query, treated, transport)
+        self._tell(reply, transport, peer)
+        return reply.packet, treated.delay
+
+    def _tell(self, reply: Reply, transport: Transport, peer: str) -> None:
         if reply.type:
             self._emit(
                 DnsQuery(
@@ -122,7 +153,6 @@ class DnsServer:
                     reply.truncated,
                 )
             )  # fmt: skip
-        return packet[:2] + reply.packet[2:] if reply.packet else b""
 
     def _reply(self, packet: bytes, transport: Transport) -> Reply:
         match read_query(packet):
@@ -131,18 +161,10 @@ class DnsServer:
             case int() as rcode:
                 return Reply(write_error(packet, rcode), "", "", "", [], False)
             case query:
-                result = self._decide(query)
-                limit = MESSAGE_SIZE if transport == "tcp" else query.size
-                reply, truncated = write_reply(query, result, limit)
-                name, answers = name_text(query.name), [str(item) for item in result.answers]
-                return Reply(reply, name, query.type_name, result.rcode, answers, truncated)
+                return _encoded(query, Treated(self._decide(query)), transport)
 
     def _decide(self, query: Query) -> Result:
-        """What to answer: the one place where the server makes up its mind about a question.
-
-        A fault that is set for a name and a type takes the place of the zones' answer here; since
-        answers are kept, setting one clears the cache, as a zone change does.
-        """
+        """What to answer: the one place where the server makes up its mind about a question."""
         if query.edns:  # RFC 6891 §6.1.3: version 0 is the only one
             return Result("BADVERS")
         if query.cls not in (_IN, _ANY_CLASS) or query.type_name in _TRANSFERS:
@@ -169,9 +191,14 @@ class DnsServer:
             async with asyncio.timeout(self._idle):
                 length = int.from_bytes(await reader.readexactly(2))
                 packet = await reader.readexactly(length)
-                reply = self.respond(packet, "tcp", peer)
-                if not reply:
-                    return
+            reply, delay = self.answer(packet, "tcp", peer)
+            if delay == NEVER:
+                continue
+            if not reply:
+                return
+            if delay:
+                await asyncio.sleep(delay)
+            async with asyncio.timeout(self._idle):
                 writer.write(len(reply).to_bytes(2) + reply)
                 await writer.drain()
 
@@ -192,12 +219,20 @@ class DnsServer:
         return _report(change.zone)
 
 
+def _encoded(query: Query, treated: Treated, transport: Transport) -> Reply:
+    result = treated.result
+    size = MESSAGE_SIZE if transport == "tcp" else query.size
+    packet, truncated = write_reply(query, result, 0 if treated.truncated else size)
+    name, answers = name_text(query.name), [str(item) for item in result.answers]
+    return Reply(packet, name, query.type_name, result.rcode, answers, truncated)
+
+
 def _report(zone: Zone) -> ZoneReport:
     return ZoneReport(name_text(zone.origin), zone.serial, zone.text())
 
 
 class _Datagrams(asyncio.DatagramProtocol):
-    """Answers each datagram at once: an answer never waits for anything."""
+    """Answers each datagram at once, but for those that a fault delays."""
 
     def __init__(self, server: DnsServer) -> None:
         self._server = server
@@ -207,8 +242,14 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        reply = self._server.respond(data, "udp", addr[0])
-        if reply and self._transport is not None:
+        reply, delay = self._server.answer(data, "udp", addr[0])
+        if reply and delay:
+            asyncio.get_running_loop().call_later(delay, self._send, reply, addr)
+        elif reply:
+            self._send(reply, addr)
+
+    def _send(self, reply: bytes, addr: tuple[str, int]) -> None:
+        if self._transport is not None and not self._transport.is_closing():
             with contextlib.suppress(OSError):  # unreachable: UDP promises nothing
                 self._transport.sendto(reply, addr)
 

@@ -148,6 +148,12 @@ class Zones:
         """Call `watcher` after each change."""
         self._watchers.append(watcher)
 
+    def snapshot(self) -> "Zones":
+        """The zones as they are now, which no change will reach."""
+        copy = Zones()
+        copy._zones = dict(self._zones)
+        return copy
+
     def all(self) -> list[Zone]:
         """The zones, in the order they came."""
         return list(self._zones.values())
