@@ -1,7 +1,4 @@
-"""The default lab as processes that can be told where to die (see crash_node), for tests.
-
-`SmtpSender` is a client that knows what it knows: acked, refused, or unknown.
-"""
+"""The default lab as processes that can be told where to die (see crash_node), for tests."""
 
 import asyncio
 import os
@@ -26,6 +23,13 @@ PORT = 2525
 LAUNCHER = Path(__file__).with_name("crash_node.py")
 
 
+Sent = Literal["acked", "unknown"]
+
+
+class Refused(Exception):
+    """A 4yz or 5yz reply."""
+
+
 def subnet() -> str:
     """Addresses of this worker of the test run alone."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
@@ -44,6 +48,7 @@ class ProcessLab:
         self.plan = make_plan("test", "run", Topology(), world)
         self.heard: list[Event] = []
         self._news = asyncio.Condition()
+        self._acked: dict[str, int] = {}  # messages that a node acknowledged since its start
         self._processes: dict[str, Process] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
 
@@ -67,6 +72,7 @@ class ProcessLab:
 
     async def launch(self, node: str) -> None:
         """Start a node and do not wait."""
+        self._acked[node] = 0
         config = self.folder / f"{node}.json"
         config.write_text(encode_config(self.plan.node(node)))
         with (self.folder / f"{node}.log").open("ab") as log:
@@ -123,23 +129,41 @@ class ProcessLab:
     def of(self, kind: type[B], node: str) -> list[B]:
         return [e.body for e in self.heard if e.node == node and isinstance(e.body, kind)]
 
-    async def drained(self, node: str) -> None:
-        """Wait until all that the node had when it was ready, and all since, has left it."""
+    async def drained(self, node: str, accepted: int = 0) -> int:
+        """Wait until all that the node had when it was ready, and all since, has left it.
 
-        def empty() -> bool:
+        `accepted`: so many have come since then, at least; what `send` had acknowledged counts by
+        itself. Answers how many messages left.
+        """
+        least = max(accepted, self._acked[node])
+
+        def counted() -> tuple[int, int, int]:
             life = self._life(node)
             kinds = [event.kind for event in life]
             ready = next(e.body for e in life if isinstance(e.body, events.NodeReady))
-            entered = ready.queued + kinds.count("message.accepted")
-            return kinds.count("queue.removed") == entered
+            return ready.queued, kinds.count("message.accepted"), kinds.count("queue.removed")
+
+        def empty() -> bool:
+            queued, came, left = counted()
+            return came >= least and left == queued + came
 
         await self.until(empty)
+        return counted()[2]
 
     def _life(self, node: str) -> list[Event]:
         """The node's events since its last start."""
         own = [event for event in self.heard if event.node == node]
         start = max(n for n, event in enumerate(own) if event.seq == 0)
         return own[start:]
+
+    async def send(self, node: str, sender: str, recipient: str, content: bytes) -> Sent:
+        """Send a message to a node by SMTP. unknown: the dot was sent and no reply was read.
+
+        Raises Refused with the reply.
+        """
+        sent = await _send(self.address(node), sender, recipient, content)
+        self._acked[node] += sent == "acked"
+        return sent
 
     async def ask(self, node: str, request: Request[R]) -> R:
         """Put a request. Raises ConnectionError when the node dies before it answers."""
@@ -164,15 +188,7 @@ class ProcessLab:
         return self.folder / f"{node}.plan"
 
 
-Sent = Literal["acked", "unknown"]
-
-
-class Refused(Exception):
-    """A 4yz or 5yz reply."""
-
-
-async def send(address: str, sender: str, recipient: str, content: bytes) -> Sent:
-    """One transaction. unknown: the dot was sent and no reply was read. Raises Refused."""
+async def _send(address: str, sender: str, recipient: str, content: bytes) -> Sent:
     reader, writer = await asyncio.open_connection(address, PORT)
 
     async def reply() -> bytes:
@@ -192,7 +208,7 @@ async def send(address: str, sender: str, recipient: str, content: bytes) -> Sen
                 writer.write(f"{command}\r\n".encode())
                 if not await reply():
                     raise ConnectionResetError(f"lost after {command}")
-            writer.write(content + b".\r\n")
+            writer.write(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
             try:
                 return "acked" if await reply() else "unknown"
             except ConnectionError:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.e2e.process_lab import ProcessLab, Sent, send
+from tests.e2e.process_lab import ProcessLab, Sent
 
 from mxlab_services import events
 from mxlab_services.control import MailboxEntry, MailboxList, Ping, Record, Submit
@@ -81,16 +81,13 @@ async def crash_of_a_server(lab: ProcessLab, node: str, step: str) -> None:
     name, before = f"{node}-{step}", len(lab.of(events.Accepted, "mx1"))
     content = message(name)
     lab.arm(node, step)
-    sent: Sent = await send(lab.address(node), ALICE, BOB, content.replace(b"\r\n.", b"\r\n.."))
+    sent: Sent = await lab.send(node, ALICE, BOB, content)
     assert await lab.died(node) == -signal.SIGKILL
     assert sent == "unknown" or step not in (*NOT_STORED, *STORED, "250.before")
     await lab.start(node)
     unread = 0
     if sent == "unknown":
-        assert (
-            await send(lab.address(node), ALICE, BOB, content.replace(b"\r\n.", b"\r\n.."))
-            == "acked"
-        )
+        assert await lab.send(node, ALICE, BOB, content) == "acked"
         unread = step not in NOT_STORED
     copies = 1 + unread + (step in HANDED_ON)
     if node == "mx2":

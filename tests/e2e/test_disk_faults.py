@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.process_lab import ProcessLab, Refused, send
+from tests.e2e.process_lab import ProcessLab, Refused
 
 from mxlab_services import events
 from mxlab_services.control import MailboxList, Ping, QueueFlush, QueueList
@@ -68,7 +68,7 @@ def message(number: int) -> bytes:
 async def offer(lab: ProcessLab, number: int) -> str:
     """What mx2 answers to a message: acked, unknown, or the refusal."""
     try:
-        return await send(lab.address("mx2"), ALICE, BOB, message(number))
+        return await lab.send("mx2", ALICE, BOB, message(number))
     except Refused as refusal:
         return str(refusal)
 
@@ -89,8 +89,7 @@ async def delivered(lab: ProcessLab) -> list[int]:
     """Let mx2 send all that it has, and list what reached the mailbox."""
     await lab.start("mx1")
     await lab.ask("mx2", QueueFlush())
-    await lab.drained("mx2")
-    await lab.drained("mx1")
+    await lab.drained("mx1", await lab.drained("mx2"))
     assert (await lab.ask("mx2", Ping())).queued == 0
     return sorted(int(entry.subject) for entry in await lab.ask("mx1", MailboxList(BOB)))
 
@@ -105,7 +104,6 @@ async def test_a_full_disk_is_452_and_mail_is_taken_again_when_there_is_space(
     filler = fill(disk)
     more, refused = await offer_until(lab, 20, FULL)
     assert [await offer(lab, number) for number in range(2000, 2005)] == [FULL] * 5
-    assert [entry.reply for entry in lab.of(events.Refused, "mx2")] == [FULL] * 6
     filler.unlink()
     assert await offer(lab, refused) == "acked"
     assert await delivered(lab) == [*acked, *more, refused]
