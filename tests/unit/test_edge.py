@@ -9,7 +9,7 @@ from tests.unit.edge_lab import CONFIG, OPENING, desk
 
 from mxlab_services.config import Timeouts
 from mxlab_services.errors import SpoolError, SpoolFull
-from mxlab_services.events import Refused
+from mxlab_services.events import Body, Refused
 from mxlab_services.mta.received import received_field
 from mxlab_services.mta.smtp_connection import Connection
 from mxlab_services.mta.smtp_server import _VERBS, Session
@@ -253,4 +253,17 @@ async def test_a_bug_costs_one_command_not_the_session(caplog: pytest.LogCapture
         made.before = bug
         lines = await made.say(OPENING + b"x\r\n.\r\nRSET\r\nQUIT\r\n")
         assert [line[:3] for line in lines[-3:]] == ["451", "250", "221"]
+        assert "a bug" in caplog.text
+
+
+async def test_a_bug_outside_a_command_ends_the_session(caplog: pytest.LogCaptureFixture) -> None:
+    async with desk() as made:
+
+        def bug(body: Body, message: str | None = None) -> None:
+            raise ZeroDivisionError("a bug")
+
+        made.edge.emit = bug
+        assert len(await made.say(b"BOGUS\r\nNOOP\r\n")) == 2
+        made.edge.emit = made.emit
+        assert await made.is_free()
         assert "a bug" in caplog.text

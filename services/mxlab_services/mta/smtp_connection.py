@@ -233,6 +233,8 @@ class Connection(smtp.SMTP):
                 await self._answer_late(verb, problem or await self._counted(verb, argument))
         except (asyncio.IncompleteReadError, ConnectionError):
             log.debug("%s went away after %s", self.peer, verb)
+        except Exception:  # a bug must cost one session, not leave it open
+            log.exception("the session with %s failed after %s", self.peer, verb)
         self._write()
         if verb == "QUIT":
             await self._wait(self.faults.lingers())
