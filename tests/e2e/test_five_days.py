@@ -65,7 +65,7 @@ async def _bounce(lab: Lab) -> tuple[float, int, str]:
         ProcessBackend(lab.state / "mxlab").attach(lab.name) as running,
     ):
         client = running.nodes["client"]
-        accepted, attempts = 0.0, 0
+        accepted, lived, attempts = 0.0, 0.0, 0
         async for event in client.events():
             match event.body:
                 case events.Accepted(sender="alice@client.test"):
