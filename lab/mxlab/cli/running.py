@@ -20,14 +20,17 @@ def work(coroutine: Coroutine[Any, Any, T]) -> T:
     import asyncio
 
     async def heeding() -> T:
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
         for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_IGN:  # nohup
-                continue
-            loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                loop.add_signal_handler(number, task.cancel)
         return await coroutine
 
-    return asyncio.run(heeding())
+    try:
+        return asyncio.run(heeding())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def backend_named(name: str) -> "Backend":
