@@ -229,7 +229,8 @@ class Connection(smtp.SMTP):
             self._write()
             while not self.closing:
                 verb, argument, problem = _parsed(await self._line())
-                self.faults.at(verb)
+                if self.faults.board:
+                    self.faults.at(verb)
                 await self._answer_late(verb, problem or await self._counted(verb, argument))
         except (asyncio.IncompleteReadError, ConnectionError):
             log.debug("%s went away after %s", self.peer, verb)
@@ -297,7 +298,7 @@ class Connection(smtp.SMTP):
 
     async def delay(self) -> None:
         """Wait as faults say; of a message that is accepted by now, nothing ends it untold."""
-        if seconds := self.faults.delay():
+        if self.faults.board and (seconds := self.faults.delay()):
             await self._flush()
             with self.busy() if self.faults.place == "DOT" else contextlib.nullcontext():
                 await self._wait(seconds)

@@ -85,6 +85,8 @@ class Session(Connection):
     def _struck(self, verb: str, recipient: str = "", content: bytes | None = None) -> str | None:
         """What a fault puts in the place of a positive reply to `verb`, None if none does; empty
         where the connection was reset."""
+        if not self.faults.board and verb != "DOT":  # while it is accepted, a fault may come
+            return None
         sender = None if self._mail is None else self._mail.sender
         recipients = tuple(one.address for one in self._recipients)
         self.faults.at(verb, sender, (recipient,) if recipient else recipients, content)
