@@ -1,4 +1,5 @@
-"""The scenarios that ship, in every world: each passes, by what it expects of itself."""
+"""The scenarios that ship, in every world: each passes, by what it expects of itself, and every
+message has the same story in local processes and in containers as in the simulation."""
 
 import asyncio
 import secrets
@@ -15,6 +16,7 @@ from mxlab.loader import load, scenario_ids
 from mxlab.model.finding import Verdict
 from mxlab.report import text
 from mxlab.result import RunResult
+from mxlab_services import events
 from mxlab_services.config import TimeConfig
 
 
@@ -32,10 +34,35 @@ def run_here(name: str, backend: Backend) -> RunResult:
     return asyncio.run(work)
 
 
+def simulated(name: str) -> RunResult:
+    scenario = load(name)
+    return simulate(lambda: runner.run(scenario, SimBackend(), lab="e2e", run_id="e2e"))
+
+
+def stories(result: RunResult) -> list[str]:
+    """A line for each message: who took it, in order, and what became of it; times aside."""
+    lines = []
+    for number, sent in enumerate(result.evidence.submissions):
+        hops = []
+        for event in result.trace.of_message(sent.message):
+            match event.body:
+                case events.Accepted():
+                    hops.append(event.node)
+                case events.MailboxDelivered(recipient=recipient):
+                    hops.append(f"the mailbox of {recipient}")
+                case events.Bounced(action=action):
+                    hops.append(f"{action}, told by {event.node}")
+                case events.Outcome(outcome="unknown", host=host):
+                    hops.append(f"no last word from {host}")
+                case _:
+                    pass
+        lines.append(f"{sent.batch}, message {number}: {' -> '.join(hops)}")
+    return lines
+
+
 @pytest.mark.parametrize("name", scenario_ids())
 def test_in_the_simulation(name: str) -> None:
-    scenario = load(name)
-    result = simulate(lambda: runner.run(scenario, SimBackend(), lab="e2e", run_id="e2e"))
+    result = simulated(name)
     assert result.verdict is Verdict.PASS, text(result)
 
 
@@ -43,6 +70,7 @@ def test_in_the_simulation(name: str) -> None:
 def test_in_local_processes(name: str) -> None:
     result = run_here(name, ProcessBackend())
     assert result.verdict is Verdict.PASS, text(result)
+    assert stories(result) == stories(simulated(name))
 
 
 @pytest.mark.docker
@@ -50,3 +78,4 @@ def test_in_local_processes(name: str) -> None:
 def test_in_containers(name: str) -> None:
     result = run_here(name, DockerBackend())
     assert result.verdict is Verdict.PASS, text(result)
+    assert stories(result) == stories(simulated(name))
