@@ -46,6 +46,7 @@ class Connection(smtp.SMTP):
         self.faults = faults
         self._inflow = Inflow(faults.board, super().data_received, self._feed_eof, self.reset)
         self._busy = False
+        self._hurry: asyncio.Event | None = None  # ends the delay of a reply that is due
         self._last_reply = ""  # what to say after the message that is being accepted
         self._out: list[str] = []  # replies not written yet
         self._commands = self._errors = self._progress = 0
@@ -143,6 +144,8 @@ class Connection(smtp.SMTP):
         """Say `reply` and close; of a message that is being accepted, first tell the outcome."""
         if self._busy:
             self._last_reply = reply
+            if self._hurry is not None:
+                self._hurry.set()
             return
         self.closing = True
         if self.transport is not None and not self.transport.is_closing():
@@ -297,11 +300,17 @@ class Connection(smtp.SMTP):
         self._answer(verb, reply)
 
     async def delay(self) -> None:
-        """Wait as faults say; of a message that is accepted by now, nothing ends it untold."""
+        """Wait as faults say. Who is to be hung up on is told before of a message accepted."""
         if self.faults.board and (seconds := self.faults.delay()):
             await self._flush()
-            with self.busy() if self.faults.place == "DOT" else contextlib.nullcontext():
+            if self.faults.place != "DOT":
                 await self._wait(seconds)
+                return
+            self._hurry = asyncio.Event()
+            with self.busy(), contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._hurry.wait()
+            self._hurry = None
 
     async def _wait(self, seconds: float) -> None:
         if seconds:
