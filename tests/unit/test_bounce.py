@@ -28,7 +28,7 @@ def queued(**changes: str) -> Queued:
 
 
 def failed(recipient: Recipient = BOB, reply: Reply = NO_USER) -> Fate:
-    return Fate(recipient, "failed", reply, "mx1.example.test")
+    return Fate(recipient, "failed", reply, "mx1.example.test", NOW)
 
 
 def parsed(report: tuple[Envelope, bytes]) -> tuple[EmailMessage, list[EmailMessage]]:
@@ -100,6 +100,7 @@ def test_d2_a_delay_tells_until_when_it_is_tried() -> None:
     assert "Action: delayed\r\nStatus: 4.4.1\r\n" in status
     assert "Diagnostic-Code: x-network; connection refused" in status
     assert "Will-Retry-Until: Mon, 18 Mar 2030 17:46:40 +0000" in status
+    assert "Last-Attempt-Date" not in status  # it was never tried
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ traceback, never a lost message.
 
 import logging
 import random
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -34,6 +35,11 @@ from mxlab_services.mta.types import (
 
 log = logging.getLogger(__name__)
 
+_SAID = re.compile(  # what `_reason` makes of a reply that was read
+    r"(?:host (?P<host>\S+) said: )?(?P<code>[45]\d\d)"
+    r"(?: (?P<enhanced>[45]\.\d+\.\d+))?(?: (?P<text>.*))?",
+    re.DOTALL,
+)
 TOO_OLD = "message was too long in the queue"  # 5.4.7, RFC 3463 §3.5
 
 
@@ -117,13 +123,14 @@ class Attempts:
                     done.append(address)
                     if not host or not carries_dsn:
                         action: Action = "relayed" if host else "delivered"
-                        fates.append(Fate(recipient, action, reply, host))
+                        fates.append(Fate(recipient, action, reply, host, now))
                 case Failed(reply, host):
                     done.append(address)
-                    fates.append(Fate(recipient, "failed", reply, host))
+                    fates.append(Fate(recipient, "failed", reply, host, now))
                 case Deferred(reply, host) if now >= message.arrived + self._schedule.lifetime:
                     done.append(address)
-                    fates.append(expired(replace(pending, reason=_reason(reply, host))))
+                    last = replace(pending, reason=_reason(reply, host), tried=now)
+                    fates.append(expired(last))
                 case Deferred(reply, host):
                     wait = self._schedule.wait(
                         pending.attempts + 1, now - message.arrived, self._rng
@@ -134,6 +141,7 @@ class Attempts:
                             pending.attempts + 1,
                             max(now + wait, not_before),
                             _reason(reply, host),
+                            now,
                         )
                     )
         settled = Settled(message.queue_id, tuple(done), tuple(deferred))
@@ -192,7 +200,17 @@ class Attempts:
 def expired(pending: Pending) -> Fate:
     """The fate of a recipient whose message has reached its lifetime."""
     text = f"{TOO_OLD}; last: {pending.reason}" if pending.reason else TOO_OLD
-    return Fate(pending.recipient, "failed", Reply(554, "5.4.7", text))
+    return Fate(pending.recipient, "failed", Reply(554, "5.4.7", text), tried=pending.tried)
+
+
+def delayed(pending: Pending) -> Fate:
+    """The fate of a recipient that waits still: what was said last, and by whom."""
+    reason = pending.reason
+    said = _SAID.fullmatch(reason)
+    if said is None:
+        return Fate(pending.recipient, "delayed", Reply(0, "", reason), tried=pending.tried)
+    reply = Reply(int(said["code"]), said["enhanced"] or "", said["text"])
+    return Fate(pending.recipient, "delayed", reply, said["host"] or "", pending.tried)
 
 
 def _number(message: Queued) -> int:

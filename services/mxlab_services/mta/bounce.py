@@ -19,12 +19,14 @@ _WISH = {"failed": "FAILURE", "delayed": "DELAY", "delivered": "SUCCESS", "relay
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of one recipient; `host` is the MTA that said so, or empty."""
+    """What became of one recipient; `host` is the MTA that said so, or empty; `tried` is the lab
+    time of the last attempt, 0 if there was none."""
 
     recipient: Recipient
     action: Action
     reply: Reply
     host: str = ""
+    tried: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,8 @@ def _status_fields(
         if str(reply):
             kind = "smtp" if reply.code else "x-network"
             fields.append(f"Diagnostic-Code: {kind}; {_clean(str(reply))}")
-        fields.append(f"Last-Attempt-Date: {rfc5322_date(reporter.now)}")
+        if fate.tried:
+            fields.append(f"Last-Attempt-Date: {rfc5322_date(fate.tried)}")
         if fate.action == "delayed" and retry_until is not None:
             fields.append(f"Will-Retry-Until: {rfc5322_date(retry_until)}")
     return fields

@@ -249,7 +249,7 @@ def _later(pending: Pending, later: Mapping[str, Pending]) -> Pending:
     new = later.get(pending.address)
     if new is None:
         return pending
-    return replace(pending, attempts=new.attempts, next_attempt=new.next_attempt, reason=new.reason)
+    return replace(new, recipient=pending.recipient)
 
 
 def _drop(entries: list[E], entry: E) -> None:

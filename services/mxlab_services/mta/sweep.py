@@ -11,12 +11,11 @@ import logging
 from mxlab_services import events
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError
-from mxlab_services.mta.attempt import Attempts, expired
-from mxlab_services.mta.bounce import Fate
+from mxlab_services.mta.attempt import Attempts, delayed, expired
 from mxlab_services.mta.retry import Schedule
 from mxlab_services.mta.scheduler import Scheduler
 from mxlab_services.mta.settle import Settlement
-from mxlab_services.mta.types import Queued, Reply, Settled, Spool
+from mxlab_services.mta.types import Queued, Settled, Spool
 
 log = logging.getLogger(__name__)
 
@@ -128,10 +127,7 @@ class Sweeper:
                 return True
             settled = Settled(message.queue_id, warned=True)
             until = message.arrived + self._schedule.lifetime
-            fates = [
-                Fate(pending.recipient, "delayed", Reply(0, "", pending.reason))
-                for pending in map(self._scheduler.seen, message.pending)
-            ]
+            fates = [delayed(self._scheduler.seen(pending)) for pending in message.pending]
             await self._settlement.record(message, content, settled, fates, until)
             return True
         finally:

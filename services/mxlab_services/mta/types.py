@@ -134,13 +134,15 @@ class Envelope:
 class Pending:
     """A recipient that is still to be delivered. Times are lab time.
 
-    `reason` is the last reply; `attempts` counts tries that reached for a host.
+    `reason` is the last reply; `attempts` counts tries that reached for a host; `tried` is when the
+    last of them ended, 0 if there was none.
     """
 
     recipient: Recipient
     attempts: int = 0
     next_attempt: float = 0.0
     reason: str = ""
+    tried: float = 0.0
 
     @property
     def address(self) -> str:
