@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from mxlab.backends.base import Order
-from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
+from mxlab.backends.sim.backend import EPOCH, SimBackend, SimLab, simulate
 from mxlab.model.topology import Exchange, Topology
 from mxlab_services import events
+from mxlab_services.config import TimeConfig
 from mxlab_services.control import (
     MailboxList,
     MailboxRead,
@@ -41,13 +42,15 @@ def in_lab(
     *,
     seed: int = 1,
     topology: Topology | None = None,
+    scale: float = 1.0,
     **changes: Any,
 ) -> R:
     """Run `story` in a simulated lab of its own; `changes` are made to the topology."""
     shape = msgspec.structs.replace(topology or Topology(), **changes)
 
     async def main() -> R:
-        async with SimBackend().deploy(Order("lab", "run", shape, seed=seed), _silent) as lab:
+        order = Order("lab", "run", shape, TimeConfig(scale, EPOCH), seed)
+        async with SimBackend().deploy(order, _silent) as lab:
             return await story(lab)
 
     return simulate(main)

@@ -197,6 +197,26 @@ def test_c_lifetime_and_warning_are_configurable() -> None:
     assert told == pytest.approx({"delayed": HOUR, "failed": 6 * HOUR}, abs=SLACK)
 
 
+def test_c_the_clocks_scale_reaches_retries_warnings_lifetime_and_ttls() -> None:
+    """At 3600 an hour passes in a second; only the network keeps real time."""
+
+    async def story(lab: SimLab) -> tuple[float, list[float], int]:
+        loop = lab.network.loop
+        await close_port(lab, "mx1")
+        accepted = lab.clock.time()
+        await send(lab)
+        await until(lab, "client", events.Bounced, 2)
+        real = loop.time()
+        told = [at - accepted for at, _ in await when(lab, "client", events.Bounced)]
+        lookups = [e.cached for e in await happened(lab, "client", events.Lookup)]
+        return real, told, lookups.count(False)
+
+    real, told, asked = in_lab(story, mx=ALONE, schedule="opensmtpd", scale=3600)
+    assert real == pytest.approx(4 * 24, abs=1)
+    assert told == pytest.approx([4 * HOUR, 4 * DAY], abs=MINUTE)
+    assert asked >= 10  # a TTL of a minute of lab time is over at each attempt
+
+
 def test_c1_a_backlog_costs_messages_plus_attempts_not_their_product() -> None:
     async def story(lab: SimLab) -> tuple[int, int, int]:
         await lab.nodes["mx1"].kill()
