@@ -132,6 +132,51 @@ async def test_what_a_mail_reader_moved_and_another_program_put_is_read_too(
     assert found[0].at == 5.0
 
 
+@pytest.mark.parametrize("world", ["maildir", "memory"])
+async def test_what_a_former_life_delivered_is_not_stored_again(tmp_path: Path, world: str) -> None:
+    disk = MemoryDisk()
+    told: list[list[str]] = []
+    for at in (1.0, 2.0, 3.0):
+        maildir = MaildirMailboxes(tmp_path / "mailboxes", ids())
+        life = maildir if world == "maildir" else MemoryMailboxes(disk, ids())
+        told.append([await life.deliver("bob@example.test", b"same", at)])
+        told[-1] += [await life.deliver("eve@example.test", f"{at}".encode(), at)]
+        found = await life.read("bob@example.test")
+        assert [(m.name, m.content, m.at) for m in found] == [(told[0][0], b"same", 1.0)]
+        await maildir.close()
+    assert {names[0] for names in told} == {told[0][0]}
+    assert len({names[1] for names in told}) == 3
+
+
+async def test_within_one_life_every_delivery_is_stored(mailboxes: Mailboxes) -> None:
+    first = await mailboxes.deliver("bob@example.test", b"same", 1.0)
+    assert await mailboxes.deliver("bob@example.test", b"same", 1.0) != first
+    assert len(await mailboxes.read()) == 2
+
+
+async def test_what_a_mail_reader_has_moved_is_known_too(tmp_path: Path) -> None:
+    folder = tmp_path / "mailboxes" / "bob@example.test"
+    maildir = MaildirMailboxes(tmp_path / "mailboxes", ids())
+    name = await maildir.deliver("bob@example.test", b"seen", 1.0)
+    await maildir.close()
+    (folder / "new" / name).rename(folder / "cur" / f"{name}:2,S")
+    maildir = MaildirMailboxes(tmp_path / "mailboxes", ids())
+    assert await maildir.deliver("bob@example.test", b"seen", 2.0) == f"{name}:2,S"
+    assert len(await maildir.read()) == 1
+    await maildir.close()
+
+
+async def test_what_a_crash_left_in_tmp_is_cleared_away(tmp_path: Path) -> None:
+    folder = tmp_path / "mailboxes" / "bob@example.test"
+    (folder / "tmp").mkdir(parents=True)
+    (folder / "tmp" / f"1.M000000Q1.{'0' * 32}.mxlab").write_bytes(b"hal")
+    (folder / "tmp" / "another.program").write_bytes(b"its own")
+    maildir = MaildirMailboxes(tmp_path / "mailboxes", ids())
+    await maildir.deliver("bob@example.test", b"whole", 1.0)
+    assert names(folder / "tmp") == ["another.program"]
+    await maildir.close()
+
+
 async def test_a_folder_that_was_removed_is_made_again(
     maildir: MaildirMailboxes, tmp_path: Path
 ) -> None:

@@ -4,14 +4,21 @@ Guarantee of both: when `deliver` has returned, the message survives a crash; wh
 the mailbox is as it was. A Maildir message is written in `tmp`, synced, renamed into `new`, and
 then `new` is synced, so a reader never sees a part of one. Deliveries that wait at the same time
 are done in one turn of the disk thread and share the sync of each folder.
+
+A crash can come between a delivery and its record in the spool; then the same bytes (the Received
+field in them names the queue entry) are delivered again in the node's next life. What the former
+lives left last is therefore known by digest, and is not stored a second time.
 """
 
 import contextlib
+import hashlib
+import heapq
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote, unquote
 
 from mxlab_services.errors import SpoolError
@@ -23,7 +30,8 @@ from mxlab_services.mta.types import Stored
 from mxlab_services.mta.worker import Caller, Failure, Worker
 
 _SAFE = "@+"  # beside letters, digits and _.-~: these stay as they are in a folder's name
-_NAME = re.compile(r"(\d+)\.M(\d{6})Q\w+\.mxlab")
+_NAME = re.compile(r"(\d+)\.M(\d{6})Q\w+\.([0-9a-f]{32})\.mxlab")
+_KNOWN = 1000  # messages of former lives known in each mailbox: more than are under way at a time
 _LONGEST = 255  # bytes of a file name
 _OPEN = 64  # files open at a time
 
@@ -41,8 +49,12 @@ def folder_of(address: str) -> str:
 @dataclass(frozen=True, slots=True)
 class _Delivery:
     address: str
-    name: str
+    instant: str
     content: bytes
+
+    @property
+    def digest(self) -> str:
+        return hashlib.blake2b(self.content, digest_size=16).hexdigest()
 
 
 class MaildirMailboxes:
@@ -57,9 +69,8 @@ class MaildirMailboxes:
     async def deliver(self, address: str, content: bytes, at: float) -> str:
         """Store durably and answer the file's name. Raises SpoolFull or SpoolError."""
         seconds, micro = divmod(int(at * 1_000_000), 1_000_000)
-        name = f"{seconds}.M{micro:06}Q{self._ids.queue_id()}.mxlab"
-        await self._deliveries.submit(_Delivery(address, name, content))
-        return name
+        instant = f"{seconds}.M{micro:06}Q{self._ids.queue_id()}"
+        return cast("str", await self._deliveries.submit(_Delivery(address, instant, content)))
 
     async def read(self, address: str | None = None) -> Sequence[Stored]:
         """The messages of one mailbox or, for None, of all, oldest first."""
@@ -75,7 +86,7 @@ class _Maildir:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._made: set[Path] = set()  # folders whose names are durable
+        self._made: dict[Path, dict[str, Path]] = {}  # durable folders: former lives' last files
 
     def __call__(self, deliveries: Sequence[_Delivery]) -> list[object]:
         outcomes: list[object] = []
@@ -90,18 +101,25 @@ class _Maildir:
         transaction of its own; that is worth about a quarter of the time.
         """
         outcomes: list[object] = [None] * len(deliveries)
-        written: list[tuple[int, Path, int]] = []
+        written: list[tuple[int, Path, str, int]] = []
         renamed: dict[Path, list[tuple[int, Path]]] = {}
         for n, delivery in enumerate(deliveries):
             try:
-                folder = self._folder(delivery.address)
-                written.append((n, folder, _write(folder / "tmp" / delivery.name, delivery)))
+                folder, digest = self._folder(delivery.address), delivery.digest
+                if (stored := self._made[folder].get(digest)) is not None:
+                    sync_directory(stored.parent)
+                    outcomes[n] = stored.name
+                    continue
+                name = f"{delivery.instant}.{digest}.mxlab"
+                descriptor = _write(folder / "tmp" / name, delivery)
+                written.append((n, folder, name, descriptor))
             except OSError as error:
                 outcomes[n] = Failure(spool_error(error))
-        for n, folder, descriptor in written:
+        for n, folder, name, descriptor in written:
             try:
-                stored = _publish(folder, deliveries[n].name, descriptor)
+                stored = _publish(folder, name, descriptor)
                 renamed.setdefault(folder / "new", []).append((n, stored))
+                outcomes[n] = name
             except OSError as error:
                 outcomes[n] = Failure(spool_error(error))
         for new, names in renamed.items():
@@ -123,8 +141,21 @@ class _Maildir:
             sync_directory(folder)
             sync_directory(self._root)
             sync_directory(self._root.parent)
-            self._made.add(folder)
+            for half in (folder / "tmp").glob("*.mxlab"):  # a former life's; nobody else writes
+                half.unlink()
+            self._made[folder] = _last_files(folder)
         return folder
+
+
+def _last_files(folder: Path) -> dict[str, Path]:
+    """The newest files that were delivered to a mailbox, by digest."""
+    files = (file for part in ("new", "cur") for file in (folder / part).iterdir())
+    named = (
+        (int(found[1]), file.name, file, found[3])
+        for file in files
+        if (found := _NAME.match(file.name))
+    )
+    return {digest: file for _, _, file, digest in heapq.nlargest(_KNOWN, named)}
 
 
 def _write(temporary: Path, delivery: _Delivery) -> int:
@@ -193,9 +224,16 @@ class MemoryMailboxes:
     def __init__(self, disk: MemoryDisk, ids: Ids) -> None:
         self._disk = disk
         self._ids = ids
+        self._known = {
+            address: {message.content: message.name for message in box[-_KNOWN:]}
+            for address, box in disk.mailboxes.items()
+        }
 
     async def deliver(self, address: str, content: bytes, at: float) -> str:
         """Store durably and answer the name. Raises SpoolFull or SpoolError."""
+        known = self._known.get(address, {}).get(content)
+        if known is not None:
+            return known
         name = f"{self._ids.queue_id()}.mxlab"
 
         def store() -> str:
