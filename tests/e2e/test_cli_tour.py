@@ -153,6 +153,14 @@ def test_route_gives_reasons(shared: Lab) -> None:
     assert "-> 10 mx1.example.test" in told
 
 
+def test_a_dns_server_that_is_down_is_no_success(shared: Lab) -> None:
+    shared("kill", "dns")
+    try:
+        assert "no servers could be reached" in shared("dig", "example.test", "MX", code=3)
+    finally:
+        shared("start", "dns")
+
+
 def test_zones_are_changed(shared: Lab) -> None:
     record = "extra.example.test. 60 IN A 127.0.0.9"
     assert record in shared("zone", "add", *record.split())

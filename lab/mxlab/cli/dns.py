@@ -8,7 +8,7 @@ import typer
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import say, say_json
 from mxlab.cli.running import attached, check_address, mtas, node_called, work
-from mxlab.errors import UnknownName, UsageError
+from mxlab.errors import EXIT_ENVIRONMENT, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Lab
@@ -34,7 +34,7 @@ def dig(
     lab: LabName = DEFAULT_LAB,
     json: AsJson = False,
 ) -> None:
-    """Ask the lab's DNS server."""
+    """Ask the lab's DNS server. Exit code 3 where it does not answer."""
     name, kind = question(words)
     work(_dig(name, kind, tcp, lab, json))
 
@@ -59,6 +59,8 @@ async def _dig(name: str, kind: str, tcp: bool, lab_name: str, json: bool) -> No
         say_json(answer)
     else:
         say(answer.text.rstrip("\n"))
+    if answer.rcode == "TIMEOUT":
+        raise typer.Exit(EXIT_ENVIRONMENT)
 
 
 def route(
