@@ -379,6 +379,24 @@ def test_c4_etrn_opens_the_queue_of_a_dead_destination(node: str) -> None:
     assert (before, count) == (0, 5)
 
 
+def test_c4_etrn_opens_a_new_connection_although_one_is_kept() -> None:
+    async def story(lab: SimLab) -> tuple[str, int]:
+        peer = await take_over(lab, "mx1", Peer({f"RCPT {BOB}": ["450 4.2.1 busy", ""]}))
+        opening = ["EHLO c.test", "MAIL FROM:<a@c.test>"]
+        for address in (BOB, "carol@example.test"):
+            await talk(lab, "mx2", *opening, f"RCPT TO:<{address}>", "DATA", "x\r\n.")
+            await lab.clock.sleep(0.1)
+        assert peer.open == 1  # kept for more
+        await talk(lab, "mx2", "EHLO mx1.example.test", "ETRN example.test")
+        await lab.clock.sleep(TRAVEL)
+        last = (await happened(lab, "mx2", events.Tried))[-1]
+        return last.dialog[0], len(peer.taken)
+
+    first, taken = in_lab(story, schedule="postfix")
+    assert first.startswith("S: 220")
+    assert taken == 2
+
+
 def test_c4_etrn_for_a_domain_that_is_not_kept_is_refused() -> None:
     async def story(lab: SimLab) -> list[str]:
         said = await talk(lab, "mx2", "ETRN example.test", "EHLO c.test", "ETRN other.test", "ETRN")

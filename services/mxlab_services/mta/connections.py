@@ -176,13 +176,17 @@ class Pool:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    async def close(self) -> None:
-        """QUIT on all idle connections and wait until they are closed."""
+    def leave_all(self) -> None:
+        """QUIT on all idle connections: who comes next opens a new one."""
         for waiting in self._idle.values():
             for session, timer in waiting:
                 timer.cancel()
                 self.leave(session)
         self._idle.clear()
+
+    async def close(self) -> None:
+        """QUIT on all idle connections and wait until they are closed."""
+        self.leave_all()
         while self._leaving:
             await asyncio.wait(self._leaving)
 

@@ -119,6 +119,10 @@ class SmtpRelay:
         """Ask every host again, however silent it was a moment ago."""
         self._silent.clear()
 
+    def renew(self) -> None:
+        """Open new connections from now on, as ETRN asks (RFC 1985 §5)."""
+        self._pool.leave_all()
+
     async def close(self) -> None:
         """QUIT on the idle connections. Returns when they are closed."""
         await self._pool.close()

@@ -173,7 +173,8 @@ class _Mta:
         stack.push_async_callback(_ended, sweeping)
 
     async def _flush_site(self, domain: str) -> int:
-        """Try all that waits for `domain` now (ETRN)."""
+        """Try all that waits for `domain` now, on new connections (ETRN, RFC 1985 §5)."""
+        self._relay.renew()
         return await self.operator.flush(QueueFlush(site=domain))
 
     def _accepted(self, message: Queued) -> None:
