@@ -3,6 +3,7 @@
 Two names are equal in the DNS (RFC 4343) exactly when their `fold`s are equal.
 """
 
+import functools
 import re
 
 from mxlab_services.errors import ZoneError
@@ -70,11 +71,13 @@ def fold(name: Name) -> Name:
     return tuple(label.lower() for label in name)
 
 
+@functools.lru_cache(maxsize=4096)
 def name_text(name: Name) -> str:
     """The name as zone text writes it, with its final dot."""
     return ".".join(_label_text(label) for label in name) + "."
 
 
+@functools.lru_cache(maxsize=4096)
 def _label_text(label: bytes) -> str:
     return "".join(
         f"\\{octet:03d}"
