@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from mxlab.backends.base import Found, Order, Progress, Removed, State
+from mxlab.backends.base import Found, Lab, Node, Order, Progress, Removed, Shape, State
 from mxlab.backends.sim.guard import guarded
 from mxlab.backends.sim.loop import LIFE, Life, SimLoop
 from mxlab.backends.sim.network import Host, Network
+from mxlab.backends.sim.shaping import Shaping
 from mxlab.errors import AlreadyUp, NodeFailed, NodeUnreachable, NotUp, Refused, UnknownName
 from mxlab.plan import Plan, World, make_plan
 from mxlab_services.config import AnyConfig, TimeConfig
@@ -35,12 +36,16 @@ CONTROL_SECONDS = 5.0  # how long a node may take to answer, in virtual seconds
 log = logging.getLogger(__name__)
 
 
-def simulate(main: Callable[[], Coroutine[Any, Any, R]]) -> R:
+def simulate(main: Callable[[], Coroutine[Any, Any, R]], most_turns: int | None = None) -> R:
     """Run `main` to its end on a fresh virtual-time loop, out of reach of the real world.
 
-    Raises Deadlock when nothing can happen any more, SimLeak when a service reached outside.
+    Raises Deadlock when nothing can happen any more, Runaway when the loop has made `most_turns`,
+    SimLeak when a service reached outside.
     """
     with guarded(), asyncio.Runner(loop_factory=SimLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, SimLoop)
+        loop.most_turns = most_turns
         return runner.run(main())
 
 
@@ -211,6 +216,7 @@ class SimLab:
         self._nodes = {
             config.node: SimNode(config, self.clock, self.network) for config in plan.nodes
         }
+        self._shaping = Shaping(self.network, {c.node: c.address for c in plan.nodes})
 
     @property
     def nodes(self) -> Mapping[str, SimNode]:
@@ -222,11 +228,31 @@ class SimLab:
         async for line in self._nodes[node].log_lines(follow=follow):
             yield line
 
+    async def shape(self, id: str, host: str, peers: tuple[str, ...], shape: Shape) -> None:
+        await self._shaping.shape(id, host, peers, shape)
+
+    async def unshape(self, id: str) -> None:
+        await self._shaping.unshape(id)
+
+    async def shapes(self) -> Mapping[str, tuple[str, Shape]]:
+        return await self._shaping.shapes()
+
+    async def disconnect(self, host: str) -> None:
+        await self._shaping.disconnect(host)
+
+    async def reconnect(self, host: str) -> None:
+        await self._shaping.reconnect(host)
+
+    async def is_connected(self, host: str) -> bool:
+        return await self._shaping.is_connected(host)
+
 
 class SimBackend:
     """A world of labs that live in this process only."""
 
     name = "sim"
+    node_type: type[Node] = SimNode
+    lab_type: type[Lab] = SimLab
 
     def __init__(self) -> None:
         self._labs: dict[str, SimLab] = {}

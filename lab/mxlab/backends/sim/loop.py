@@ -30,6 +30,10 @@ class Deadlock(LabError):
     """Nothing is scheduled and something is still awaited; the message says who waits for what."""
 
 
+class Runaway(LabError):
+    """The simulated world goes on and on: more turns of the loop than it was given."""
+
+
 class Life:
     """One life of a host, from start to stop or crash. Its tasks carry it in their context.
 
@@ -107,6 +111,7 @@ class _Jump:
     def select(self, timeout: float | None) -> list[object]:
         if timeout is None:
             raise Deadlock(*self._loop.explain())
+        self._loop.turn()
         if timeout > 0:
             self._loop.jump()
         return []
@@ -127,6 +132,8 @@ class SimLoop(base_events.BaseEventLoop):
         self._owners: weakref.WeakKeyDictionary[asyncio.Task[Any], Life] = (
             weakref.WeakKeyDictionary()
         )
+        self.turns = 0
+        self.most_turns: int | None = None
         self.network: Any = None
         self.leaks: list[SimLeak] = []  # also kept here, since services may catch what they raise
         self.set_task_factory(self._make_task)
@@ -137,6 +144,16 @@ class SimLoop(base_events.BaseEventLoop):
     def jump(self) -> None:
         """To the next timer, exactly."""
         self._now = max(self._now, self._scheduled[0]._when)  # type: ignore[attr-defined]
+
+    def turn(self) -> None:
+        """Count a turn of the loop. Raises Runaway where that was one too many."""
+        self.turns += 1
+        if self.most_turns is not None and self.turns > self.most_turns:
+            self.most_turns += 10_000  # for what is to be cleared away now
+            raise Runaway(
+                f"the simulated world went on for {self.turns} turns, until {self._now:.3f} s",
+                "something is tried again and again without a pause",
+            )
 
     def enqueue(self, handle: events.Handle) -> None:
         self._ready.append(handle)  # type: ignore[attr-defined]
