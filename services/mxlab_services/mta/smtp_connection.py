@@ -160,9 +160,10 @@ class Connection(smtp.SMTP):
             transport.abort()
 
     def reset(self) -> None:
-        """Cut the connection so that the peer gets a RST."""
+        """Cut the connection so that the peer gets a RST, after the replies that are due."""
         self.closing = True
         if self.transport is not None:
+            self._write()
             socket: Any = self.transport.get_extra_info("socket")
             if socket is not None:
                 socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
