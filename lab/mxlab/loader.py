@@ -25,13 +25,13 @@ FILE = "scenario.yaml"
 
 
 def scenario_ids(folder: Path | None = None) -> list[str]:
-    """The scenarios that ship with mxlab, or those in `folder`, by name."""
-    root = folder or assets("scenarios")
-    return sorted(path.parent.name for path in root.glob(f"*/{FILE}"))
+    """By name, the scenarios that ship with mxlab and those in `folder`."""
+    return sorted({path.parent.name for root in _roots(folder) for path in root.glob(f"*/{FILE}")})
 
 
 def find(name: str, folder: Path | None = None) -> Path:
-    """The file of a scenario: `name` is an id, or the path of a file or of its folder.
+    """The file of a scenario: `name` is an id, or the path of a file or of its folder. One in
+    `folder` goes before one of the same id that ships with mxlab.
 
     Raises UnknownName with the nearest id, UsageError for a path that leads to no file.
     """
@@ -41,22 +41,39 @@ def find(name: str, folder: Path | None = None) -> Path:
         if not path.is_file():
             raise UsageError(f"there is no file {path}", "give a scenario's id or its file")
         return path
-    known = scenario_ids(folder)
-    if name not in known:
-        raise UnknownName("scenario", name, known)
-    return (folder or assets("scenarios")) / name / FILE
+    for root in _roots(folder):
+        if name and (root / name / FILE).is_file():
+            return root / name / FILE
+    raise UnknownName("scenario", name, scenario_ids(folder))
+
+
+def _roots(folder: Path | None) -> list[Path]:
+    if folder is None:
+        return [assets("scenarios")]
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder of scenarios", "see --scenarios, MXLAB_SCENARIOS")
+    return [folder, assets("scenarios")]
 
 
 def load(name: str, folder: Path | None = None) -> Scenario:
     """The scenario called `name`, or in the file `name`. Raises ScenarioError."""
-    path = find(name, folder)
-    shown = str(path)
-    scenario_id = path.parent.name if path.name == FILE else path.stem
-    return loads(_text(path), shown, scenario_id)
+    scenario, tree = read_file(find(name, folder))
+    return _sound(scenario, tree)
 
 
 def loads(text: str, file: str = "<text>", scenario_id: str = "") -> Scenario:
     """The scenario in `text`; `file` is its name in errors."""
+    return _sound(*read(text, file, scenario_id))
+
+
+def read_file(path: Path) -> tuple[Scenario, Tree]:
+    """As `read`, from a file. Raises ScenarioError, UsageError if it cannot be read."""
+    scenario_id = path.resolve().parent.name if path.name == FILE else path.stem
+    return read(_text(path), str(path), scenario_id)
+
+
+def read(text: str, file: str, scenario_id: str) -> tuple[Scenario, Tree]:
+    """The scenario in `text`, of the right types but perhaps with `problems`, and its tree."""
     tree = parse(text, file)
     _version(tree)
     lines: dict[StepPath, int] = {}
@@ -75,8 +92,12 @@ def loads(text: str, file: str = "<text>", scenario_id: str = "") -> Scenario:
     scenario = Scenario(**values, origin=Origin(file, lines))
     if not scenario.expect:
         tree.at(["expect"]).fail("expects nothing, so it proves nothing", "name a check")
+    return scenario, tree
+
+
+def _sound(scenario: Scenario, tree: Tree) -> Scenario:
     for problem in problems(scenario):
-        _refuse(tree, problem)
+        raise problem_at(tree, problem)
     return scenario
 
 
@@ -223,11 +244,12 @@ def _expect(tree: Tree) -> tuple[str | AnyCondition, ...]:
     )
 
 
-def _refuse(tree: Tree, problem: Problem) -> None:
+def problem_at(tree: Tree, problem: Problem) -> ScenarioError:
+    """What is wrong, with the place in the file and the nearest of what is known."""
     place = tree.at(problem.path)
     if not problem.name:
-        place.fail(problem.text)
+        return place.error(problem.text)
     near = difflib.get_close_matches(problem.name, problem.known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     known = f"known: {', '.join(problem.known)}" if problem.known else "there is none at all"
-    place.fail(f"{problem.name!r}: {problem.text}", hint + known)
+    return place.error(f"{problem.name!r}: {problem.text}", hint + known)

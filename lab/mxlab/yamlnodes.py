@@ -31,9 +31,13 @@ class Tree:
         self.line: int = node.start_mark.line + 1
 
     def fail(self, message: str, hint: str = "") -> NoReturn:
+        raise self.error(message, hint)
+
+    def error(self, message: str, hint: str = "") -> ScenarioError:
+        """The error that says so of this place."""
         mark = self.node.start_mark
         text = f"`{self.name}`: {message}" if self.name else message
-        raise ScenarioError(
+        return ScenarioError(
             text, file=self.file, line=mark.line + 1, column=mark.column + 1, hint=hint
         )
 
