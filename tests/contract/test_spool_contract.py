@@ -75,7 +75,7 @@ async def test_a_message_comes_back_whole_also_after_reopening(
     put = Queued(
         "Q1", "<key@x>", "digest", "", 12345, 17.25,
         (
-            Pending(Recipient("bob@example.test", "SUCCESS,DELAY", "rfc822;b"), 3, 5.5, "450 no"),
+            Pending(Recipient("bob@example.test", "SUCCESS,DELAY", "rfc822;b"), 3, 5.5, "450", 4.5),
             Pending(Recipient("jörg@exämple.test", "NEVER", "")),
         ),
         eightbit=True, smtputf8=True, ret="HDRS", envid="QQ314", held=True, warned=True,
@@ -146,7 +146,7 @@ async def test_a_message_without_recipients_is_refused(spool: AnySpool) -> None:
 async def test_settle_drops_what_is_done_and_keeps_the_rest(spool: AnySpool) -> None:
     a, b, c = (f"{name}@example.test" for name in "abc")
     await spool.put(message(1, a, b, c), b"x")
-    later = Pending(Recipient(b), attempts=1, next_attempt=60.0, reason="450 later")
+    later = Pending(Recipient(b), attempts=1, next_attempt=60.0, reason="450 later", tried=9.0)
     assert await spool.settle(Settled("Q00001", (a,), (later,), warned=True)) is False
     left = await spool.get("Q00001")
     assert left.pending == (later, Pending(Recipient(c)))

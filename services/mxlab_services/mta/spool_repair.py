@@ -267,8 +267,8 @@ def _recipients(db: sqlite3.Connection, number: int) -> list[tuple[object, ...]]
     for direction in ("ASC", "DESC"):
         with contextlib.suppress(sqlite3.Error):  # the end of what this walk can read
             for n, crc, *fields in db.execute(
-                "SELECT n, crc, address, notify, orcpt, domain, attempts, next_attempt, reason"
-                f" FROM recipients WHERE message = ? ORDER BY n {direction}",
+                "SELECT n, crc, address, notify, orcpt, domain, attempts, next_attempt, reason,"
+                f" tried FROM recipients WHERE message = ? ORDER BY n {direction}",
                 (number,),
             ):
                 if crc == tables.crc(fields[:4]):

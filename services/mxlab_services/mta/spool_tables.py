@@ -17,7 +17,7 @@ import msgspec
 from mxlab_services.errors import SpoolError
 from mxlab_services.mta.types import Destination, Pending, Queued, Recipient, domain_of
 
-VERSION = 2
+VERSION = 3
 SCHEMA = f"""
 CREATE TABLE messages (
     id INTEGER PRIMARY KEY, queue_id TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL,
@@ -33,7 +33,7 @@ CREATE TABLE recipients (
     message INTEGER NOT NULL, n INTEGER NOT NULL, address TEXT NOT NULL, notify TEXT NOT NULL,
     orcpt TEXT NOT NULL, domain TEXT NOT NULL, crc INTEGER NOT NULL,
     held INTEGER NOT NULL, attempts INTEGER NOT NULL, next_attempt REAL NOT NULL,
-    reason TEXT NOT NULL, PRIMARY KEY (message, n)
+    reason TEXT NOT NULL, tried REAL NOT NULL, PRIMARY KEY (message, n)
 ) WITHOUT ROWID;
 CREATE INDEX by_due ON recipients (domain, held, next_attempt);
 CREATE TABLE domains (domain TEXT PRIMARY KEY, recipients INTEGER NOT NULL) WITHOUT ROWID;
@@ -63,7 +63,7 @@ MESSAGE = (
     "m.id, m.queue_id, m.key, m.digest, m.sender, m.size, m.arrived, m.eightbit, m.smtputf8,"
     " m.ret, m.envid, m.held, m.warned"
 )
-PENDING = "r.address, r.notify, r.orcpt, r.attempts, r.next_attempt, r.reason"
+PENDING = "r.address, r.notify, r.orcpt, r.attempts, r.next_attempt, r.reason, r.tried"
 _ROWS = 64  # rows in one INSERT, at most: each number of rows is a statement to prepare and keep
 STATEMENTS = 256  # so many prepared statements a connection keeps
 
@@ -104,9 +104,8 @@ def insert(db: sqlite3.Connection, first_id: int, puts: Sequence[Stored]) -> int
         for n, p in enumerate(m.pending):
             r = p.recipient
             fixed = (r.address, r.notify, r.orcpt, domain_of(r.address))
-            recipients.append(
-                (number, n, *fixed, crc(fixed), m.held, p.attempts, p.next_attempt, p.reason)
-            )
+            changing = (m.held, p.attempts, p.next_attempt, p.reason, p.tried)
+            recipients.append((number, n, *fixed, crc(fixed), *changing))
     _insert_rows(db, "messages", messages)
     _insert_rows(db, "contents", contents)
     _insert_rows(db, "recipients", recipients)
@@ -143,10 +142,10 @@ def settle(
     )
     later = {pending.address: pending for pending in deferred}
     db.executemany(
-        "UPDATE recipients SET attempts = ?, next_attempt = ?, reason = ?"
+        "UPDATE recipients SET attempts = ?, next_attempt = ?, reason = ?, tried = ?"
         " WHERE message = ? AND n = ?",
         [
-            (p.attempts, p.next_attempt, p.reason, number, n)
+            (p.attempts, p.next_attempt, p.reason, p.tried, number, n)
             for n, address in left.items()
             if address not in gone and (p := later.get(address)) is not None
         ],
@@ -286,9 +285,9 @@ def queued(message: Sequence[object], pending: Iterable[Sequence[object]]) -> tu
     waiting = tuple(
         Pending(
             Recipient(str(address), str(notify), str(orcpt)),
-            _integer(attempts), _real(next_attempt), str(reason),
+            _integer(attempts), _real(next_attempt), str(reason), _real(tried),
         )
-        for address, notify, orcpt, attempts, next_attempt, reason in pending
+        for address, notify, orcpt, attempts, next_attempt, reason, tried in pending
     )  # fmt: skip
     return _integer(number), Queued(
         str(queue_id), str(key), str(digest), str(sender), _integer(size), _real(arrived), waiting,
