@@ -30,7 +30,8 @@ from mxlab_services.mta.fault_site import DiskGuard, FaultyMailboxes, MtaFaults
 from mxlab_services.mta.mailbox import MemoryMailboxes
 from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.mta.memory_spool import MemorySpool
-from mxlab_services.mta.types import Envelope, Origin
+from mxlab_services.mta.queue import Intake
+from mxlab_services.mta.types import Envelope, Origin, Spool
 
 ALICE, BOB = "alice@client.test", "bob@example.test"
 OK = ["250", "250", "250", "354", "250"]
@@ -116,21 +117,24 @@ class Talk:
 class EdgeDesk(Faulty):
     """An edge under faults, what it took, and mailboxes on a disk in memory."""
 
-    def __init__(self, config: MxConfig = CONFIG) -> None:
+    def __init__(self, config: MxConfig = CONFIG, spool: Spool | None = None) -> None:
         super().__init__()
         self.clock = StillClock()
         self.taken: list[Envelope] = []
         self.disk = MemoryDisk()
+        spool = spool or MemorySpool(self.disk)
+        ids = SeededIds(self.clock, random.Random(1))
+        self._intake = Intake("mx1.example.test", spool, ids, self.clock, self.emit)
         board = Board(self.emit)
         self.edge = Edge(config, DiskGuard(self.accept, board), self.emit, None, EdgeFaults(board))
-        boxes = MemoryMailboxes(self.disk, SeededIds(self.clock, random.Random(1)))
+        boxes = MemoryMailboxes(self.disk, ids)
         self.mailboxes = FaultyMailboxes(boxes, board)
-        board.answer(self.controls, MtaFaults(self.edge, MemorySpool(self.disk), self.clock))
+        board.answer(self.controls, MtaFaults(self.edge, spool, self.clock))
 
     async def accept(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
-        self.disk.check(adds=True)
+        queue_id = await self._intake(envelope, content, origin)
         self.taken.append(envelope)
-        return f"Q{len(self.taken)}"
+        return queue_id
 
     @asynccontextmanager
     async def talk(self, greeting: str = "220") -> AsyncIterator[Talk]:
@@ -155,8 +159,10 @@ class EdgeDesk(Faulty):
 
 
 @asynccontextmanager
-async def edge_desk(config: MxConfig = CONFIG) -> AsyncIterator[EdgeDesk]:
-    made = EdgeDesk(config)
+async def edge_desk(
+    config: MxConfig = CONFIG, spool: Spool | None = None
+) -> AsyncIterator[EdgeDesk]:
+    made = EdgeDesk(config, spool)
     await made.edge.start()
     try:
         yield made

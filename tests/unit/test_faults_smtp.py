@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -31,6 +32,8 @@ from mxlab_services.faults import (
     TlsBroken,
     Verb,
 )
+from mxlab_services.mta.spool import SqliteSpool
+from mxlab_services.mta.types import Envelope, Origin, Recipient
 
 GONE = (EOFError, ConnectionError)
 STEPS: list[tuple[Verb, list[str]]] = [
@@ -344,6 +347,24 @@ async def test_a_broken_disk_refuses_messages_and_deliveries(
         assert (desk.disk.full, desk.disk.read_only) == (False, False)
         assert await talk.send() == OK
         assert await desk.mailboxes.deliver(BOB, b"x", 0.0)
+
+
+@pytest.mark.parametrize(("fault", "code"), [(DiskFull(), "452"), (ReadOnly(), "451")])
+async def test_the_disk_of_a_real_spool_breaks_and_is_whole_again(
+    fault: AnyFault, code: str, tmp_path: Path
+) -> None:
+    spool = await SqliteSpool.open(tmp_path / "spool.db")
+    async with edge_desk(spool=spool) as desk, desk.talk() as talk:
+        await desk.put(fault)
+        assert (await talk.send())[-1] == code
+        if code == "451":
+            with pytest.raises(SpoolError):  # and not by the guard at the edge alone
+                await desk.accept(Envelope(ALICE, (Recipient(BOB),)), b"x", Origin(""))
+        assert await spool.count() == 0
+        await desk.clear()
+        assert await talk.send() == OK
+        assert await spool.count() == 1
+    await spool.close()
 
 
 async def test_a_full_mailbox_is_that_of_one_address() -> None:

@@ -132,8 +132,9 @@ class _Mta:
         self._sweeper = Sweeper(spool, self._scheduler, attempts, settlement, schedule, clock, emit)
         self.operator = Operator(spool, self._scheduler, self._sweeper, clock, emit)
         self._reading = Reading(mailboxes)
-        guarded, faults = DiskGuard(self.intake, self.board), EdgeFaults(self.board)
-        self._edge = Edge(config, guarded, emit, self._flush_site, faults)
+        self._guarded = DiskGuard(self.intake, self.board)
+        faults = EdgeFaults(self.board)
+        self._edge = Edge(config, self._guarded, emit, self._flush_site, faults)
         self.faults = MtaFaults(self._edge, spool, clock)
         self._local = frozenset(domain.lower() for domain in config.local_domains)
         emit.counts.setdefault("backscatter", 0)
@@ -154,7 +155,7 @@ class _Mta:
             controls.add(
                 Submit,
                 Submission(
-                    self.config.hostname, self.intake, self.config.limits, self._clock, self._ids
+                    self.config.hostname, self._guarded, self.config.limits, self._clock, self._ids
                 ),
             )
             controls.add(Record, self._record)
