@@ -102,7 +102,7 @@ def problems(scenario: Scenario) -> list[Problem]:
     batches: list[str] = []
     faults: list[str] = []
     for path, step in walk(scenario.steps):
-        where = _steps_path(path)
+        where = steps_path(path)
         match step:
             case Send(id=name):
                 if name in batches:
@@ -134,7 +134,8 @@ def problems(scenario: Scenario) -> list[Problem]:
     return found
 
 
-def _steps_path(path: StepPath) -> tuple[str | int, ...]:
+def steps_path(path: StepPath) -> tuple[str | int, ...]:
+    """The keys and numbers that lead to a step in a scenario file."""
     where: tuple[str | int, ...] = ("steps", path[0])
     for number in path[1:]:
         where = (*where, "parallel", number)
