@@ -8,11 +8,14 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mxlab.assets import assets
 from mxlab.errors import ScenarioError, UnknownName, UsageError
+from mxlab.faults import problem_of
 from mxlab.model.condition import CONDITIONS, AnyCondition, Id
 from mxlab.model.duration import parse_duration
-from mxlab.model.mechanism import MECHANISMS
+from mxlab.model.mechanism import MECHANISMS, Mechanism
 from mxlab.model.scenario import Origin, Problem, Scenario, StepPath, problems
 from mxlab.model.step import STEPS, AnyStep, Eventually, Fault, Heal, Never, Parallel, Say, Wait
 from mxlab.model.step import Python as PythonStep
@@ -209,10 +212,24 @@ def _fault(tree: Tree) -> Fault:
         text = f"a fault has exactly one mechanism, not {len(named)}"
         tree.fail(text, f"one of {', '.join(MECHANISMS)}")
     kind, value = MECHANISMS[named[0]], entries[named[0]][1]
-    identifier = read_value(entries["id"][1], Id)
-    if value.is_mapping:
-        return Fault(identifier, kind(**read_struct(value, kind, {})))
-    return Fault(identifier, kind(host=read_value(value, str)))
+    return Fault(read_value(entries["id"][1], Id), read_mechanism(value, kind))
+
+
+def read_mechanism(tree: Tree, kind: type[Mechanism]) -> Mechanism:
+    """A fault's parameters: a mapping, or its one most telling field alone."""
+    if tree.is_mapping:
+        values = read_struct(tree, kind, {})
+    else:
+        values = {kind.short: read_value(tree, str)}
+        for field in msgspec.structs.fields(kind):
+            if field.required and field.name not in values:
+                text = f"the key `{field.name}` is missing"
+                tree.fail(text, f"write {{{kind.short}: {values[kind.short]}, {field.name}: ...}}")
+    mechanism = kind(**values)
+    wrong = problem_of(mechanism)
+    if wrong:
+        tree.fail(wrong)
+    return mechanism
 
 
 def _condition_with(tree: Tree, key: str) -> tuple[AnyCondition, float]:

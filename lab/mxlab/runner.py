@@ -14,11 +14,12 @@ from dataclasses import replace
 from mxlab.backends.base import Backend, Lab, Order
 from mxlab.checks import judge
 from mxlab.drain import drain
-from mxlab.errors import EnvironmentProblem, ScenarioError
+from mxlab.errors import EnvironmentProblem, ScenarioError, Unsupported
 from mxlab.evidence import collect
-from mxlab.faults import refuse_unsupported, refuse_unsupported_here
+from mxlab.faults import problem_of, refuse_unsupported, refuse_unsupported_here
 from mxlab.model.finding import Finding, Verdict, overall
-from mxlab.model.scenario import Scenario, fault_kinds, problems
+from mxlab.model.scenario import Scenario, fault_kinds, problems, walk
+from mxlab.model.step import Fault
 from mxlab.progress import Judged, Phase, Report
 from mxlab.result import RunResult
 from mxlab.steps import Asker, StepFailed, Steps
@@ -55,6 +56,10 @@ async def run(
     wrong = problems(scenario)
     if wrong:
         raise ScenarioError(f"{wrong[0].name or scenario.title}: {wrong[0].text}")
+    _check_faults(scenario)
+    if scenario.backends and backend.name not in scenario.backends:
+        worlds = " or ".join(scenario.backends)
+        raise Unsupported(f"this scenario is not for {backend.name}", f"use --backend {worlds}")
     refuse_unsupported(backend, fault_kinds(scenario))
     order = Order(
         lab=lab,
@@ -73,6 +78,13 @@ async def run(
         if not work.cancelled() and (error := work.exception()) is not None:
             raise error from None
         raise
+
+
+def _check_faults(scenario: Scenario) -> None:
+    """Raise ScenarioError for parameters that make no sense."""
+    for path, step in walk(scenario.steps):
+        if isinstance(step, Fault) and (wrong := problem_of(step.mechanism)):
+            raise ScenarioError(f"{scenario.place(path) or step.id}: {wrong}")
 
 
 async def _to_the_end(task: "asyncio.Task[RunResult]") -> None:

@@ -16,7 +16,7 @@ from mxlab import conditions
 from mxlab.backends.base import Lab
 from mxlab.errors import LabError
 from mxlab.evidence import Submission
-from mxlab.faults import fault_called, inject, undo
+from mxlab.faults import FAULTS, fault_called, inject, undo
 from mxlab.model.finding import Finding, Verdict
 from mxlab.model.scenario import Scenario, StepPath
 from mxlab.model.step import (
@@ -157,7 +157,7 @@ class Steps:
     async def _fault(self, step: Fault) -> None:
         mechanism = step.mechanism
         self._open[step.id] = step  # the way back, on record before the way there
-        await inject(fault_called(mechanism.kind), self._lab.nodes[mechanism.host])
+        await inject(self._lab, step.id, mechanism)
         self._watch.emit(LabFault(step.id, mechanism.kind, mechanism.host))
 
     async def _heal(self, name: str) -> None:
@@ -165,9 +165,20 @@ class Steps:
         if step is None:
             return  # healed before: to heal twice is no mistake
         mechanism = step.mechanism
-        await undo(fault_called(mechanism.kind), self._lab.nodes[mechanism.host])
+        await undo(self._lab, name, mechanism)
         del self._open[name]
         self._watch.emit(LabHealed(name))
+        if mechanism.kind in FAULTS:
+            await self._set_again(mechanism.host)
+
+    async def _set_again(self, host: str) -> None:
+        """What strikes inside a node ended with its life, but is not healed yet."""
+        for name, step in list(self._open.items()):
+            mechanism = step.mechanism
+            inside = fault_called(mechanism.kind).ends_with_life and mechanism.host == host
+            if inside and await self._lab.nodes[host].state() == "running":
+                self._progress(Phase(f"setting {name} again"))
+                await inject(self._lab, name, mechanism)
 
     async def _eventually(self, path: StepPath, step: Eventually) -> None:
         condition, trace = step.condition, self._watch.trace

@@ -186,3 +186,54 @@ class HasNodeType(Protocol):
 
     @property
     def node_type(self) -> type[Node]: ...
+
+
+@runtime_checkable
+class HasLabType(Protocol):
+    """Likewise for what its labs can do as a whole."""
+
+    @property
+    def lab_type(self) -> type[Lab]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What happens on the links between a host and its peers. Real seconds, a share, bytes.
+
+    `drop`: packets vanish both ways. `reject`: the peers' new connections to the host are refused.
+    `cut_after`: the first connection that brings the host so many bytes more is reset.
+    """
+
+    drop: bool = False
+    reject: Literal["", "reset", "prohibited"] = ""
+    latency: float = 0.0
+    loss: float = 0.0
+    cut_after: int | None = None
+
+
+@runtime_checkable
+class CanShape(Protocol):
+    """A lab whose links can be shaped. Shapes under several names add up."""
+
+    async def shape(self, name: str, host: str, peers: tuple[str, ...], shape: Shape) -> None:
+        """Shape the links between `host` and `peers` (none: all others), in force on return."""
+        ...
+
+    async def unshape(self, name: str) -> None:
+        """Undo it; nothing where there is no shape of that name."""
+        ...
+
+    async def shapes(self) -> Mapping[str, tuple[str, Shape]]:
+        """What is in force: name -> host and shape."""
+        ...
+
+
+@runtime_checkable
+class CanDisconnect(Protocol):
+    """A lab whose nodes can be taken off its network, and put back with their addresses."""
+
+    async def disconnect(self, host: str) -> None: ...
+
+    async def reconnect(self, host: str) -> None: ...
+
+    async def is_connected(self, host: str) -> bool: ...

@@ -3,36 +3,22 @@
 Only the parameters stand here; how each is done, undone and confirmed stands in `mxlab.faults`.
 """
 
-from typing import ClassVar
+from mxlab.model import inner, outer
+from mxlab.model.outer import Kill, Mechanism, Pause, Stop
 
-import msgspec
+__all__ = ["MECHANISMS", "Kill", "Mechanism", "Pause", "Stop", "inner", "outer"]
 
-from mxlab.model.topology import Host
-
-
-class Mechanism(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all mechanisms. `host` is the node that it befalls."""
-
-    kind: ClassVar[str]
-    host: Host
-
-
-class Kill(Mechanism, frozen=True):
-    """The node ends at once, as in a power failure, and comes back when healed."""
-
-    kind = "kill"
-
-
-class Stop(Mechanism, frozen=True):
-    """The node stops in good order, and comes back when healed."""
-
-    kind = "stop"
-
-
-class Pause(Mechanism, frozen=True):
-    """The node freezes: connections are accepted, nothing answers."""
-
-    kind = "pause"
-
-
-MECHANISMS: dict[str, type[Mechanism]] = {kind.kind: kind for kind in (Kill, Stop, Pause)}
+MECHANISMS: dict[str, type[Mechanism]] = {
+    kind.kind: kind
+    for kind in (
+        outer.Kill, outer.Stop, outer.Pause,
+        outer.Disconnect, outer.Drop, outer.Partition, outer.Reject,
+        outer.SlowLink, outer.Loss, outer.CutLink,
+        inner.Reply, inner.Delay, inner.Tarpit, inner.Latency, inner.Greylist, inner.Refuse,
+        inner.Reset, inner.Cut, inner.LoseAck, inner.SlowClose, inner.Bandwidth, inner.TlsBroken,
+        inner.MailboxFull, inner.DiskFull, inner.ReadOnly,
+        inner.DnsNxdomain, inner.DnsServfail, inner.DnsRefused, inner.DnsTimeout, inner.DnsDelay,
+        inner.DnsTruncate, inner.DnsStale, inner.DnsSwappedMx, inner.DnsWrongMx, inner.DnsNullMx,
+        inner.DnsMxWithoutAddress,
+    )
+}  # fmt: skip

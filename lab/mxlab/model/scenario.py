@@ -30,6 +30,7 @@ CHECKS = (
     "queued-at-backup",
     "queued-at-sender",
 )
+World = Literal["docker", "process", "sim"]
 StepPath = tuple[int, ...]  # (3,) is the fourth step, (3, 0) the first of the steps in it
 
 
@@ -47,7 +48,8 @@ class Origin(msgspec.Struct, frozen=True):
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A scenario. `needs` are kinds of faults that the backend must be able to do; `expect` names
     checks, or states conditions for the end. `time_scale`, `seed` and `backend` are preferences
-    that the command line overrides.
+    that the command line overrides. `backends`: the worlds in which the story can be told at all
+    (one that waits for days needs virtual time); none named: every one.
     """
 
     title: str
@@ -58,7 +60,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     topology: Topology = Topology()
     seed: int = 0
     time_scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    backend: Literal["docker", "process", "sim"] | None = None
+    backend: World | None = None
+    backends: tuple[World, ...] = ()
     id: str = ""
     origin: Origin | None = None
 
@@ -98,6 +101,9 @@ def problems(scenario: Scenario) -> list[Problem]:
         for n, kind in enumerate(scenario.needs)
         if kind not in MECHANISMS
     ]
+    if scenario.backend and scenario.backends and scenario.backend not in scenario.backends:
+        text = "that is none of `backends`"
+        found.append(Problem(("backend",), text, scenario.backend, scenario.backends))
     hosts = scenario.topology.hosts
     batches: list[str] = []
     faults: list[str] = []
@@ -114,9 +120,10 @@ def problems(scenario: Scenario) -> list[Problem]:
                         Problem((*where, "fault", "id"), f"two faults have the id {name!r}")
                     )
                 faults.append(name)
-                if mechanism.host not in hosts:
-                    place = (*where, "fault", mechanism.kind)
-                    found.append(Problem(place, "there is no such host", mechanism.host, hosts))
+                for host in mechanism.hosts:
+                    if host not in hosts:
+                        place = (*where, "fault", mechanism.kind)
+                        found.append(Problem(place, "there is no such host", host, hosts))
             case Heal(fault=name) if name not in faults:
                 text = "no fault of that id was injected before"
                 found.append(Problem((*where, "heal"), text, name, tuple(faults)))

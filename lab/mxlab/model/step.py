@@ -76,7 +76,7 @@ class Fault(Step, frozen=True):
     mechanism: Mechanism
 
     def __str__(self) -> str:
-        return f"fault {self.id}: {self.mechanism.kind} {self.mechanism.host}"
+        return f"fault {self.id}: {self.mechanism}"
 
 
 class Heal(Step, frozen=True):

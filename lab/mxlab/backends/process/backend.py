@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mxlab.backends.base import Found, Node, Order, Progress, Removed
+from mxlab.backends.base import Found, Lab, Node, Order, Progress, Removed
 from mxlab.backends.process.folder import (
     LabFolder,
     Written,
@@ -103,6 +103,7 @@ class ProcessBackend:
 
     name = "process"
     node_type: type[Node] = ProcessNode
+    lab_type: type[Lab] = ProcessLab
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root

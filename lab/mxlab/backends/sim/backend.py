@@ -228,11 +228,11 @@ class SimLab:
         async for line in self._nodes[node].log_lines(follow=follow):
             yield line
 
-    async def shape(self, id: str, host: str, peers: tuple[str, ...], shape: Shape) -> None:
-        await self._shaping.shape(id, host, peers, shape)
+    async def shape(self, name: str, host: str, peers: tuple[str, ...], shape: Shape) -> None:
+        await self._shaping.shape(name, host, peers, shape)
 
-    async def unshape(self, id: str) -> None:
-        await self._shaping.unshape(id)
+    async def unshape(self, name: str) -> None:
+        await self._shaping.unshape(name)
 
     async def shapes(self) -> Mapping[str, tuple[str, Shape]]:
         return await self._shaping.shapes()

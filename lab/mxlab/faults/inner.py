@@ -1,0 +1,49 @@
+"""The faults inside a node: from what a scenario says to what the node is told. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from mxlab.errors import UsageError
+from mxlab.model.mechanism import Mechanism
+from mxlab.model.mechanism import inner as model
+from mxlab_services.faults import AnyFault, Select, problem
+
+_SELECTORS = frozenset(Select.__struct_fields__)
+
+
+def to_service(mechanism: Mechanism) -> AnyFault:
+    """The node's value of it. Raises UsageError for one that cannot be."""
+    given: dict[str, Any] = {}
+    select: dict[str, Any] = {}
+    for name in mechanism.__struct_fields__:
+        value = getattr(mechanism, name)
+        if name in _SELECTORS:
+            if value is not None:
+                select[name] = value
+        elif name != "host":
+            given[name] = value
+    if select:
+        given["select"] = select
+    if isinstance(mechanism, model.TlsBroken) and mechanism.how != "handshake-cut":
+        from mxlab.faults.certificates import broken_certificate
+
+        given["certificate"], given["key"] = broken_certificate(mechanism.how)
+    try:
+        fault: AnyFault = msgspec.convert({"kind": mechanism.kind, **given}, AnyFault)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{mechanism.kind}: {error}") from error
+    wrong = problem(fault)
+    if wrong:
+        raise UsageError(wrong)
+    return fault
+
+
+def problem_of(mechanism: Mechanism) -> str | None:
+    """What is wrong with a fault's parameters; None where they make sense."""
+    if isinstance(mechanism, model.InnerFault):
+        try:
+            to_service(mechanism)
+        except UsageError as error:
+            return str(error)
+    return None
