@@ -5,8 +5,9 @@ on the board exactly while it is in force: one that could not be set, or not cle
 """
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -43,6 +44,10 @@ class Occasion:
     message: str | None = None
 
 
+Wait = tuple[Standing[Fault], float]
+"""A fault that has struck, and the real seconds for which it holds something up."""
+
+
 class Site(Protocol):
     """The part of a node that faults change from within."""
 
@@ -67,6 +72,7 @@ class Board:
         self._rng = rng
         self._set: dict[str, Standing[AnyFault]] = {}
         self._changing = asyncio.Lock()
+        self._cleared = asyncio.Event()  # by the next fault that is cleared; then a new one
 
     def __bool__(self) -> bool:
         return bool(self._set)
@@ -99,6 +105,19 @@ class Board:
             return False
         self.strike(standing, occasion)
         return True
+
+    async def sleep(self, waits: Sequence[Wait]) -> None:
+        """Sleep for the real seconds of all these faults, less those of a fault cleared since."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            still = [wait for one, wait in waits if self._set.get(one.id) is one]
+            left = began + sum(still) - loop.time()
+            if left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._cleared.wait()
 
     # --- requests ---------------------------------------------------------------------------------
 
@@ -160,6 +179,8 @@ class Board:
             except BaseException:
                 self._set = before
                 raise
+            self._cleared.set()
+            self._cleared = asyncio.Event()
         return ids
 
 

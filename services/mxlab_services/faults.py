@@ -115,7 +115,8 @@ class PerSession(Fault, frozen=True):
 class ReplyWith(AtVerb, frozen=True, tag="reply"):
     """This 4yz or 5yz reply in the place of the positive one; nothing of the command is done.
 
-    421 (RFC 5321 §3.8), and any code at CONNECT, ends the connection.
+    421 (RFC 5321 §3.8), and any code at CONNECT, ends the connection. `enhanced` is X.0.0 where it
+    is not given; in a greeting and in answer to EHLO there is none then (RFC 2034 §4).
     """
 
     code: Code
@@ -125,7 +126,10 @@ class ReplyWith(AtVerb, frozen=True, tag="reply"):
 
 
 class Delay(AtVerb, frozen=True, tag="delay"):
-    """Real seconds before the reply at a verb; at DOT the message is accepted before them."""
+    """Real seconds before the reply at a verb; at DOT the message is accepted before them.
+
+    Who waits when this, a tarpit or latency is cleared gets the reply then.
+    """
 
     seconds: Seconds
     select: Select = ALWAYS

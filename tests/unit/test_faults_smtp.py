@@ -69,6 +69,15 @@ async def test_a_reply_has_its_code_and_words_and_a_reset_of_the_state() -> None
         assert (await talk.say(f"MAIL FROM:<{ALICE}>"))[:3] == "250"
 
 
+async def test_a_reply_without_an_enhanced_code_gets_one_where_there_must_be_one() -> None:
+    async with edge_desk() as desk, desk.talk() as talk:
+        await desk.put(ReplyWith("EHLO", 550, text="no", select=Select(first=1)), "ehlo")
+        await desk.put(ReplyWith("MAIL", 450, text="no"), "mail")
+        assert await talk.say("EHLO x") == "550 no"
+        await talk.say("EHLO x")
+        assert await talk.say(f"MAIL FROM:<{ALICE}>") == "450 4.0.0 no"
+
+
 async def test_a_reply_strikes_the_first_n_only() -> None:
     async with edge_desk() as desk, desk.talk() as talk:
         await desk.put(ReplyWith("DOT", 452, select=Select(first=2)))
@@ -202,6 +211,29 @@ async def test_tarpit_and_latency_are_of_every_reply_and_add_up() -> None:
         places = [place for name, _, place in desk.struck() if name == "tar"]
         assert places == ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "DOT", "QUIT"]
         assert (await desk.state("net")).struck == 7
+
+
+@pytest.mark.parametrize("verb", ["CONNECT", "RCPT", "DOT"])
+async def test_who_waits_is_answered_when_the_delay_is_cleared(verb: Verb) -> None:
+    async with edge_desk() as desk:
+        await desk.put(Delay(verb, 3600))
+        await desk.put(Tarpit(0.05), "tar")
+        waiting = asyncio.create_task(desk.delivers())
+        while not any(fault == "f" for fault, _, _ in desk.struck()):
+            desk.has_struck.clear()
+            await desk.has_struck.wait()
+        await desk.clear()
+        async with asyncio.timeout(10):
+            assert await waiting
+
+
+async def test_who_lingers_is_let_go_when_the_slow_close_is_cleared() -> None:
+    async with edge_desk() as desk, desk.talk() as talk:
+        await desk.put(SlowClose(3600))
+        assert (await talk.say("QUIT"))[:3] == "221"
+        await desk.clear()
+        async with asyncio.timeout(10):
+            assert await talk.reader.read() == b""
 
 
 async def test_a_greylist_wants_patience_and_exempts() -> None:

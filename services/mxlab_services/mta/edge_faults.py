@@ -7,7 +7,7 @@ import ipaddress
 import ssl
 from dataclasses import dataclass, field
 
-from mxlab_services.board import Board, Occasion, Standing
+from mxlab_services.board import Board, Occasion, Standing, Wait
 from mxlab_services.clock import Clock
 from mxlab_services.faults import (
     Delay,
@@ -102,6 +102,8 @@ class SessionFaults:
             match standing.fault:
                 case ReplyWith(verb, code, enhanced, text):
                     if verb == here.place and self.board.strikes(standing, here):
+                        if not enhanced and verb not in ("CONNECT", "EHLO"):  # RFC 2034 §4
+                            enhanced = f"{code // 100}.0.0"
                         reply = str(Reply(code, enhanced, text))
                         return Instead(reply, ends=code == 421 or verb == "CONNECT")
                 case Reset(verb):
@@ -112,26 +114,30 @@ class SessionFaults:
                         return Instead("451 4.7.1 greylisted: try again later")
         return None
 
-    def delay(self) -> float:
-        """Real seconds to wait before the reply."""
+    def delays(self) -> list[Wait]:
+        """What delays the reply."""
         here = self._occasion
-        seconds = 0.0
-        for standing in self.board.of(Fault):
+        waits: list[Wait] = []
+        for standing in self.board.of(Delay, Tarpit, Latency):
             match standing.fault:
-                case Delay(verb, wait) if verb == here.place:
-                    seconds += wait if self.board.strikes(standing, here) else 0.0
-                case Tarpit(wait) | Latency(wait):
-                    seconds += wait if self.board.strikes(standing, here) else 0.0
-        return seconds
+                case Delay(verb, seconds) if verb == here.place:
+                    pass
+                case Tarpit(seconds) | Latency(seconds):
+                    pass
+                case _:
+                    continue
+            if self.board.strikes(standing, here):
+                waits.append((standing, seconds))
+        return waits
 
     def loses_ack(self) -> bool:
         """Whether the message, which is durable now, goes without its reply."""
         return any(self.board.strikes(one, self._occasion) for one in self.board.of(LoseAck))
 
-    def lingers(self) -> float:
-        """Real seconds for which the connection stays open after the reply to QUIT."""
+    def lingers(self) -> list[Wait]:
+        """What keeps the connection open after the reply to QUIT."""
         slow = self.board.of(SlowClose)
-        return sum(one.fault.seconds for one in slow if self.board.strikes(one, self._occasion))
+        return [(one, one.fault.seconds) for one in slow if self.board.strikes(one, self._occasion)]
 
     def tls(self, context: ssl.SSLContext | None) -> ssl.SSLContext | None:
         """The context for the handshake that begins, None where it is cut."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from aiosmtpd import smtp
 
+from mxlab_services.board import Wait
 from mxlab_services.config import MtaConfig
 from mxlab_services.mta.edge_faults import SessionFaults
 from mxlab_services.mta.inflow import Inflow
@@ -46,7 +47,7 @@ class Connection(smtp.SMTP):
         self.faults = faults
         self._inflow = Inflow(faults.board, super().data_received, self._feed_eof, self.reset)
         self._busy = False
-        self._hurry: asyncio.Event | None = None  # ends the delay of a reply that is due
+        self._nap: asyncio.Task[None] | None = None  # delays a reply that is due
         self._last_reply = ""  # what to say after the message that is being accepted
         self._out: list[str] = []  # replies not written yet
         self._commands = self._errors = self._progress = 0
@@ -144,8 +145,8 @@ class Connection(smtp.SMTP):
         """Say `reply` and close; of a message that is being accepted, first tell the outcome."""
         if self._busy:
             self._last_reply = reply
-            if self._hurry is not None:
-                self._hurry.set()
+            if self._nap is not None:
+                self._nap.cancel()
             return
         self.closing = True
         if self.transport is not None and not self.transport.is_closing():
@@ -302,21 +303,24 @@ class Connection(smtp.SMTP):
 
     async def delay(self) -> None:
         """Wait as faults say. Who is to be hung up on is told before of a message accepted."""
-        if self.faults.board and (seconds := self.faults.delay()):
-            await self._flush()
-            if self.faults.place != "DOT":
-                await self._wait(seconds)
-                return
-            self._hurry = asyncio.Event()
-            with self.busy(), contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._hurry.wait()
-            self._hurry = None
+        if not self.faults.board or not (waits := self.faults.delays()):
+            return
+        await self._flush()
+        if self.faults.place != "DOT":
+            await self._wait(waits)
+            return
+        self._nap = self.loop.create_task(self.faults.board.sleep(waits))
+        try:
+            with self.busy():
+                await asyncio.wait([self._nap])
+        finally:
+            self._nap.cancel()
+            self._nap = None
 
-    async def _wait(self, seconds: float) -> None:
-        if seconds:
-            self._reset_timeout(seconds + self._timeout_duration)
-            await asyncio.sleep(seconds)
+    async def _wait(self, waits: list[Wait]) -> None:
+        if waits:
+            self._reset_timeout(sum(seconds for _, seconds in waits) + self._timeout_duration)
+            await self.faults.board.sleep(waits)
 
     async def say(self, reply: str) -> None:
         """Send a reply now, before the command is done."""
