@@ -1,0 +1,153 @@
+"""`mxlab scenario lint`: what would be regretted is said, with its place; what is sound is not."""
+
+import pytest
+
+from mxlab.backends.base import Node
+from mxlab.backends.docker import DockerBackend
+from mxlab.backends.process import ProcessBackend
+from mxlab.backends.sim.backend import SimBackend
+from mxlab.lint import Remark, remarks
+from mxlab.loader import load, problem_at, read, scenario_ids
+
+WORLDS = (DockerBackend(), ProcessBackend(), SimBackend())
+HEAD = "mxlab: 1\ntitle: t\nsteps:\n"
+SEND = "  - send: {id: batch, from: alice@client.test, to: bob@example.test}\n"
+END = "expect: [nothing-lost]\n"
+
+
+def lint(steps: str, end: str = END, head: str = HEAD) -> list[str]:
+    """`line: text` of each remark."""
+    scenario, tree = read(head + steps + end, "x.yaml", "x")
+    errors = [problem_at(tree, remark.problem) for remark in remarks(scenario, WORLDS)]
+    return [f"{error.line}: {str(error).split(': ', 1)[1]}" for error in errors]
+
+
+@pytest.mark.parametrize("name", scenario_ids())
+def test_what_ships_is_clean(name: str) -> None:
+    assert [r for r in remarks(load(name), WORLDS) if r.level == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (SEND + "  - heal: x\n", "5: `heal`: 'x': no fault of that id was injected before"),
+        (
+            SEND + "  - fault: {id: x, kill: mx1}\n  - heal: x\n  - heal: x\n",
+            "7: `heal`: x is healed already, in line 6: nothing is left to heal",
+        ),
+        (
+            SEND + "  - eventually: {within: 1s, delivered: bach}\n",
+            "5: `delivered`: 'bach': no batch of that id was sent before",
+        ),
+        (
+            "  - eventually: {within: 1s, queue: {host: mx2, count: 3}}\n" + SEND,
+            "4: `queue`: no mail was sent before: it can never happen",
+        ),
+        (
+            SEND + "  - eventually: {within: 1s, queue: {host: dns, holds: batch}}\n",
+            "5: `queue`: dns has no queue: it can never happen",
+        ),
+        (
+            SEND + "  - never: {during: 1s, queue: {host: dns, count: 3}}\n",
+            "5: `queue`: dns has no queue: nothing can violate it",
+        ),
+        (
+            SEND + "  - never: {during: 0s, bounced: batch}\n",
+            "5: `during`: no time: nothing can violate it",
+        ),
+        (SEND + "  - wait: 0s\n", "5: `wait`: waits for no time at all"),
+        (
+            "  - fault: {id: x, kill: mx1}\n  - fault: {id: y, stop: mx1}\n" + SEND,
+            "5: `stop`: mx1 is down already, since line 4 (x): it can not go down again",
+        ),
+        (
+            "  - fault: {id: x, pause: client}\n" + SEND,
+            "5: `send`: client is down (x): nobody is there to send it",
+        ),
+        (
+            "  - fault: {id: x, kill: mx1}\n" + SEND
+            + "  - eventually: {within: 1m, delivered: batch}\n",
+            "6: `delivered`: mx1: down since before batch was sent: it can never happen",
+        ),
+        (
+            "  - fault: {id: x, kill: mx2}\n" + SEND
+            + "  - eventually: {within: 1m, queue: {host: mx2, holds: batch}}\n",
+            "6: `queue`: mx2 is down since before batch was sent: it can never happen",
+        ),
+    ],
+)  # fmt: skip
+def test_a_step_that_can_never_happen(steps: str, said: str) -> None:
+    assert lint(steps) == [said]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        # What was sent before may have got there; what heals meanwhile may take it.
+        SEND + "  - fault: {id: x, kill: mx1}\n  - eventually: {within: 1m, delivered: batch}\n",
+        "  - fault: {id: x, kill: mx1}\n" + SEND + "  - heal: x\n"
+        "  - eventually: {within: 1m, delivered: batch}\n",
+        "  - fault: {id: x, kill: mx1}\n  - python: a.py:repair\n" + SEND
+        + "  - eventually: {within: 1m, delivered: batch}\n",
+        "  - parallel:\n      - fault: {id: x, kill: mx1}\n    " + SEND
+        + "  - eventually: {within: 1m, delivered: batch}\n",
+        "  - fault: {id: x, kill: mx1}\n  - parallel:\n      - heal: x\n    " + SEND
+        + "  - eventually: {within: 1m, delivered: batch}\n",
+        "  - fault: {id: x, pause: mx1}\n  - fault: {id: y, kill: mx1}\n" + SEND,
+        "  - fault: {id: x, kill: mx1}\n" + SEND + "  - never: {during: 9s, delivered: batch}\n",
+        "  - python: a.py:submits\n  - eventually: {within: 1s, queue: {host: mx2, count: 3}}\n",
+    ],
+)  # fmt: skip
+def test_what_may_happen_is_left_alone(steps: str) -> None:
+    assert lint(steps) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("expect: [nothing-lost, nothing-lost]\n", "5: `expect[2]`: the same stands here twice"),
+        (
+            "expect: [{bounced: batch}, nothing-bounced]\n",
+            "5: `expect[1]`: it cannot hold together with nothing-bounced",
+        ),
+        (
+            "expect: [queues-empty, {queue: {host: mx2, holds: batch}}]\n",
+            "5: `expect[2]`: it cannot hold together with queues-empty",
+        ),
+    ],
+)
+def test_an_expectation_that_decides_nothing(end: str, said: str) -> None:
+    assert lint(SEND, end) == [said]
+
+
+def test_without_mail_nothing_is_proved() -> None:
+    (said,) = lint("  - say: hello\n")
+    assert said.startswith("5: `expect`: nothing is sent, so nothing can violate")
+
+
+def test_without_a_backup_nothing_waits_there() -> None:
+    head = "mxlab: 1\ntitle: t\ntopology: {mx: [{host: mx1, preference: 1}]}\nsteps:\n"
+    said = lint(SEND, "expect: [queued-at-backup]\n", head)
+    assert said == ["6: `expect[1]`: there is no backup: it can never hold"]
+
+
+class Unpausable(SimBackend):
+    """A world that says so."""
+
+    node_type: type[Node] = Node  # type: ignore[type-abstract]
+
+
+def judged(text: str, *worlds: SimBackend) -> list[Remark]:
+    return remarks(read(text, "x.yaml", "x")[0], worlds)
+
+
+def test_what_a_world_cannot_do_is_a_note_and_what_none_can_is_an_error() -> None:
+    text = HEAD + "  - fault: {id: x, pause: mx1}\n" + SEND + END
+    (note,) = judged(text, SimBackend(), Unpausable())
+    assert note.level == "note"
+    assert "cannot pause" in note.problem.text
+    (error,) = judged(text, Unpausable())
+    assert error.level == "error"
+    assert error.problem.path == ("steps", 0, "fault", "pause")
+    (wish,) = judged(text.replace("title: t", "title: t\nbackend: sim"), SimBackend(), Unpausable())
+    assert wish.level == "error"
