@@ -251,7 +251,9 @@ def test_a_scenario_that_refers_to_nothing_starts_nothing() -> None:
 class Unpausable(Watched):
     """A world that says so before anything starts."""
 
-    node_type: type[Any] = Node
+    @property
+    def node_type(self) -> type[Node]:
+        return Node
 
 
 def test_a_fault_that_the_world_cannot_do_is_unsupported_before_anything_starts() -> None:

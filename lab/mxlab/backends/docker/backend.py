@@ -13,7 +13,7 @@ import msgspec
 from docker import APIClient
 
 from mxlab import images
-from mxlab.backends.base import Found, Node, Order, Progress, Removed
+from mxlab.backends.base import Found, Lab, Node, Order, Progress, Removed
 from mxlab.backends.docker.engine import Engine, connect
 from mxlab.backends.docker.imaging import ImageStore
 from mxlab.backends.docker.logs import Position
@@ -80,6 +80,15 @@ class DockerLab:
             raise UnknownName("node", node, self._nodes)
         return self._nodes[node].logs(follow=follow)
 
+    async def disconnect(self, host: str) -> None:
+        await self._nodes[host].disconnect(self.name)
+
+    async def reconnect(self, host: str) -> None:
+        await self._nodes[host].reconnect(self.name)
+
+    async def is_connected(self, host: str) -> bool:
+        return await self._nodes[host].is_connected(self.name)
+
     async def let_go(self) -> None:
         """Close every control channel."""
         await asyncio.gather(*(node.let_go() for node in self._nodes.values()))
@@ -93,6 +102,8 @@ class DockerBackend:
     """
 
     name = "docker"
+    node_type: type[Node] = DockerNode
+    lab_type: type[Lab] = DockerLab
 
     def __init__(self, *, base: images.Base = "auto", subnet: str | None = None) -> None:
         self._base: images.Base = base

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from docker import APIClient
 
 from mxlab.backends.base import State
+from mxlab.backends.docker import network
 from mxlab.backends.docker.channel import Channel, open_channel
 from mxlab.backends.docker.engine import Engine, EngineRefused
 from mxlab.backends.docker.logs import Position, last_position, life_of, lines, read
@@ -150,6 +151,17 @@ class DockerNode:
             await self._engine.call(f"{verb} {self.name}", function)
         except EngineRefused as error:
             raise NodeUnreachable(str(error), "see `mxlab status`") from error
+
+    # --- its network -------------------------------------------------------------------------
+
+    async def disconnect(self, lab: str) -> None:
+        await network.disconnect(self._engine, lab, self._container)
+
+    async def reconnect(self, lab: str) -> None:
+        await network.reconnect(self._engine, lab, self._container, self._config.address)
+
+    async def is_connected(self, lab: str) -> bool:
+        return await network.is_connected(self._engine, lab, self._container)
 
     # --- what it says ------------------------------------------------------------------------
 

@@ -251,11 +251,17 @@ class SimBackend:
     """A world of labs that live in this process only."""
 
     name = "sim"
-    node_type: type[Node] = SimNode
-    lab_type: type[Lab] = SimLab
 
     def __init__(self) -> None:
         self._labs: dict[str, SimLab] = {}
+
+    @property
+    def node_type(self) -> type[Node]:
+        return SimNode
+
+    @property
+    def lab_type(self) -> type[Lab]:
+        return SimLab
 
     @asynccontextmanager
     async def deploy(
