@@ -1,8 +1,11 @@
 """Faults in whole simulated labs: what becomes of the mail, in virtual time."""
 
 import hashlib
+from typing import get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.unit.test_sim_backend import in_lab, send
 
 from mxlab.backends.sim.backend import SimLab
@@ -26,11 +29,17 @@ from mxlab_services.faults import (
     AnyFault,
     Bandwidth,
     Cut,
+    Delay,
     DiskFull,
+    DnsDelay,
+    DnsRefused,
+    DnsStale,
     DnsTimeout,
+    DnsTruncate,
     Greylist,
     LoseAck,
     MailboxFull,
+    MxWithoutAddress,
     Nxdomain,
     ReadOnly,
     Refuse,
@@ -42,6 +51,8 @@ from mxlab_services.faults import (
     SwappedMx,
     Tarpit,
     TlsBroken,
+    Verb,
+    WrongMx,
 )
 
 BOB, HOME = "bob@example.test", "example.test"
@@ -275,5 +286,49 @@ def test_a_client_hears_why_a_fault_is_refused() -> None:
             await lab.nodes["dns"].request(FaultClear("x"))
         with pytest.raises(Refused, match="set it at dns"):
             await lab.nodes["client"].request(FaultSet("x", Nxdomain(HOME)))
+
+    in_lab(story)
+
+
+SOME = Select(chance=0.5)
+AT_MX1: list[AnyFault] = [
+    Refuse(), Tarpit(4), Tarpit(HOUR), DiskFull(), ReadOnly(), MailboxFull(BOB), LoseAck(SOME),
+    Greylist(10 * MINUTE), Cut(60, SOME), Cut(500), Bandwidth(100), SlowClose(HOUR),
+    *(ReplyWith(verb, 451, select=SOME) for verb in get_args(Verb) if verb != "STARTTLS"),
+    *(Reset(verb, SOME) for verb in get_args(Verb) if verb != "STARTTLS"),
+    *(Delay(verb, HOUR, SOME) for verb in get_args(Verb) if verb != "STARTTLS"),
+]  # fmt: skip
+AT_DNS: list[AnyFault] = [
+    Servfail(HOME, subdomains=True, select=SOME), DnsTimeout(HOME), DnsTruncate(HOME, "MX"),
+    DnsDelay(name=HOME, seconds=3, subdomains=True), DnsRefused(HOME, select=SOME), DnsStale(HOME),
+    SwappedMx(HOME, ("mx1.example.test", "mx2.example.test")),
+    WrongMx(HOME, "gone.example.test", "mx1.example.test"),
+    MxWithoutAddress("mx1.example.test"),
+]  # fmt: skip
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    st.lists(st.sampled_from(AT_MX1), max_size=4),
+    st.lists(st.sampled_from(AT_DNS), max_size=3),
+)
+def test_any_faults_together_lose_nothing_and_leave_nothing_behind(
+    at_mx1: list[AnyFault], at_dns: list[AnyFault]
+) -> None:
+    async def story(lab: SimLab) -> None:
+        for number, fault in enumerate(at_mx1):
+            await put(lab, "mx1", fault, str(number))
+        for number, fault in enumerate(at_dns):
+            await put(lab, "dns", fault, str(number))
+        sent = {one.message for one in await send(lab, 2)}
+        await lab.clock.sleep(HOUR)
+        for node in ("mx1", "dns"):
+            await lab.nodes[node].request(FaultClear(all=True))
+            assert await lab.nodes[node].request(FaultList()) == []
+        await lab.clock.sleep(2 * HOUR)
+        await flush(lab)
+        there = await mailbox(lab)
+        assert {one.message for one in there} == sent
+        await arrives(lab, len(there) + 1, by="mx1")
 
     in_lab(story)
