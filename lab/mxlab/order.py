@@ -13,7 +13,7 @@ from mxlab_services import events
 
 @dataclass(slots=True)
 class Walk:
-    """`records`: host -> preference by the sender's last MX lookup; `targets`: its route, best
+    """`records`: host -> preference by the MX lookup on its behalf; `targets`: its route, best
     first; `tried`: host and preference, in order. `own`: the sender's own preference."""
 
     node: str
@@ -30,7 +30,7 @@ class Walk:
 class _Knowledge:
     """What one node has found out by now."""
 
-    records: dict[str, dict[str, int]] = field(default_factory=dict)  # by domain
+    records: dict[tuple[str, str | None], dict[str, int]] = field(default_factory=dict)
     routes: dict[str, events.Routed] = field(default_factory=dict)  # by domain
     own_routes: dict[tuple[str, str | None], events.Routed] = field(default_factory=dict)
 
@@ -44,7 +44,9 @@ def walks(trace: Trace) -> list[Walk]:
         for event in stream:
             match event.body:
                 case events.Lookup(name=name, type="MX", status="ok", answers=answers):
-                    known.records[name] = _records(answers)
+                    known.records[name, event.message] = _records(answers)
+                case events.Lookup(name=name, type="MX"):
+                    known.records.pop((name, event.message), None)
                 case events.Routed(domain=domain) as route:
                     known.own_routes[domain, event.message] = route
                     known.routes[domain] = route
@@ -78,6 +80,9 @@ def faults_of(walk: Walk) -> Iterator[str]:
             return
     usable = [host for host in walk.records if host in walk.targets]
     for host, preference in walk.tried:
+        if walk.records and host not in walk.records:
+            yield f"{who}: tried {host}, which is none of its exchanges: {', '.join(walk.records)}"
+            return
         real = walk.records.get(host, preference)
         better = [h for h in usable if walk.records[h] < real and h not in hosts]
         if better:
@@ -108,7 +113,7 @@ def _walks_of(
 
 
 def _inform(walk: Walk, known: _Knowledge, domain: str) -> None:
-    walk.records = dict(known.records.get(domain, {}))
+    walk.records = dict(known.records.get((domain, walk.message), {}))
     route = _route(known, domain, walk.message)
     walk.targets = list(route.targets) if route else []
     own = [host for host in walk.records if host.partition(".")[0] == walk.node]
