@@ -1,0 +1,90 @@
+"""The space of schedules, as Hypothesis strategies: small ones first, so that shrinking finds them.
+
+The only part of chaos, beside the search, that loads Hypothesis.
+"""
+
+from hypothesis import strategies as st
+
+from mxlab.chaos.schedule import ZONES, Action, Break, Mail, Mend, Pass, Schedule, Zone
+from mxlab.model.duration import parse_duration
+from mxlab.model.mechanism import Kill, Pause, Stop
+from mxlab.model.topology import Exchange, Topology
+
+SIZE = 8  # actions in a schedule, at most
+BOB, CAROL, NOBODY = "bob@example.test", "carol@example.test", "nobody@example.test"
+RECIPIENTS = ((BOB,), (BOB, NOBODY), (NOBODY,), (BOB, CAROL))
+SENDERS = ("alice@client.test", "ghost@example.test")  # the second exists nowhere
+SHAPES = (
+    (Exchange("mx1", 10), Exchange("mx2", 20)),
+    (Exchange("mx1", 10), Exchange("mx2", 20), Exchange("mx3", 20)),
+    (Exchange("mx1", 10), Exchange("mx2", 20), Exchange("mx3", 30)),
+    (Exchange("mx1", 10), Exchange("mx2", 10), Exchange("mx3", 20)),
+    (Exchange("mx1", 10),),
+)
+FAULTS = tuple(kind(host="any") for kind in (Kill, Stop, Pause))
+SCHEDULES = ("opensmtpd", "exim", "rfc", "postfix")  # of retries: days must not cost thousands
+WAITS = tuple(
+    map(
+        parse_duration,
+        ("5s", "1s", "100ms", "30s", "5m", "1h", "6h", "1d", "5d"),
+    )
+)
+INSTANTS = 24  # milliseconds within which a message is submitted, sent on and stored
+
+
+def topologies() -> st.SearchStrategy[Topology]:
+    """Labs with one to three exchanges, with and without a list of known recipients."""
+    return st.builds(
+        Topology,
+        mx=st.sampled_from(SHAPES),
+        recipients=st.sampled_from((None, (BOB, CAROL))),
+        backup_knows_recipients=st.booleans(),
+        schedule=st.sampled_from(SCHEDULES),
+    )
+
+
+def _mails() -> st.SearchStrategy[Action]:
+    return st.builds(
+        Mail,
+        sender=st.sampled_from(SENDERS),
+        recipients=st.sampled_from(RECIPIENTS),
+        count=st.sampled_from((1, 2, 5)),
+        size=st.sampled_from((0, 3000)),
+    )
+
+
+def _troubles() -> st.SearchStrategy[Action]:
+    return st.one_of(
+        st.builds(Break, fault=st.sampled_from(FAULTS), host=st.integers(0, 4)),
+        st.builds(Zone, change=st.sampled_from(tuple(ZONES)), exchange=st.integers(0, 2)),
+    )
+
+
+def _waits() -> st.SearchStrategy[Action]:
+    return st.builds(Pass, seconds=st.sampled_from(WAITS))
+
+
+def _instants() -> st.SearchStrategy[Action]:
+    return st.integers(1, INSTANTS).map(lambda milliseconds: Pass(milliseconds / 1000))
+
+
+def episodes() -> st.SearchStrategy[tuple[Action, ...]]:
+    """Actions that belong together more often than chance would have it: trouble while mail comes
+    and time passes, and trouble within milliseconds of a message."""
+    mends = st.builds(Mend, number=st.integers(0, 2))
+    alone = st.one_of(_mails(), _troubles(), mends, _waits()).map(lambda one: (one,))
+    outage = st.tuples(_troubles(), _mails(), _waits())
+    crash = st.tuples(_mails(), _instants(), _troubles())
+    return st.one_of(alone, outage, crash)
+
+
+def schedules(size: int = SIZE) -> st.SearchStrategy[Schedule]:
+    """Schedules of at most `size` actions, at least one of them a send."""
+    return st.builds(
+        Schedule,
+        topology=topologies(),
+        actions=st.lists(episodes(), min_size=1, max_size=max(1, size // 2)).map(
+            lambda parts: tuple(action for part in parts for action in part)[:size]
+        ),
+        seed=st.integers(0, 99),
+    ).filter(lambda schedule: any(isinstance(action, Mail) for action in schedule.actions))

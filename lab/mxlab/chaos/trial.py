@@ -1,0 +1,94 @@
+"""Runs one schedule in the simulation, and says what was wrong.
+
+A trial depends on the schedule and the code alone: twice the same gives the same digest.
+"""
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mxlab.backends.sim.backend import SimBackend, simulate
+from mxlab.chaos.schedule import Schedule
+from mxlab.model.finding import Finding, Verdict
+from mxlab.runner import RunResult, run
+from mxlab_services.events import encode
+
+YEAR = 365.25 * 86400.0
+MOST_TURNS = 20_000  # turns of the loop in one trial; the usual is below 1,000
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of a schedule. `wrong` is empty where every invariant held; `lab_seconds` is the
+    virtual time that passed; `digest` covers every event."""
+
+    schedule: Schedule
+    wrong: tuple[Finding, ...]
+    lab_seconds: float
+    digest: str
+
+
+def try_out(schedule: Schedule) -> Trial:
+    """Run it on a loop of its own, heal, drain and judge. Whatever a service or the simulation
+    raises or logs as an error is a finding too."""
+    scenario = schedule.scenario()
+    with _errors() as errors:
+        try:
+            result = simulate(
+                lambda: run(scenario, SimBackend(), lab="chaos", run_id="chaos"), MOST_TURNS
+            )
+        except Exception as error:  # noqa: BLE001 - a crash is what this looks for
+            crash = Finding("no-crash", Verdict.FAIL, f"{type(error).__name__}: {error}")
+            return Trial(schedule, (crash,), 0.0, "")
+    wrong = [finding for finding in result.findings if _is_wrong(finding)]
+    if errors:
+        text = f"{len(errors)} errors were logged"
+        wrong.append(Finding("no-errors-logged", Verdict.FAIL, text, tuple(errors[:20])))
+    return Trial(schedule, tuple(wrong), result.lab_seconds, digest_of(result))
+
+
+def digest_of(result: RunResult) -> str:
+    """SHA-256 (hex) of all events, node by node, and of the findings."""
+    digest = hashlib.sha256()
+    for node in sorted(result.trace.by_node):
+        for event in result.trace.by_node[node]:
+            digest.update(encode(event))
+    digest.update(repr(result.findings).encode())
+    return digest.hexdigest()
+
+
+def _is_wrong(finding: Finding) -> bool:
+    """A failure, or a check that could not say: it crashed, or evidence was missing. Nothing to
+    look at is no finding (an idle schedule has no attempts, say)."""
+    return finding.verdict is Verdict.FAIL or (
+        finding.verdict is Verdict.UNKNOWN and bool(finding.details)
+    )
+
+
+class _Errors(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines += self.format(record).splitlines()
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[list[str]]:
+    """Collect what the services and asyncio log as errors; asyncio tells of lost exceptions so."""
+    handler = _Errors()
+    loggers = [logging.getLogger(name) for name in ("mxlab_services", "asyncio")]
+    kept = [logger.propagate for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    try:
+        yield handler.lines
+    finally:
+        for logger, propagate in zip(loggers, kept, strict=True):
+            logger.removeHandler(handler)
+            logger.propagate = propagate
