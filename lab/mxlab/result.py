@@ -13,8 +13,9 @@ _EXIT = {Verdict.PASS: EXIT_OK, Verdict.FAIL: EXIT_FAILED, Verdict.UNKNOWN: EXIT
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of a run. `durations`: phase -> real (event loop) seconds, `lab_seconds` the lab
-    time that passed; `replay` is the command that runs the same again."""
+    """What came of a run. `durations`: phase -> seconds of the event loop (virtual ones in the
+    simulation), `lab_seconds` the lab time that passed, `real_seconds` what a person waited, where
+    the caller measured it; `replay` is the command that runs the same again."""
 
     scenario: Scenario
     backend: str
@@ -28,6 +29,12 @@ class RunResult:
     durations: dict[str, float]
     lab_seconds: float
     replay: str
+    real_seconds: float | None = None
+
+    @property
+    def took(self) -> float:
+        """Real seconds, as well as they are known."""
+        return sum(self.durations.values()) if self.real_seconds is None else self.real_seconds
 
     @property
     def exit_code(self) -> int:

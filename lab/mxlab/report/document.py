@@ -18,7 +18,8 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. Times are seconds: `durations` real ones by phase, `lab_seconds` lab time."""
+    """One run. Times are seconds: `durations` by phase on the event loop's clock (virtual in the
+    simulation), `lab_seconds` lab time, `real_seconds` what a person waited."""
 
     schema: int
     scenario: str
@@ -34,6 +35,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     durations: dict[str, float]
     lab_seconds: float
+    real_seconds: float
     replay: str
     evidence: Evidence
 
@@ -56,6 +58,7 @@ def document(result: RunResult) -> Document:
         counts=Counts(len(result.trace), len(result.evidence.submissions)),
         durations={phase: round(seconds, 6) for phase, seconds in result.durations.items()},
         lab_seconds=result.lab_seconds,
+        real_seconds=round(result.took, 6),
         replay=result.replay,
         evidence=result.evidence,
     )

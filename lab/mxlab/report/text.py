@@ -32,12 +32,12 @@ def finding_lines(finding: Finding) -> list[str]:
 
 def summary(result: RunResult) -> str:
     """The verdict in one line, with the time that it took."""
-    real = sum(result.durations.values())
+    real = result.took
     lab = format_duration(round(result.lab_seconds, 1))
     bad = [finding.check for finding in result.findings if finding.verdict is not Verdict.PASS]
     why = f" by {', '.join(bad)}" if bad else ""
     count = len(result.evidence.submissions)
     return (
-        f"{_HEADLINES[result.verdict]}{why}: {count} messages, {lab} of lab time in {real:.1f} s "
-        f"on {result.backend}, seed {result.seed}"
+        f"{_HEADLINES[result.verdict]}{why}: {count} messages, {lab} of lab time "
+        f"in {real:.1f} s of real time on {result.backend}, seed {result.seed}"
     )

@@ -1,0 +1,53 @@
+"""Runs as one HTML file that needs nothing else: no network, no other file, no server.
+
+All that comes from a run travels as JSON in which no character can end the element around it; the
+page's script puts it into the document as text, never as markup. A content security policy admits
+only the page's own script and style, by their digests.
+"""
+
+import html as markup
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from hashlib import sha256
+from importlib.resources import files
+
+import msgspec
+
+from mxlab.report.text import text
+from mxlab.report.view import view
+from mxlab.result import RunResult
+
+SCRIPTS = ("model.js", "axis.js", "timeline.js", "panels.js", "main.js")
+_SLOT = re.compile(r"<!--slot:(\w+)-->")
+_HARMFUL = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+
+
+def html(results: Iterable[RunResult]) -> str:
+    """The page of these runs."""
+    runs = list(results)
+    script = "\n".join(_asset(name) for name in SCRIPTS)
+    style = _asset("page.css")
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    titles = ", ".join(run.scenario.id or run.scenario.title for run in runs)
+    data = msgspec.json.encode([view(run) for run in runs]).decode().translate(_HARMFUL)
+    slots = {
+        "policy": markup.escape(policy),
+        "title": markup.escape(f"{titles} - mxlab"),
+        "style": style,
+        "text": markup.escape("\n".join(text(run) for run in runs)),
+        "data": data,
+        "script": script,
+    }
+    return _SLOT.sub(lambda slot: slots[slot[1]], _asset("page.html"))
+
+
+def _asset(name: str) -> str:
+    return files("mxlab.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _digest(content: str) -> str:
+    return f"sha256-{b64encode(sha256(content.encode()).digest()).decode()}"

@@ -1,0 +1,329 @@
+// Draws a run on a canvas: a lane for each node, faults as shades, queues as areas, each message's
+// way as lines. Ten thousand events are a few strokes: what looks alike is one path.
+"use strict";
+
+const GUTTER = 118;
+const TOP = 46;
+const LANE = 96;
+const SLOTS = 16;
+const DASHES = { ok: [], refused: [7, 4], failed: [7, 4], unknown: [2, 4] };
+
+class Timeline {
+  constructor(canvas, run) {
+    this.canvas = canvas;
+    this.run = run;
+    this.axis = new Axis(run);
+    this.message = -1;
+    this.row = -1;
+    this.deepest = Math.max(1, ...run.lanes.map((lane) => Timeline.deepest(lane)));
+  }
+
+  static deepest(lane) {
+    return lane.depth.reduce((most, point) => Math.max(most, point[1]), 0);
+  }
+
+  top(lane) {
+    return TOP + lane * LANE;
+  }
+
+  // Where a message has its line within a lane; what belongs to no message lies below.
+  y(lane, message) {
+    if (message < 0) return this.top(lane) + LANE - 12;
+    return this.top(lane) + 12 + ((message % SLOTS) / SLOTS) * (LANE * 0.52);
+  }
+
+  draw() {
+    const { canvas, run, axis } = this;
+    const width = canvas.parentElement.clientWidth;
+    const height = TOP + run.lanes.length * LANE + 8;
+    const ratio = Math.min(3, window.devicePixelRatio || 1);
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    axis.place(GUTTER, width - GUTTER - 18);
+    const pen = canvas.getContext("2d");
+    pen.scale(ratio, ratio);
+    this.colours = palette();
+    this.size = [width, height];
+    this.backdrop(pen);
+    pen.save();
+    pen.beginPath();
+    pen.rect(GUTTER, 0, width - GUTTER, height);
+    pen.clip();
+    this.shades(pen);
+    this.queues(pen);
+    this.steps(pen);
+    const faint = this.message >= 0 ? 0.13 : 1;
+    this.ways(pen, (message) => message !== this.message, faint, 1.25);
+    if (this.message >= 0) this.ways(pen, (message) => message === this.message, 1, 2.75);
+    this.cursor(pen);
+    pen.restore();
+    this.names(pen);
+  }
+
+  backdrop(pen) {
+    const { colours, axis } = this;
+    const [width, height] = this.size;
+    pen.fillStyle = colours.paper;
+    pen.fillRect(0, 0, width, height);
+    this.run.lanes.forEach((_, lane) => {
+      pen.fillStyle = lane % 2 ? colours.paper : colours.lane;
+      pen.fillRect(0, this.top(lane), width, LANE);
+    });
+    pen.font = "12px system-ui, sans-serif";
+    pen.textAlign = "center";
+    pen.strokeStyle = colours.line;
+    pen.lineWidth = 1;
+    for (const [time, x] of axis.ticks(96)) {
+      pen.beginPath();
+      pen.moveTo(x, TOP - 6);
+      pen.lineTo(x, height);
+      pen.stroke();
+      pen.fillStyle = colours.soft;
+      pen.fillText("+" + duration(time), Math.max(x, GUTTER + 14), 14);
+    }
+    pen.textAlign = "left";
+    pen.fillText("lab time", 10, 14);
+  }
+
+  shades(pen) {
+    const { colours, axis, run } = this;
+    for (const shade of run.shades) {
+      const x = axis.x(shade.begin);
+      const end = axis.x(shade.end === null ? run.end : shade.end);
+      const wide = Math.max(2, end - x);
+      const [y, tall] = shade.lane < 0 ? [TOP, run.lanes.length * LANE] : [this.top(shade.lane), LANE];
+      pen.save();
+      pen.beginPath();
+      pen.rect(x, y, wide, tall);
+      pen.clip();
+      pen.fillStyle = colours.fault;
+      pen.globalAlpha = 0.16;
+      pen.fillRect(x, y, wide, tall);
+      pen.globalAlpha = 0.22;
+      pen.strokeStyle = colours.fault;
+      pen.beginPath();
+      const left = Math.max(x, GUTTER) - tall;
+      for (let at = left - (left % 14); at < Math.min(end, this.size[0]); at += 14) {
+        pen.moveTo(at, y + tall);
+        pen.lineTo(at + tall, y);
+      }
+      pen.stroke();
+      pen.globalAlpha = 1;
+      pen.fillStyle = colours.fault;
+      pen.font = "bold 12px system-ui, sans-serif";
+      pen.fillText(`${shade.fault} (${shade.id})`, Math.max(x, GUTTER) + 6, y + tall - 8);
+      pen.restore();
+    }
+  }
+
+  queues(pen) {
+    const { colours, axis, run } = this;
+    pen.fillStyle = colours.queue;
+    run.lanes.forEach((lane, number) => {
+      if (!lane.depth.length) return;
+      const floor = this.top(number) + LANE - 1;
+      const scale = (LANE * 0.5) / this.deepest;
+      pen.globalAlpha = 0.5;
+      pen.beginPath();
+      pen.moveTo(axis.x(0), floor);
+      let level = floor;
+      for (const [time, depth] of lane.depth) {
+        const x = axis.x(time);
+        pen.lineTo(x, level);
+        level = floor - depth * scale;
+        pen.lineTo(x, level);
+      }
+      pen.lineTo(axis.x(run.end), level);
+      pen.lineTo(axis.x(run.end), floor);
+      pen.fill();
+      pen.globalAlpha = 1;
+    });
+  }
+
+  steps(pen) {
+    const { colours, axis, run } = this;
+    pen.font = "bold 11px system-ui, sans-serif";
+    pen.textAlign = "center";
+    pen.strokeStyle = colours.step;
+    pen.setLineDash([2, 4]);
+    let edge = -Infinity;
+    for (const step of run.steps) {
+      const x = axis.x(step.at);
+      pen.beginPath();
+      pen.moveTo(x, TOP - 6);
+      pen.lineTo(x, this.size[1]);
+      pen.stroke();
+      if (x - edge < 20) continue;
+      edge = x;
+      pen.fillStyle = colours.step;
+      pen.beginPath();
+      pen.arc(x, TOP - 16, 9, 0, 7);
+      pen.fill();
+      pen.fillStyle = colours.paper;
+      pen.fillText(step.index, x, TOP - 12);
+    }
+    pen.setLineDash([]);
+    pen.textAlign = "left";
+  }
+
+  ways(pen, wanted, alpha, weight) {
+    const { colours, axis, run } = this;
+    pen.globalAlpha = alpha;
+    pen.lineWidth = weight;
+    pen.strokeStyle = colours.soft;
+    pen.beginPath();
+    for (const [message, lane, begin, end] of run.stays) {
+      if (lane < 0 || !wanted(message) || !this.visible(begin, end)) continue;
+      const y = this.y(lane, message);
+      pen.moveTo(axis.x(begin), y);
+      pen.lineTo(axis.x(end), y);
+    }
+    pen.stroke();
+    for (const fate of Object.keys(DASHES)) this.tries(pen, wanted, fate);
+    this.points(pen, wanted, weight);
+    pen.globalAlpha = 1;
+    pen.lineWidth = 1;
+  }
+
+  tries(pen, wanted, fate) {
+    pen.strokeStyle = fate === "ok" ? this.colours.ok : this.colours.bad;
+    pen.setLineDash(DASHES[fate]);
+    pen.beginPath();
+    const ends = [];
+    for (const item of this.run.tries) {
+      if (item[6] !== fate || item[2] < 0 || !wanted(item[1]) || !this.visible(item[4], item[5])) continue;
+      const [x1, y1, x2, y2] = this.segment(item);
+      pen.moveTo(x1, y1);
+      pen.lineTo(x2, y2);
+      if (fate !== "ok") ends.push([x2, y2]);
+    }
+    pen.stroke();
+    pen.setLineDash([]);
+    pen.beginPath();
+    for (const [x, y] of ends) {
+      pen.moveTo(x - 4, y - 4);
+      pen.lineTo(x + 4, y + 4);
+      pen.moveTo(x - 4, y + 4);
+      pen.lineTo(x + 4, y - 4);
+    }
+    pen.stroke();
+  }
+
+  segment([, message, lane, to, begin, end]) {
+    const y = this.y(lane, message);
+    const target = to < 0 ? y - LANE / 4 : this.y(to, message);
+    return [this.axis.x(begin), y, this.axis.x(end), target];
+  }
+
+  points(pen, wanted, weight) {
+    const size = weight > 2 ? 5 : 3;
+    const styles = { "message.accepted": "ok", "mailbox.delivered": "mail", "bounce.sent": "bad", other: "step" };
+    for (const [kind, colour] of Object.entries(styles)) {
+      pen.fillStyle = this.colours[colour];
+      pen.beginPath();
+      for (const row of this.run.rows) {
+        const group = row[2] in styles ? row[2] : "other";
+        if (group !== kind || row[1] < 0 || !wanted(row[3]) || !this.visible(row[0], row[0])) continue;
+        this.point(pen, kind, this.axis.x(row[0]), this.y(row[1], row[3]), size);
+      }
+      pen.fill();
+    }
+  }
+
+  point(pen, kind, x, y, size) {
+    if (kind === "mailbox.delivered") pen.rect(x - size, y - size, 2 * size, 2 * size);
+    else if (kind === "bounce.sent") {
+      pen.moveTo(x, y - size - 2);
+      pen.lineTo(x + size + 1, y + size);
+      pen.lineTo(x - size - 1, y + size);
+      pen.closePath();
+    } else {
+      const radius = kind === "other" ? size / 2 : size;
+      pen.moveTo(x + radius, y);
+      pen.arc(x, y, radius, 0, 7);
+    }
+  }
+
+  cursor(pen) {
+    if (this.row < 0) return;
+    const [at, lane, , message] = this.run.rows[this.row];
+    if (lane < 0) return;
+    pen.strokeStyle = this.colours.accent;
+    pen.lineWidth = 2.5;
+    pen.beginPath();
+    pen.arc(this.axis.x(at), this.y(lane, message), 10, 0, 7);
+    pen.stroke();
+  }
+
+  names(pen) {
+    const { colours, run } = this;
+    pen.fillStyle = colours.paper;
+    pen.globalAlpha = 1;
+    run.lanes.forEach((lane, number) => {
+      const y = this.top(number);
+      pen.fillStyle = number % 2 ? colours.paper : colours.lane;
+      pen.fillRect(0, y, GUTTER - 4, LANE);
+      pen.fillStyle = colours.ink;
+      pen.font = "bold 16px system-ui, sans-serif";
+      pen.fillText(lane.name, 10, y + 28);
+      pen.fillStyle = colours.soft;
+      pen.font = "12px system-ui, sans-serif";
+      pen.fillText(lane.role === lane.name ? "" : lane.role, 10, y + 46);
+      if (lane.depth.length) pen.fillText(`queue to ${Timeline.deepest(lane)}`, 10, y + LANE - 10);
+    });
+  }
+
+  visible(begin, end) {
+    const { axis } = this;
+    return axis.share(end) >= axis.from - 0.01 && axis.share(begin) <= axis.to + 0.01;
+  }
+
+  // The row nearest to a point: a sign, or the try whose line passes there; -1 for none.
+  hit(x, y) {
+    let best = 9;
+    let found = -1;
+    this.run.rows.forEach((row, number) => {
+      if (row[1] < 0) return;
+      const far = Math.hypot(this.axis.x(row[0]) - x, this.y(row[1], row[3]) - y);
+      if (far < best) [best, found] = [far, number];
+    });
+    for (const item of this.run.tries) {
+      if (item[2] < 0 || item[6] === "skipped") continue;
+      const far = toSegment(x, y, ...this.segment(item)) + 1;
+      if (far < best) [best, found] = [far, item[0]];
+    }
+    return found;
+  }
+
+  shadeAt(x, y) {
+    const time = this.axis.time(x);
+    const lane = Math.floor((y - TOP) / LANE);
+    return this.run.shades.find(
+      (s) => (s.lane === lane || s.lane < 0) && s.begin <= time && time <= (s.end ?? this.run.end),
+    );
+  }
+
+  depthAt(x, y) {
+    const lane = this.run.lanes[Math.floor((y - TOP) / LANE)];
+    if (!lane || !lane.depth.length) return null;
+    const time = this.axis.time(x);
+    let depth = 0;
+    for (const [at, value] of lane.depth) {
+      if (at > time) break;
+      depth = value;
+    }
+    return [lane.name, depth];
+  }
+}
+
+function toSegment(x, y, x1, y1, x2, y2) {
+  const length = (x2 - x1) ** 2 + (y2 - y1) ** 2;
+  const part = length ? Math.min(1, Math.max(0, ((x - x1) * (x2 - x1) + (y - y1) * (y2 - y1)) / length)) : 0;
+  return Math.hypot(x - x1 - part * (x2 - x1), y - y1 - part * (y2 - y1));
+}
+
+function palette() {
+  const style = getComputedStyle(document.documentElement);
+  const names = ["paper", "ink", "soft", "line", "lane", "ok", "bad", "queue", "fault", "mail", "step", "accent"];
+  return Object.fromEntries(names.map((name) => [name, style.getPropertyValue("--" + name).trim()]));
+}
