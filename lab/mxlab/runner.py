@@ -22,7 +22,7 @@ from mxlab.model.scenario import Scenario, fault_kinds, problems, walk
 from mxlab.model.step import Fault
 from mxlab.progress import Judged, Phase, Report
 from mxlab.result import RunResult
-from mxlab.steps import Asker, StepFailed, Steps
+from mxlab.steps import Asker, Gate, StepFailed, Steps
 from mxlab.watch import watching
 from mxlab_services.config import TimeConfig
 
@@ -45,6 +45,7 @@ async def run(
     time: TimeConfig | None = None,
     progress: Report = _silent,
     asker: Asker | None = None,
+    gate: Gate | None = None,
     keep: bool = False,
 ) -> RunResult:
     """Run `scenario` and judge it. `time` None: the scenario's scale, from no epoch (a scale other
@@ -68,7 +69,7 @@ async def run(
         time=time or TimeConfig(scenario.time_scale),
         seed=scenario.seed if seed is None else seed,
     )
-    work = asyncio.create_task(_Run(scenario, backend, order, progress, asker).whole(keep))
+    work = asyncio.create_task(_Run(scenario, backend, order, progress, asker, gate).whole(keep))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -104,9 +105,10 @@ class _Run:
         order: Order,
         progress: Report,
         asker: Asker | None,
+        gate: Gate | None,
     ) -> None:
         self._scenario, self._backend, self._order = scenario, backend, order
-        self._progress, self._asker = progress, asker
+        self._progress, self._asker, self._gate = progress, asker, gate
         self._durations: dict[str, float] = {}
         self._began = asyncio.get_running_loop().time()
         self._result: RunResult | None = None
@@ -131,7 +133,7 @@ class _Run:
     async def _inside(self, lab: Lab) -> RunResult:
         begin = lab.clock.time()
         async with watching(lab) as watch:
-            steps = Steps(self._scenario, watch, self._progress, self._asker)
+            steps = Steps(self._scenario, watch, self._progress, self._asker, self._gate)
             findings = steps.findings
             try:
                 await steps.run()

@@ -7,6 +7,7 @@ first, whatever else failed. A step that fails raises StepFailed with its number
 import asyncio
 import importlib
 import importlib.util
+import inspect
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -39,6 +40,7 @@ from mxlab_services.control import Submit, ZoneReplace, ZoneUpdate
 from mxlab_services.events import LabFault, LabHealed, LabStep
 
 Asker = Callable[[Ask], Awaitable[str]]
+Gate = Callable[[AnyStep], Awaitable[None]]  # awaited before each step of the story
 
 
 class StepFailed(Exception):
@@ -53,13 +55,19 @@ class Steps:
     """One walk through a scenario's steps. `asker` answers questions; None skips them."""
 
     def __init__(
-        self, scenario: Scenario, watch: Watch, progress: Report, asker: Asker | None = None
+        self,
+        scenario: Scenario,
+        watch: Watch,
+        progress: Report,
+        asker: Asker | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._scenario = scenario
         self._watch = watch
         self._lab: Lab = watch.lab
         self._progress = progress
         self._asker = asker
+        self._gate = gate
         self._open: dict[str, Fault] = {}
         self.submissions: list[Submission] = []
         self.findings: list[Finding] = []
@@ -85,6 +93,8 @@ class Steps:
         say = step.text if isinstance(step, Say) else None
         if len(path) == 1:
             self._progress(StepBegan(path[0] + 1, total, str(step), say))
+            if self._gate is not None:
+                await self._gate(step)
             self._watch.emit(LabStep(path[0] + 1, str(step)))
         try:
             await self._do(path, step)
@@ -215,14 +225,16 @@ class Steps:
             await dns.request(ZoneUpdate(origin, list(step.add), list(step.remove)))
 
     async def _python(self, path: StepPath, step: Python) -> None:
+        call = step.call
         try:
-            call = step.call or _function(step.target, self._scenario)
-            await call(self._lab)
-        except LabError:
-            raise
-        except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            text = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+            call = call or _function(step.target, self._scenario)
+            doing = call(self._lab)
+            if not inspect.isawaitable(doing):
+                raise TypeError(f"{step.target} is no `async def` function")
+            await doing
+        except (Exception, SystemExit) as error:  # an author's sys.exit() ends the step, not us
+            kind = "" if isinstance(error, LabError) else f"{type(error).__name__}: "
+            text = f"{kind}{error} ({_line_of(error, call)})"
             raise StepFailed(self._finding(path, step, Verdict.FAIL, text)) from error
 
     def _wait(self, text: str, seconds: float) -> None:
@@ -235,6 +247,16 @@ class Steps:
         number = ".".join(str(part + 1) for part in path)
         text = f"{step}: {why}" if why else str(step)
         return Finding(f"step {number}", verdict, text, place=self._scenario.place(path))
+
+
+def _line_of(error: BaseException, call: object) -> str:
+    """`file:line` where it was raised: the innermost line in the file of `call`, if there is one."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    file = call.__code__.co_filename if inspect.isfunction(call) else ""
+    last = ([frame for frame in frames if frame.filename == file] or list(frames))[-1]
+    return f"{last.filename}:{last.lineno}"
 
 
 def _function(target: str, scenario: Scenario) -> Callable[[Any], Awaitable[None]]:
