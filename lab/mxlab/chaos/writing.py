@@ -1,6 +1,8 @@
-"""A scenario as YAML that the loader reads back to the same scenario. Pure."""
+"""Scenarios as YAML that the loader reads back to the same scenario; findings as such files."""
 
-from typing import Any
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import yaml
@@ -11,6 +13,25 @@ from mxlab.model.duration import format_duration
 from mxlab.model.mechanism import Mechanism
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import AnyStep, Eventually, Fault, Heal, Never, Parallel, Python, Say, Wait
+
+if TYPE_CHECKING:
+    from mxlab.chaos.search import Tally
+
+
+def write_finding(tally: "Tally", seed: int, path: Path) -> str:
+    """Write what was found to `path`; answers the command that plays it again."""
+    trial = tally.found
+    if trial is None:
+        raise ValueError("nothing was found")
+    replay = shlex.join(["mxlab", "run", str(path), "--backend", "sim"])
+    broken = ", ".join(finding.check for finding in trial.wrong)
+    scenario = trial.schedule.scenario(
+        f"Found by chaos: {broken}",
+        f"Chaos with seed {seed} found it in run {tally.found_after}, and made it smaller.",
+    )
+    words = [f"{finding.check}: {finding.text}" for finding in trial.wrong]
+    path.write_text(scenario_text(scenario, *words, f"again: {replay}"), encoding="utf-8")
+    return replay
 
 
 def scenario_text(scenario: Scenario, *remarks: str) -> str:

@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from mxlab import __version__
 from mxlab.cli import (
+    chaos,
     check,
     dns,
     export,
@@ -65,7 +66,7 @@ def _top(
     pass
 
 
-for part in (lifecycle, check, run, send, queue, mailbox, dns, trace, node):
+for part in (lifecycle, check, run, chaos, send, queue, mailbox, dns, trace, node):
     part.register(app)
 for name, group in (
     ("scenario", scenario.app),
