@@ -70,11 +70,11 @@ def _take(node: _Node, event: Event, schedule: Schedule, found: Spacing) -> Iter
             for attempt in node.running.values():
                 attempt.routeless |= attempt.domain == domain
         case events.Tried(queue_id=queue_id, stage=stage):
-            if (attempt := node.running.get(queue_id)) is not None:
-                attempt.tried = True
+            if (running := node.running.get(queue_id)) is not None:
+                running.tried = True
                 if stage not in _UNANSWERED:
-                    attempt.answered = True
-                    node.dead_until.pop(attempt.domain, None)
+                    running.answered = True
+                    node.dead_until.pop(running.domain, None)
         case events.Deferred(queue_id=queue_id) as deferred:
             yield from _deferred(node, event.at, deferred, schedule, found)
         case events.Removed(queue_id=queue_id):

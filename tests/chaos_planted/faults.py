@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from mxlab_services.mta import bounce, routing
+from mxlab_services.dns.answers import Mx
+from mxlab_services.mta import bounce
 from mxlab_services.mta.attempt import Attempts
 from mxlab_services.mta.bounce import Fate, Reporter
 from mxlab_services.mta.destination import Lane
@@ -133,9 +134,7 @@ def stores_every_third_message_twice(patch: pytest.MonkeyPatch) -> None:
 def forgets_dead_destinations(patch: pytest.MonkeyPatch) -> None:
     original = Lane.died
 
-    def died(
-        self: Lane, now: float, reason: str, schedule: Schedule, rng: random.Random
-    ) -> bool:
+    def died(self: Lane, now: float, reason: str, schedule: Schedule, rng: random.Random) -> bool:
         news = original(self, now, reason, schedule, rng)
         self.dead_since, self.dead_until = None, 0.0
         return news
@@ -182,7 +181,7 @@ def falls_back_to_the_address_where_an_mx_exists(patch: pytest.MonkeyPatch) -> N
     original = MxRouter._exchanges
 
     async def exchanges(
-        self: MxRouter, notes: _Notes, records: Sequence[routing.Mx], message: str | None
+        self: MxRouter, notes: _Notes, records: Sequence[Mx], message: str | None
     ) -> Route:
         route = await original(self, notes, records, message)
         if isinstance(route.failure, Failed) and route.failure.reply.enhanced == "5.4.4":
