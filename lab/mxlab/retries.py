@@ -26,9 +26,11 @@ class Spacing:
 
 @dataclass(slots=True)
 class _Attempt:
-    """A running attempt: was any host tried, did any answer, was there a route at all?"""
+    """A running attempt: was any host tried, did any answer, was there a route at all? `seq`: the
+    event that said so last."""
 
     domain: str
+    seq: int
     tried: bool = False
     answered: bool = False
     routeless: bool = False
@@ -43,6 +45,7 @@ class _Node:
     not_before: dict[tuple[str, str], float] = field(default_factory=dict)
     dead_until: dict[str, float] = field(default_factory=dict)
     running: dict[str, _Attempt] = field(default_factory=dict)  # by queue id
+    asked: int = -1  # the last event by which somebody asked for a try
 
 
 def spacing(trace: Trace, schedule_name: str) -> Spacing:
@@ -54,6 +57,7 @@ def spacing(trace: Trace, schedule_name: str) -> Spacing:
             if event.seq == 0:  # a new life knows no dead destinations
                 node.dead_until.clear()
                 node.running.clear()
+                node.asked = -1
             for text in _take(node, event, schedule, found):
                 found.wrong.append(f"{name}: {text}")
     return found
@@ -65,13 +69,14 @@ def _take(node: _Node, event: Event, schedule: Schedule, found: Spacing) -> Iter
             node.arrived[queue_id] = event.at
         case events.AttemptStarted(queue_id=queue_id, domain=domain, recipients=recipients):
             yield from _too_early(node, event.at, queue_id, domain, recipients)
-            node.running[queue_id] = _Attempt(domain)
+            node.running[queue_id] = _Attempt(domain, event.seq)
         case events.Routed(domain=domain, targets=[]):
             for attempt in node.running.values():
-                attempt.routeless |= attempt.domain == domain
+                if attempt.domain == domain:
+                    attempt.routeless, attempt.seq = True, event.seq
         case events.Tried(queue_id=queue_id, stage=stage):
             if (running := node.running.get(queue_id)) is not None:
-                running.tried = True
+                running.tried, running.seq = True, event.seq
                 if stage not in _UNANSWERED:
                     running.answered = True
                     node.dead_until.pop(running.domain, None)
@@ -80,8 +85,10 @@ def _take(node: _Node, event: Event, schedule: Schedule, found: Spacing) -> Iter
         case events.Removed(queue_id=queue_id):
             node.running.pop(queue_id, None)
         case events.Flushed(scope=scope):
+            node.asked = event.seq
             _flushed(node, scope)
         case events.Edited(queue_id=queue_id):
+            node.asked = event.seq
             _flushed(node, queue_id)
             node.dead_until.clear()
         case _:
@@ -120,7 +127,9 @@ def _deferred(
                 f"{schedule.name} says {least:.1f} s"
             )
     ended = node.running.pop(queue_id, None)
-    if ended is not None and not ended.answered and (ended.tried or ended.routeless):
+    if ended is None or ended.answered or ended.seq < node.asked:
+        return
+    if ended.tried or ended.routeless:
         node.dead_until[ended.domain] = at + schedule.delay(1, 0.0) - 1.0
 
 
