@@ -32,7 +32,7 @@ R = TypeVar("R")
 EPOCH = 1_893_456_000.0  # lab time at the start: 2030-01-01 00:00 UTC
 SUBNET = "10.53.25.0/24"
 SYNC_SECONDS = 0.002  # what a sync of the disk takes, in virtual seconds
-CONTROL_SECONDS = 5.0  # how long a node may take to answer, in virtual seconds
+CONTROL_SECONDS = 5.0  # virtual seconds without an answer until a paused node counts as silent
 log = logging.getLogger(__name__)
 
 
@@ -140,13 +140,16 @@ class SimNode:
         life, running = self._host.life, self._running
         if life is None or running is None:
             raise NodeUnreachable(f"{self.config.node} is stopped", "start it first")
+        answer = asyncio.ensure_future(self._inside(life, running.controls(request)))
         try:
-            async with asyncio.timeout(CONTROL_SECONDS):
-                return await self._inside(life, running.controls(request))
-        except TimeoutError as error:
-            raise NodeUnreachable(f"{self.config.node} does not answer") from error
+            while not (await asyncio.wait([answer], timeout=CONTROL_SECONDS))[0]:
+                if life.paused:
+                    raise NodeUnreachable(f"{self.config.node} does not answer")
+            return answer.result()
         except ServiceError as error:
             raise Refused(str(error)) from error
+        finally:
+            answer.cancel()
 
     async def events(self, *, follow: bool = True) -> AsyncIterator[Event]:
         position = 0
