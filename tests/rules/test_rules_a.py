@@ -25,7 +25,8 @@ from tests.rules.stories import (
 from mxlab.backends.sim.backend import SimLab
 from mxlab.model.topology import Exchange
 from mxlab_services import events
-from mxlab_services.control import RouteReport, ZoneReplace
+from mxlab_services.control import FaultClear, FaultSet, RouteReport, ZoneReplace
+from mxlab_services.faults import DnsRefused, DnsTimeout, Servfail
 
 EQUAL_BACKUPS = (Exchange("mx1", 10), Exchange("mx2", 20), Exchange("mx3", 20))
 MX1 = "10.53.25.3"  # where the plan puts the first exchange
@@ -244,6 +245,27 @@ def test_a1_a_dns_server_that_does_not_answer_queues_and_never_bounces() -> None
     report = in_lab(story)
     assert report.status == "defer"
     assert report.reply == "451 4.4.3 no answer in the lookup of example.test MX"
+
+
+@pytest.mark.parametrize("fault", [Servfail, DnsTimeout, DnsRefused])
+def test_a1_no_address_of_an_exchange_for_now_queues_and_never_bounces(
+    fault: type[Servfail | DnsTimeout | DnsRefused],
+) -> None:
+    async def story(lab: SimLab) -> RouteReport:
+        broken = fault("example.test", "A", subdomains=True)
+        await lab.nodes["dns"].request(FaultSet("dns", broken))
+        await send(lab)
+        report = await route(lab, "client")
+        await lab.clock.sleep(5 * HOUR)
+        assert len(await queue(lab, "client")) == 1
+        assert not await reports(lab)
+        await lab.nodes["dns"].request(FaultClear("dns"))
+        await until(lab, "mx1", events.MailboxDelivered)
+        return report
+
+    report = in_lab(story)
+    assert report.status == "defer"
+    assert report.reply.startswith("451 4.4.3 no address of a mail exchanger of example.test")
 
 
 def test_a1_an_alias_of_the_domain_is_followed_to_its_exchanges() -> None:

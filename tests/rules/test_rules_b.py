@@ -28,7 +28,8 @@ from tests.rules.stories import (
 from mxlab.backends.sim.backend import SimLab
 from mxlab_services import events
 from mxlab_services.config import Limits, Timeouts
-from mxlab_services.control import Record
+from mxlab_services.control import FaultSet, MailboxList, Record
+from mxlab_services.faults import LoseAck, Select
 
 DAVE = "dave@example.test"
 SERIAL = ("8BITMIME", "SIZE 1000000")
@@ -273,6 +274,22 @@ def test_b_row_lost_after_the_dot_is_unknown_retried_and_on_record(how: str) -> 
 
     seen, record = in_lab(story)
     assert seen == [("bob", "unknown", "mx1"), ("bob", "delivered", "mx1")]
+    assert record == ["unknown", "acked"]
+
+
+def test_b_row_an_acknowledgement_lost_after_the_commit_makes_an_explained_duplicate() -> None:
+    async def story(lab: SimLab) -> tuple[set[str], list[str], list[str]]:
+        await lab.nodes["mx1"].request(FaultSet("ack", LoseAck(Select(first=1))))
+        [sent] = await send(lab)
+        await until(lab, "mx1", events.MailboxDelivered, 2)
+        await lab.clock.sleep(TRAVEL)
+        copies = await lab.nodes["mx1"].request(MailboxList(BOB))
+        record = await lab.nodes["client"].request(Record())
+        assert {copy.digest for copy in copies} == {sent.digest}
+        return {copy.message for copy in copies}, [sent.message], [e.outcome for e in record]
+
+    found, sent, record = in_lab(story)
+    assert found == set(sent)
     assert record == ["unknown", "acked"]
 
 
