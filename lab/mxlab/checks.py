@@ -12,7 +12,7 @@ from mxlab import order
 from mxlab.evidence import Evidence
 from mxlab.failures import failures
 from mxlab.ledger import Ledger, Unit, make_ledger
-from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue
+from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Mailbox, Queue
 from mxlab.model.finding import Finding, Verdict
 from mxlab.retries import spacing
 from mxlab.trace import Trace
@@ -278,8 +278,23 @@ def _condition(condition: AnyCondition) -> Check:
                 return _submitted(case, "bounced", lambda unit: bool(unit.bounced), name)
             case Deferred(batch=name):
                 return _submitted(case, "queued", lambda unit: bool(unit.queued), name)
+            case Mailbox():
+                return _mailbox(case, condition)
 
     return check
+
+
+def _mailbox(case: Case, condition: Mailbox) -> Opinion:
+    entries = [
+        entry
+        for node, found in case.evidence.mailboxes.items()
+        if condition.host in (None, node)
+        for entry in found
+        if entry.address.casefold() == condition.address.casefold()
+    ]
+    text = f"the mailbox of {condition.address} holds {len(entries)} messages"
+    wrong = () if condition.fits(len(entries)) else (f"{text}: {condition}",)
+    return Opinion(len(case.evidence.mailboxes), wrong, text, text)
 
 
 CHECKS: Mapping[str, Check] = {

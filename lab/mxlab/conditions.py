@@ -3,11 +3,12 @@
 A host that is down or frozen cannot be asked what it holds: there the trace alone decides.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from mxlab.backends.base import Lab, Node
 from mxlab.errors import NodeUnreachable
-from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue
+from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Mailbox, Queue
 from mxlab.trace import Batch, Trace
 from mxlab_services.control import MailboxEntry, MailboxList, Ping, QueueEntry, QueueList
 from mxlab_services.events import MailboxDelivered
@@ -31,6 +32,8 @@ def seems(condition: AnyCondition, trace: Trace) -> bool:
             return batch.units > 0 and batch.bounced == batch.units
         case Deferred(batch=name):
             return _deferred(_batch(trace, name), trace)
+        case Mailbox():
+            return condition.fits(_in_mailbox(condition, trace))
 
 
 def observed(condition: AnyCondition, trace: Trace) -> str:
@@ -53,6 +56,8 @@ def observed(condition: AnyCondition, trace: Trace) -> str:
             batch = _batch(trace, name)
             tried = f"{batch.deferred} tried in vain"
             return f"{batch.waiting} of {batch.messages} wait in a queue, {tried}"
+        case Mailbox(address=address):
+            return f"the mailbox of {address} holds {_in_mailbox(condition, trace)} messages"
 
 
 async def confirmed(condition: AnyCondition, trace: Trace, lab: Lab) -> bool:
@@ -73,6 +78,8 @@ async def confirmed(condition: AnyCondition, trace: Trace, lab: Lab) -> bool:
             return await _all_delivered(trace, lab, name)
         case Bounced() | Deferred():
             return seems(condition, trace)
+        case Mailbox():
+            return condition.fits(await _lying_in(condition, trace, lab))
 
 
 async def holds(condition: AnyCondition, trace: Trace, lab: Lab) -> bool:
@@ -110,6 +117,25 @@ async def _all_delivered(trace: Trace, lab: Lab, batch: str) -> bool:
         else:
             found |= {(entry.message, entry.address.casefold()) for entry in entries}
     return wanted <= found
+
+
+def _in_mailbox(condition: Mailbox, trace: Trace) -> int:
+    """How many messages lie in the mailbox, by the events."""
+    nodes = trace.mailboxes.get(condition.address.casefold(), Counter[str]())
+    return nodes.get(condition.host, 0) if condition.host else sum(nodes.values())
+
+
+async def _lying_in(condition: Mailbox, trace: Trace, lab: Lab) -> int:
+    found = 0
+    for name in (condition.host,) if condition.host else lab.nodes:
+        if name == lab.topology.dns:
+            continue
+        try:
+            found += len(await lab.nodes[name].request(MailboxList(condition.address)))
+        except NodeUnreachable:
+            by_node = trace.mailboxes.get(condition.address.casefold(), Counter[str]())
+            found += by_node[name]
+    return found
 
 
 def _told(trace: Trace, node: str) -> set[tuple[str, str]]:

@@ -64,6 +64,9 @@ class Trace:
         self.batches: dict[str, Batch] = {}
         self.fates: dict[str, Fate] = defaultdict(Fate)
         self.queued: Counter[str] = Counter()  # node -> messages in its queue
+        self.mailboxes: dict[str, Counter[str]] = defaultdict(
+            Counter
+        )  # address -> node -> messages
         self.dead: dict[str, set[str]] = defaultdict(set)  # node -> destinations dead to it
         self._last: dict[str, int] = {}
         self._by_message: dict[str, list[Event]] = defaultdict(list)
@@ -120,6 +123,7 @@ class Trace:
             case events.Removed(queue_id=queue_id) if message is not None:
                 self._left(self.fates[message], node, queue_id)
             case events.MailboxDelivered(recipient=recipient) if message is not None:
+                self.mailboxes[recipient.casefold()][node] += 1
                 self._reached(self.fates[message], recipient)
             case events.Bounced(about=about, recipients=recipients, action="failed"):
                 self._by_message[about].append(event)

@@ -1,5 +1,6 @@
 """The faults inside a node: from what a scenario says to what the node is told. Pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,15 +10,29 @@ from mxlab.model.mechanism import Mechanism
 from mxlab.model.mechanism import inner as model
 from mxlab_services.faults import AnyFault, Select, problem
 
+_SOME_ADDRESS = "192.0.2.1"  # in the place of a host's that is not known yet
 _SELECTORS = frozenset(Select.__struct_fields__)
 
 
-def to_service(mechanism: Mechanism) -> AnyFault:
-    """The node's value of it. Raises UsageError for one that cannot be."""
+def to_service(mechanism: Mechanism, addresses: Mapping[str, str] | None = None) -> AnyFault:
+    """The node's value of it; `addresses`: of the lab's hosts, which may be named as peers.
+
+    Raises UsageError for one that cannot be.
+    """
+
+    def address(peer: str) -> str:
+        if not model.is_host(peer):
+            return peer
+        return _SOME_ADDRESS if addresses is None else addresses[peer]
+
     given: dict[str, Any] = {}
     select: dict[str, Any] = {}
     for name in mechanism.__struct_fields__:
         value = getattr(mechanism, name)
+        if name == "peer" and value is not None:
+            value = address(value)
+        elif name == "exempt":
+            value = tuple(map(address, value))
         if name in _SELECTORS:
             if value is not None:
                 select[name] = value

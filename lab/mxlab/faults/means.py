@@ -107,7 +107,9 @@ class Inside:
     """What a node does to itself when it is told to. It ends with the node's life."""
 
     async def inject(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
-        await lab.nodes[mechanism.host].request(FaultSet(name, to_service(mechanism)))
+        addresses = {host: node.config.address for host, node in lab.nodes.items()}
+        fault = to_service(mechanism, addresses)
+        await lab.nodes[mechanism.host].request(FaultSet(name, fault))
 
     async def undo(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
         if await self.seen(lab, name, mechanism):

@@ -63,12 +63,38 @@ class Deferred(Condition, frozen=True):
         return f"all of {self.batch} is deferred"
 
 
-AnyCondition = Queue | Delivered | Bounced | Deferred
+class Mailbox(Condition, frozen=True, rename={"at_least": "at-least"}):
+    """So many messages, of whatever sender, lie in the mailbox of `address`: `count` of them, or
+    `at_least` as many; on one `host`, or on all together."""
+
+    key = "mailbox"
+    address: Annotated[str, msgspec.Meta(pattern=r"^[^@\s<>]+@[^@\s<>]+$", max_length=254)]
+    count: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    at_least: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    host: Host | None = None
+
+    def fits(self, found: int) -> bool:
+        """Whether so many messages are what is meant."""
+        return found >= self.at_least if self.at_least is not None else found == self.count
+
+    def __str__(self) -> str:
+        number = f"at least {self.at_least}" if self.at_least is not None else f"{self.count}"
+        where = f" on {self.host}" if self.host else ""
+        return f"the mailbox of {self.address}{where} holds {number} messages"
+
+
+AnyCondition = Queue | Delivered | Bounced | Deferred | Mailbox
 CONDITIONS: dict[str, type[AnyCondition]] = {
-    kind.key: kind for kind in (Queue, Delivered, Bounced, Deferred)
+    kind.key: kind for kind in (Queue, Delivered, Bounced, Deferred, Mailbox)
 }
 
 
 def batch_of(condition: AnyCondition) -> str | None:
     """The batch that a condition speaks of, if it does."""
-    return condition.holds if isinstance(condition, Queue) else condition.batch
+    match condition:
+        case Queue(holds=batch):
+            return batch
+        case Mailbox():
+            return None
+        case _:
+            return condition.batch

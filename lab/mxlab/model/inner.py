@@ -4,6 +4,7 @@ Their fields are those of `mxlab_services.faults`, with the selector's beside th
 them the same): on which occasions a fault strikes. Seconds are real ones, but for a greylist's.
 """
 
+import re
 from typing import Literal
 
 from mxlab.model.outer import Mechanism
@@ -15,6 +16,16 @@ Verb = Literal["CONNECT", "EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "DOT"]
 class InnerFault(Mechanism, frozen=True):
     """Base of them all."""
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        named = (getattr(self, "peer", None), *getattr(self, "exempt", ()))
+        return (self.host, *(peer for peer in named if peer is not None and is_host(peer)))
+
+
+def is_host(peer: str) -> bool:
+    """Whether a peer is told by its node's name; else it is an address or a network."""
+    return re.fullmatch(r"[a-z][a-z0-9-]*", peer) is not None
+
 
 class Counted(InnerFault, frozen=True, kw_only=True):
     """Strikes on the `first` so many occasions, or on the `nth`, or on each with a `chance`."""
@@ -25,7 +36,7 @@ class Counted(InnerFault, frozen=True, kw_only=True):
 
 
 class FromPeer(Counted, frozen=True, kw_only=True):
-    """Strikes for a `peer` (an address or a network), or for every one."""
+    """Strikes for a `peer` (a host, an address or a network), or for every one."""
 
     peer: str | None = None
 
@@ -70,7 +81,8 @@ class Latency(FromPeer, frozen=True, kw_only=True):
 
 
 class Greylist(OfMail, frozen=True, kw_only=True):
-    """A first try is answered 451 until so many lab seconds have passed; `exempt` networks pass."""
+    """A first try is answered 451 until so many lab seconds have passed; `exempt` hosts and
+    networks pass."""
 
     kind = "greylist"
     seconds: float

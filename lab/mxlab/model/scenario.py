@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from mxlab.model.condition import AnyCondition, Queue, batch_of
+from mxlab.model.condition import AnyCondition, Mailbox, Queue, batch_of
 from mxlab.model.mechanism import MECHANISMS
 from mxlab.model.step import AnyStep, Eventually, Fault, Heal, Never, Parallel, Send
 from mxlab.model.topology import Topology
@@ -161,6 +161,11 @@ def _condition(
             yield Problem((*place, "host"), "there is no such host", condition.host, hosts)
         if (condition.holds is None) == (condition.count is None):
             yield Problem(place, "a queue condition has either `holds` or `count`")
+    if isinstance(condition, Mailbox):
+        if condition.host is not None and condition.host not in hosts:
+            yield Problem((*place, "host"), "there is no such host", condition.host, hosts)
+        if (condition.count is None) == (condition.at_least is None):
+            yield Problem(place, "a mailbox condition has either `count` or `at-least`")
     batch = batch_of(condition)
     if batch is not None and batch not in batches:
         key = (*place, "holds") if isinstance(condition, Queue) else place
