@@ -16,6 +16,7 @@ from mxlab.cli import (
     mailbox,
     node,
     queue,
+    recorded,
     run,
     scenario,
     send,
@@ -66,7 +67,7 @@ def _top(
     pass
 
 
-for part in (lifecycle, check, run, chaos, send, queue, mailbox, dns, trace, node):
+for part in (lifecycle, check, run, recorded, chaos, send, queue, mailbox, dns, trace, node):
     part.register(app)
 for name, group in (
     ("scenario", scenario.app),

@@ -7,7 +7,7 @@ import typer
 
 from mxlab.cli.options import AsJson
 from mxlab.cli.output import note, say, say_json
-from mxlab.cli.run import check_writable
+from mxlab.cli.reports import check_writable
 from mxlab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 
 if TYPE_CHECKING:

@@ -1,12 +1,21 @@
 """run: play scenarios and judge them."""
 
-from pathlib import Path
+from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mxlab.cli.options import AsJson
 from mxlab.cli.output import at_terminal, complain, note, say
+from mxlab.cli.reports import (
+    HtmlFile,
+    JunitFile,
+    RecordFile,
+    ReportFile,
+    Reports,
+    as_json,
+)
 from mxlab.cli.running import BACKENDS, choose_backend, work
 from mxlab.errors import (
     EXIT_ENVIRONMENT,
@@ -49,13 +58,10 @@ def run(
     time_scale: Annotated[
         float | None, typer.Option(metavar="N", help="The scenario's, unless given.")
     ] = None,
-    junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML for CI.")
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the report as JSON (of several runs: a list)."),
-    ] = None,
+    junit: JunitFile = None,
+    report: ReportFile = None,
+    html: HtmlFile = None,
+    record: RecordFile = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the lab up afterwards.")] = False,
     json: AsJson = False,
 ) -> None:
@@ -70,16 +76,18 @@ def run(
     if lab is not None and len(scenarios) > 1:
         raise UsageError("--lab names one lab; several scenarios need several", "leave it out")
     stories = [load(name) for name in scenarios]  # every file is right before anything starts
-    for path in (junit, report):
-        if path is not None:
-            check_writable(path)
+    if record is not None and len(stories) > 1:
+        raise UsageError("--record records one run", "run the scenarios one by one")
+    reports = Reports(junit, report, html, record)
     from mxlab.report import text
 
     results: list[RunResult] = []
     codes: set[int] = set()
     for story in stories:
         try:
+            began = perf_counter()
             result = _one(story, backend or story.backend or "auto", lab, seed, time_scale, keep)
+            result = replace(result, real_seconds=perf_counter() - began)
         except EnvironmentProblem as error:
             if len(stories) == 1:
                 raise
@@ -90,46 +98,10 @@ def run(
         codes.add(result.exit_code)
         if not json:
             say(text(result))
-    _write(results, junit, report)
+    reports.write(results)
     if json:
         say(as_json(results).rstrip("\n"))
     raise typer.Exit(next((code for code in WORST_FIRST if code in codes), EXIT_OK))
-
-
-def as_json(results: "list[RunResult]") -> str:
-    """One run's document, or a list of several."""
-    import msgspec
-
-    from mxlab.report import document, to_json
-
-    if len(results) == 1:
-        return to_json(results[0])
-    documents = [document(result) for result in results]
-    return msgspec.json.format(msgspec.json.encode(documents)).decode() + "\n"
-
-
-def _write(results: "list[RunResult]", junit: Path | None, report: Path | None) -> None:
-    from mxlab.report import junit as as_junit
-
-    try:
-        if junit is not None:
-            junit.write_text(as_junit(results), encoding="utf-8")
-        if report is not None:
-            report.write_text(as_json(results), encoding="utf-8")
-    except OSError as error:
-        raise EnvironmentProblem(f"the report could not be written: {error}") from error
-
-
-def check_writable(path: Path) -> None:
-    """Raise UsageError for a report's path that cannot be written: before the run, not after."""
-    import os
-
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", "give the name of a file in it")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent} is no folder", "make it first")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageError(f"{path} cannot be written")
 
 
 def _one(

@@ -3,6 +3,17 @@
 from mxlab.report.document import SCHEMA, document, to_json
 from mxlab.report.html import html
 from mxlab.report.junit import junit
+from mxlab.report.recording import judge_again, record
 from mxlab.report.text import summary, text
 
-__all__ = ["SCHEMA", "document", "html", "junit", "summary", "text", "to_json"]
+__all__ = [
+    "SCHEMA",
+    "document",
+    "html",
+    "judge_again",
+    "junit",
+    "record",
+    "summary",
+    "text",
+    "to_json",
+]

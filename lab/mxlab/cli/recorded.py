@@ -1,0 +1,41 @@
+"""check: judge a recorded run again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mxlab.cli.options import AsJson
+from mxlab.cli.output import say
+from mxlab.cli.reports import HtmlFile, JunitFile, ReportFile, Reports, as_json
+from mxlab.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(check)
+
+
+def check(
+    recording: Annotated[
+        Path, typer.Argument(metavar="RUN.jsonl", help="What `mxlab run --record` wrote.")
+    ],
+    junit: JunitFile = None,
+    report: ReportFile = None,
+    html: HtmlFile = None,
+    json: AsJson = False,
+) -> None:
+    """Judge a recorded run again, offline: the same findings, the same exit code.
+
+    A damaged recording passes nothing (exit 4), one that was cut off is refused (exit 2).
+    """
+    reports = Reports(junit, report, html)
+    try:
+        data = recording.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{recording} cannot be read: {error.strerror}") from error
+    from mxlab.report import judge_again, text
+
+    result = judge_again(data, str(recording))
+    reports.write([result])
+    say((as_json([result]) if json else text(result)).rstrip("\n"))
+    raise typer.Exit(result.exit_code)

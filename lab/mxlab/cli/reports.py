@@ -1,0 +1,91 @@
+"""Where the reports of runs go: their paths, checked before anything runs, and the writing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mxlab.errors import EnvironmentProblem, UsageError
+
+if TYPE_CHECKING:
+    from mxlab.result import RunResult
+
+JunitFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML for CI.")]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the report as JSON (of several runs: a list)."),
+]
+HtmlFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write one HTML file: timeline, findings, conversations."),
+]
+RecordFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Record the run; `mxlab check FILE` judges it again."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """The files that are wanted. Raises UsageError, when made, for one that cannot be written."""
+
+    junit: Path | None = None
+    report: Path | None = None
+    html: Path | None = None
+    record: Path | None = None
+
+    def __post_init__(self) -> None:
+        wanted = [p for p in (self.junit, self.report, self.html, self.record) if p is not None]
+        for number, path in enumerate(wanted):
+            check_writable(path)
+            if path.is_file() and path.resolve() in (p.resolve() for p in wanted[:number]):
+                raise UsageError(f"two reports cannot both be {path}")
+
+    def write(self, results: "list[RunResult]") -> None:
+        """Write them all; the recording, from which the others can be made again, first."""
+        from mxlab.report import html, junit, record
+
+        try:
+            if self.record is not None:
+                self.record.write_bytes(b"".join(map(record, results)))
+            if self.junit is not None:
+                self.junit.write_text(junit(results), encoding="utf-8")
+            if self.report is not None:
+                self.report.write_text(as_json(results), encoding="utf-8")
+            if self.html is not None:
+                self.html.write_text(html(results), encoding="utf-8")
+        except OSError as error:
+            raise EnvironmentProblem(f"the report could not be written: {error}") from error
+
+
+def as_json(results: "list[RunResult]") -> str:
+    """One run's document, or a list of several."""
+    import msgspec
+
+    from mxlab.report import document, to_json
+
+    if len(results) == 1:
+        return to_json(results[0])
+    documents = [document(result) for result in results]
+    return msgspec.json.format(msgspec.json.encode(documents)).decode() + "\n"
+
+
+def check_writable(path: Path) -> None:
+    """Raise UsageError for a report's path that cannot be written: before the run, not after.
+
+    Leaves no file behind, and none changed.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "give the name of a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent} is no folder", "make it first")
+    if path.exists() and not path.is_file():
+        return  # a pipe or a device: to open it might wait, or say something to its reader
+    is_new = not path.exists()
+    try:
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,161 @@
+"""A run in a file of JSON lines, and judged again from it.
+
+The first line tells of the run and its scenario; a line for each event follows, then one with the
+evidence and what was found; the last one seals the rest with its number of lines and its digest.
+A file without its seal is refused. Where lines within are missing, damaged or changed, that is a
+gap in the evidence, and no expectation passes.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Literal, TypeVar
+
+import msgspec
+
+from mxlab.checks import judge
+from mxlab.errors import UsageError
+from mxlab.evidence import Evidence
+from mxlab.model.finding import Finding, overall
+from mxlab.model.scenario import Scenario
+from mxlab.report.plain import Plain, from_plain, to_plain
+from mxlab.result import RunResult
+from mxlab.trace import Trace
+from mxlab_services.events import decode, encode
+
+FORMAT = 1
+NAME = "the recording"  # under which its own damage stands among the nodes'
+
+_Part = TypeVar("_Part", bound=msgspec.Struct)
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line."""
+
+    kind: Literal["run"]
+    format: int
+    run: str
+    backend: str
+    seed: int
+    time_scale: float
+    scenario: Plain
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line but one. `damage`: node -> why its stream could not be read to the end."""
+
+    kind: Literal["run.outcome"]
+    findings: tuple[Finding, ...]
+    damage: dict[str, str]
+    durations: dict[str, float]
+    lab_seconds: float
+    real_seconds: float | None
+    replay: str
+    evidence: Evidence
+
+
+class Seal(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line: how many lines stand before it, and the SHA-256 of them."""
+
+    kind: Literal["run.end"]
+    lines: int
+    sha256: str
+
+
+def record(result: RunResult) -> bytes:
+    """The recording of a run."""
+    head = Head(
+        kind="run",
+        format=FORMAT,
+        run=result.run_id,
+        backend=result.backend,
+        seed=result.seed,
+        time_scale=result.time_scale,
+        scenario=to_plain(result.scenario),
+    )
+    outcome = Outcome(
+        kind="run.outcome",
+        findings=result.findings,
+        damage=result.trace.damage,
+        durations=result.durations,
+        lab_seconds=result.lab_seconds,
+        real_seconds=result.real_seconds,
+        replay=result.replay,
+        evidence=result.evidence,
+    )
+    lines = [_line(head), *map(encode, result.trace.events()), _line(outcome)]
+    body = b"".join(lines)
+    return body + _line(Seal(kind="run.end", lines=len(lines), sha256=sha256(body).hexdigest()))
+
+
+def judge_again(data: bytes, name: str) -> RunResult:
+    """The run in a recording called `name`, with its expectations judged anew.
+
+    What the steps found stands as it was recorded. Raises UsageError for what is no recording, is
+    of another format, or was cut off.
+    """
+    *body, last = data.splitlines(keepends=True) or [b""]
+    head = _read(body[0] if body else last, Head, f"{name} is no recorded run")
+    if head.format != FORMAT:
+        raise UsageError(f"{name} is of format {head.format}; this mxlab reads {FORMAT}")
+    cut = f"{name} is cut off: its last line is missing or damaged"
+    seal = _read(last, Seal, cut)
+    outcome = _read(body[-1], Outcome, f"{name} is damaged: its evidence cannot be read")
+    try:
+        scenario = from_plain(head.scenario)
+    except ValueError as error:
+        raise UsageError(f"{name} is damaged, or of another version of mxlab: {error}") from error
+    trace = _trace(body[1:-1])
+    trace.damage.update(outcome.damage)
+    whole = (len(body), sha256(b"".join(body)).hexdigest())
+    if NAME not in trace.damage and whole != (seal.lines, seal.sha256):
+        text = f"its lines are not those that were written ({seal.lines}, {len(body)} are there)"
+        trace.damage[NAME] = text
+    findings = _findings(outcome.findings, scenario, trace, outcome.evidence)
+    return RunResult(
+        scenario=scenario,
+        backend=head.backend,
+        run_id=head.run,
+        seed=head.seed,
+        time_scale=head.time_scale,
+        verdict=overall(findings),
+        findings=findings,
+        trace=trace,
+        evidence=outcome.evidence,
+        durations=outcome.durations,
+        lab_seconds=outcome.lab_seconds,
+        replay=outcome.replay,
+        real_seconds=outcome.real_seconds,
+    )
+
+
+def _line(value: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(value) + b"\n"
+
+
+def _read(line: bytes, kind: type[_Part], problem: str) -> _Part:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UsageError(f"{problem}: {error}") from error
+
+
+def _trace(lines: Sequence[bytes]) -> Trace:
+    trace, bad = Trace(), list[str]()
+    for number, line in enumerate(lines, start=2):
+        try:
+            trace.add(decode(line))
+        except ValueError as error:
+            bad.append(f"line {number}: {error}")
+    if bad:
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        trace.damage[NAME] = bad[0] + more
+    return trace
+
+
+def _findings(
+    recorded: Sequence[Finding], scenario: Scenario, trace: Trace, evidence: Evidence
+) -> tuple[Finding, ...]:
+    """The recorded findings, with those of the expectations in the place of the old ones."""
+    judged = {finding.check: finding for finding in judge(scenario.expect, trace, evidence)}
+    old = [judged.pop(finding.check, finding) for finding in recorded]
+    return (*old, *judged.values())
