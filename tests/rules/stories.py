@@ -157,9 +157,9 @@ class Report:
         assert isinstance(parsed, EmailMessage)
         self.message = parsed
         self.parts = list(parsed.iter_parts())
-        blocks: Any = self.parts[1].get_payload()
-        self.fields: dict[str, str] = dict(blocks[0].items())
-        self.recipients: list[dict[str, str]] = [dict(block.items()) for block in blocks[1:]]
+        section = text.split(f"--{parsed.get_boundary()}")[2].partition("\r\n\r\n")[2]
+        blocks = [email.message_from_string(block) for block in section.strip().split("\r\n\r\n")]
+        self.fields, *self.recipients = [dict(block.items()) for block in blocks]
 
     @property
     def status(self) -> str:

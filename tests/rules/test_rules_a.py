@@ -375,6 +375,27 @@ def test_a7_nothing_but_ourselves_bounces_as_a_loop() -> None:
     )
 
 
+def test_a7_mail_moves_only_towards_better_exchanges() -> None:
+    """Both better hosts are down: mx3 takes the mail, hands it to mx2, and mx2 to mx1."""
+
+    async def story(lab: SimLab) -> list[tuple[str, list[str]]]:
+        await lab.nodes["mx1"].kill()
+        await lab.nodes["mx2"].kill()
+        await send(lab)
+        await until(lab, "mx3", events.Deferred)
+        await lab.nodes["mx2"].start()
+        await until(lab, "mx2", events.Deferred)
+        await lab.nodes["mx1"].start()
+        await until(lab, "mx1", events.MailboxDelivered)
+        seen = []
+        for node in ("mx3", "mx2"):
+            hosts = [event.host.split(".")[0] for event in await happened(lab, node, events.Tried)]
+            seen.append((node, sorted(set(hosts))))
+        return seen
+
+    assert in_lab(story, mx=THREE) == [("mx3", ["mx1", "mx2"]), ("mx2", ["mx1"])]
+
+
 def test_a8_a_better_mx_without_an_address_is_waited_for() -> None:
     async def story(lab: SimLab) -> str:
         await zone(lab, "@ MX 10 primary", "@ MX 20 mx2")

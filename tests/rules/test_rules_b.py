@@ -5,7 +5,7 @@ import gc
 from collections.abc import Mapping, Sequence
 
 import pytest
-from tests.rules.peers import PLAIN, Copy, Peer, close_port, take_over
+from tests.rules.peers import PLAIN, Copy, Peer, close_port, put_peer, take_over
 from tests.rules.stories import (
     ALICE,
     BOB,
@@ -29,7 +29,7 @@ from mxlab.backends.sim.backend import SimLab
 from mxlab_services import events
 from mxlab_services.config import Limits, Timeouts
 from mxlab_services.control import FaultSet, MailboxList, Record
-from mxlab_services.faults import LoseAck, Select
+from mxlab_services.faults import LoseAck, Select, TlsBroken
 
 DAVE = "dave@example.test"
 SERIAL = ("8BITMIME", "SIZE 1000000")
@@ -541,6 +541,70 @@ def test_b7_what_is_advertised_is_implemented_and_replies_have_enhanced_codes() 
     assert codes == ["250", "250", "550", "250", "251", "252", "214", "500", "454", "221"]
     for reply in rest:
         assert reply[4:6] == f"{reply[0]}.", reply  # RFC 2034 §4: the same class
+
+
+@pytest.mark.parametrize(
+    ("extensions", "recipient", "body", "status"),
+    [
+        (["8BITMIME"], "jürgen@example.test", "", "5.6.7"),
+        (["SMTPUTF8"], BOB, "Grüße\n", "5.6.3"),
+        (["SIZE 100"], BOB, "", "5.3.4"),
+    ],
+    ids=["SMTPUTF8", "8BITMIME", "SIZE"],
+)
+def test_b7_what_the_primary_cannot_take_bounces_at_the_backup(
+    extensions: list[str], recipient: str, body: str, status: str
+) -> None:
+    async def story(lab: SimLab) -> str:
+        await lab.nodes["mx1"].kill()
+        await send(lab, recipient, body=body)
+        await until(lab, "mx2", events.Deferred)
+        primary = Peer(extensions=extensions)
+        put_peer(lab, address_of(lab, "mx1"), primary)
+        await until(lab, "client", events.MailboxDelivered)
+        assert not primary.copies
+        [report] = await reports(lab)
+        assert report.fields["Reporting-MTA"] == "dns; mx2.example.test"
+        return report.status
+
+    assert in_lab(story) == status
+
+
+def test_b7_tls_that_breaks_is_followed_by_plain_text() -> None:
+    async def story(lab: SimLab) -> str:
+        await lab.nodes["mx1"].request(FaultSet("tls", TlsBroken("handshake-cut")))
+        await send(lab)
+        await until(lab, "mx1", events.MailboxDelivered)
+        [accepted] = await happened(lab, "mx1", events.Accepted)
+        return accepted.protocol
+
+    assert in_lab(story, tls=True) == "ESMTP"
+    gc.collect()
+
+
+def test_b5_each_limit_has_its_reply() -> None:
+    async def story(lab: SimLab) -> list[str]:
+        limits = Limits(recipients=100, line_length=998, commands=110, errors=3, sessions=1)
+        await reconfigure(lab, "mx1", limits=limits)
+        said = []
+        async with Raw(lab, "mx1") as raw:
+            await raw.reply()
+            await raw.say("EHLO c.test", "MAIL FROM:<a@c.test>")
+            said += (await raw.say(*(f"RCPT TO:<u{n}@example.test>" for n in range(101))))[-1:]
+            said += await raw.say("DATA")
+            said += await raw.say("x" * 999 + "\r\n.")
+            async with Raw(lab, "mx1", "10.53.25.201") as second:
+                said.append(await second.reply())
+            said += (await raw.say(*["NOOP"] * 7))[-1:]
+        async with Raw(lab, "mx1") as raw:
+            await raw.reply()
+            said += (await raw.say(*["XYZZY"] * 4))[-1:]
+            said.append(await raw.reply())
+        return [reply[:9] for reply in said]
+
+    assert in_lab(story) == [
+        "452 4.5.3", "354 end d", "550 5.6.0", "421 4.3.2", "421 4.7.0", "500 5.5.2", "421 4.7.0",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("tls", [True, False])

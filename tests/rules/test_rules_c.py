@@ -183,6 +183,24 @@ def test_c_a_delay_is_told_once_with_the_time_of_giving_up() -> None:
     in_lab(story, mx=ALONE, schedule="opensmtpd")
 
 
+def test_c_a_restart_neither_prolongs_the_lifetime_nor_repeats_the_warning() -> None:
+    async def story(lab: SimLab) -> list[tuple[str, float]]:
+        await close_port(lab, "mx1")
+        await send(lab)
+        began = lab.clock.time()
+        client = lab.nodes["client"]
+        for _ in range(7):
+            await lab.clock.sleep(13 * HOUR)
+            await client.kill()
+            await client.start()
+        await until(lab, "client", events.Bounced, 2)
+        return [(e.action, at - began) for at, e in await when(lab, "client", events.Bounced)]
+
+    told = in_lab(story, mx=ALONE, schedule="opensmtpd")
+    assert dict(told) == pytest.approx({"delayed": 4 * HOUR, "failed": 4 * DAY}, abs=SLACK)
+    assert len(told) == 2
+
+
 def test_c_lifetime_and_warning_are_configurable() -> None:
     async def story(lab: SimLab) -> list[tuple[str, float]]:
         retry = RetryConfig("postfix", lifetime=6 * HOUR, warning=HOUR)
@@ -248,6 +266,21 @@ def test_c1_another_destination_does_not_suffer() -> None:
         return len(peer.taken)
 
     assert in_lab(story, mx=ALONE, schedule="postfix") == 5
+
+
+def test_c1_a_message_for_two_destinations_waits_for_the_dead_one_only() -> None:
+    async def story(lab: SimLab) -> list[str]:
+        await close_port(lab, "mx1")
+        await zone(lab, "other MX 10 mx3", "mx3 A 10.53.25.70", without=())
+        peer = Peer()
+        put_peer(lab, "10.53.25.70", peer)
+        await send(lab, BOB, "x@other.example.test")
+        await lab.clock.sleep(TRAVEL)
+        assert [copy.recipients for copy in peer.taken] == [["x@other.example.test"]]
+        [entry] = await queue(lab, "client")
+        return [recipient.address for recipient in entry.recipients]
+
+    assert in_lab(story, mx=ALONE, schedule="postfix") == [BOB]
 
 
 def test_c2_concurrency_starts_low_grows_on_success_and_is_bounded() -> None:
@@ -500,6 +533,16 @@ def test_c_qshape_counts_recipients_by_age_and_domain() -> None:
         "example.test": [0, 3, 0, 2, 0, 0, 0, 0, 0, 0],
         "other.example.test": [1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     }
+
+
+def test_c_a_message_that_is_being_tried_is_active() -> None:
+    async def story(lab: SimLab) -> list[str]:
+        await take_over(lab, "mx1", Peer(delay=10.0))
+        await send(lab)
+        await lab.clock.sleep(TRAVEL)
+        return [entry.queue_name for entry in await queue(lab, "client")]
+
+    assert in_lab(story) == ["active"]
 
 
 def test_c_the_queue_tells_why_and_when() -> None:
