@@ -1,6 +1,5 @@
 """Assembles the nodes of the roles `mx` and `client`: one MTA, and the client's own requests."""
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol, runtime_checkable
@@ -170,8 +169,8 @@ class _Mta:
         self.intake.when_accepted(self._accepted)
         self._scheduler.when_free(self._sweeper.wake)
         self._scheduler.start()
-        sweeping = asyncio.create_task(self._sweeper.run())
-        stack.push_async_callback(_ended, sweeping)
+        self._sweeper.start()
+        stack.push_async_callback(self._sweeper.close)
 
     async def _flush_site(self, domain: str) -> int:
         """Try all that waits for `domain` now, on new connections (ETRN, RFC 1985 §5)."""
@@ -200,8 +199,3 @@ class _Mta:
 
     async def _record(self, _: Record) -> list[RecordEntry]:
         return self._journal.entries() if self._journal is not None else []
-
-
-async def _ended(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -21,11 +21,12 @@ log = logging.getLogger(__name__)
 
 _PAGE = 50  # messages read at a time
 _TICK = 0.001  # real seconds: the shortest sleep, so that time passes
+_CLOSING = 5.0  # real seconds that what is being told gets to be told when the node stops
 _DISK_WAIT = 1.0  # real seconds before the spool is asked again after it refused
 
 
 class Sweeper:
-    """Warns and gives up in time. `run` is its task's work."""
+    """Warns and gives up in time, from `start` until `close`."""
 
     def __init__(
         self,
@@ -46,6 +47,8 @@ class Sweeper:
         self._emit = emit
         self._news = asyncio.Event()
         self._next: float | None = None  # lab time of the next sweep; None: nothing waits
+        self._closed = False
+        self._running: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Messages that were left alone (being tried, held) may be ready now."""
@@ -57,9 +60,23 @@ class Sweeper:
         if self._next is None or message.arrived + min(ages) < self._next:
             self._news.set()
 
+    def start(self) -> None:
+        """Sweep whenever a message has come of age."""
+        self._running = asyncio.create_task(self.run())
+
+    async def close(self) -> None:
+        """Sweep no more. A message that is just given up or warned of gets some real seconds, so
+        that what is durable is told too."""
+        self._closed = True
+        self._news.set()
+        if self._running is not None:
+            await asyncio.wait([self._running], timeout=_CLOSING)
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
     async def run(self) -> None:
-        """Sweep whenever a message has come of age, until cancelled."""
-        while True:
+        """Sweep whenever a message has come of age, until closed or cancelled."""
+        while not self._closed:
             self._news.clear()
             self._next = None  # what comes during the sweep is news
             try:
@@ -112,6 +129,8 @@ class Sweeper:
             if not ready:
                 return None
             for message in ready:
+                if self._closed:
+                    return None
                 if message.arrived + age > now:
                     return message.arrived + age
                 if message.held or not await (self._warn if unwarned else self.expire)(message):
