@@ -65,7 +65,7 @@ def _waits() -> st.SearchStrategy[Action]:
 
 
 def _instants() -> st.SearchStrategy[Action]:
-    return st.integers(1, INSTANTS).map(lambda milliseconds: Pass(milliseconds / 1000))
+    return st.integers(1, INSTANTS).map(lambda number: Pass(parse_duration(f"{number}ms")))
 
 
 def episodes() -> st.SearchStrategy[tuple[Action, ...]]:

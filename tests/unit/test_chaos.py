@@ -1,0 +1,238 @@
+"""Chaos: schedules that are always valid, trials that repeat, a search that tells what it has."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from tests.chaos_planted.faults import PLANTED
+from typer.testing import CliRunner
+
+from mxlab.chaos import trial
+from mxlab.chaos.schedule import Break, Mail, Mend, Pass, Schedule, Zone
+from mxlab.chaos.search import Tally, search
+from mxlab.chaos.space import BOB, NOBODY, schedules
+from mxlab.chaos.trial import try_out
+from mxlab.chaos.writing import scenario_text
+from mxlab.cli.app import app
+from mxlab.loader import load, loads
+from mxlab.model.mechanism import Kill, Pause, Stop
+from mxlab.model.scenario import problems
+from mxlab.model.topology import Topology
+from mxlab_services.mta.attempt import Attempts
+from mxlab_services.mta.queue import Intake
+
+MAIL = Mail("alice@client.test", (BOB,))
+CLIENT, BACKUP, PRIMARY, DNS = range(4)  # hosts by number, where there are two exchanges
+KILL, PAUSE = Kill("any"), Pause("any")
+OUTAGE = (Break(KILL, PRIMARY), MAIL, Pass(5.0), Mend(0), Pass(86400.0), MAIL)
+
+
+def steps(*actions: Break | Mail | Mend | Pass | Zone) -> list[str]:
+    return [str(step) for step in Schedule(Topology(), actions).scenario().steps]
+
+
+@given(schedules())
+@settings(max_examples=100, deadline=None)
+def test_every_schedule_is_a_valid_scenario_that_can_be_written_and_read(
+    schedule: Schedule,
+) -> None:
+    scenario = schedule.scenario("A title", "a summary")
+    assert problems(scenario) == []
+    read = loads(scenario_text(scenario, "a remark"), "chaos.yaml", "chaos")
+    assert msgspec.structs.replace(read, origin=None) == scenario
+
+
+def test_what_cannot_be_done_is_left_out() -> None:
+    assert steps(Break(KILL, CLIENT), MAIL, Break(PAUSE, CLIENT), Mend(3), Mend(0)) == [
+        "fault f1: kill client",
+        "heal f1",
+    ]
+    assert steps(Break(KILL, DNS), Zone("null", 0)) == ["fault f1: kill dns"]
+
+
+def test_a_changed_zone_is_put_back_with_dns_healed_first() -> None:
+    found = steps(Zone("null", 0), Break(KILL, DNS), MAIL)
+    assert found[-2:] == ["heal f1", "dns: -@ MX; -@ A; +@ MX 10 mx1; +@ MX 20 mx2"]
+    assert steps(Zone("null", 0), Zone("restored", 0))[-1].startswith("dns: ")
+    assert len(steps(Zone("null", 0), Zone("restored", 0))) == 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_same_schedule_gives_the_same_digest_and_another_seed_another(seed: int) -> None:
+    first = try_out(Schedule(Topology(schedule="rfc"), OUTAGE, seed))
+    again = try_out(Schedule(Topology(schedule="rfc"), OUTAGE, seed))
+    other = try_out(Schedule(Topology(schedule="rfc"), OUTAGE, seed + 100))
+    assert first == again
+    assert first.digest != other.digest
+    assert first.wrong == ()
+    assert first.lab_seconds > 86400
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_the_hash_seed_changes_nothing(hash_seed: str) -> None:
+    code = (
+        "from tests.unit.test_chaos import OUTAGE, Schedule, Topology, try_out;"
+        "print(try_out(Schedule(Topology(schedule='rfc'), OUTAGE, 7)).digest)"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == try_out(Schedule(Topology(schedule="rfc"), OUTAGE, 7)).digest
+
+
+def test_a_seed_decides_what_is_tried() -> None:
+    def tried(seed: int) -> list[str]:
+        digests: list[str] = []
+
+        def kept(schedule: Schedule) -> trial.Trial:
+            result = try_out(schedule)
+            digests.append(result.digest)
+            return result
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mxlab.chaos.search.try_out", kept)
+            search(seed=seed, runs=15)
+        return digests
+
+    assert tried(5) == tried(5)
+    assert tried(5) != tried(6)
+
+
+def test_nothing_is_found_on_main() -> None:
+    tally = search(seed=20, runs=60)
+    assert tally.found is None
+    assert tally.runs >= 55  # Hypothesis may find its space's smallest ones equal
+    assert tally.lab_seconds > 0
+
+
+def test_a_search_ends_with_its_time() -> None:
+    assert search(seed=1, seconds=0.0).runs == 0
+
+
+def test_an_interrupted_search_answers_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(tally: Tally) -> None:
+        if tally.runs == 3:
+            raise KeyboardInterrupt
+
+    tally = search(seed=1, runs=50, progress=interrupt)
+    assert tally.interrupted
+    assert tally.runs == 3
+    PLANTED["loses a header"](monkeypatch)
+    found = search(seed=1, runs=50, progress=interrupt_shrinking)
+    assert found.interrupted
+    assert found.found is not None
+
+
+def interrupt_shrinking(tally: Tally) -> None:
+    if tally.shrinking:
+        raise KeyboardInterrupt
+
+
+def test_an_error_that_a_service_survives_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(Attempts, "_send", fails)
+    (*_, last) = try_out(Schedule(Topology(), (MAIL, Pass(5.0)))).wrong
+    assert last.check == "no-errors-logged"
+    assert any("a bug" in line for line in last.details)
+
+
+def test_a_crash_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr("mxlab.runner.drain", fails)
+    (only,) = try_out(Schedule(Topology(), (MAIL,))).wrong
+    assert (only.check, only.text) == ("no-crash", "LookupError: a bug")
+
+
+def test_a_world_that_never_rests_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def turns(*_: object) -> None:
+        asyncio.get_running_loop().call_soon(again)
+        await asyncio.Event().wait()
+
+    def again() -> None:
+        asyncio.get_running_loop().call_soon(again)
+
+    monkeypatch.setattr(trial, "MOST_TURNS", 2000)
+    monkeypatch.setattr(Intake, "__call__", turns)
+    (only,) = try_out(Schedule(Topology(), (MAIL,))).wrong
+    assert only.check == "no-crash"
+    assert "Runaway" in only.text
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_a_finding_is_written_and_plays_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "found.yaml"
+    PLANTED["ignores the second recipients outcome"](monkeypatch)
+    done = CliRunner().invoke(app, ["chaos", "--runs", "50", "--seed", "1", "--out", str(out)])
+    assert done.exit_code == 1, done.output
+    assert f"mxlab run {out} --backend sim" in done.stdout
+    assert load(str(out)).seed >= 0
+    again = CliRunner().invoke(app, ["run", str(out), "--backend", "sim"])
+    assert again.exit_code == 1, again.output
+    monkeypatch.undo()
+    assert CliRunner().invoke(app, ["run", str(out), "--backend", "sim"]).exit_code in (0, 4)
+
+
+def test_nothing_found_is_exit_code_0_and_writes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "found.yaml"
+    arguments = ["chaos", "--runs", "5", "--seed", "1", "--out", str(out), "--json"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0
+    told = msgspec.json.decode(done.stdout)
+    assert (told["runs"], told["findings"], told["file"]) == (5, [], None)
+    assert not out.exists()
+
+
+def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "mxlab.chaos.search.search", lambda **_: Tally(runs=7, interrupted=True, seconds=1.0)
+    )
+    done = CliRunner().invoke(app, ["chaos"])
+    assert done.exit_code == 130
+    assert "7 runs" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--time", "soon"], "no duration"),
+        (["--runs", "0"], "--runs"),
+        (["--out", "/nowhere/at/all.yaml"], "is no folder"),
+    ],
+)
+def test_wrong_options_are_exit_code_2(arguments: list[str], words: str) -> None:
+    done = CliRunner().invoke(app, ["chaos", *arguments])
+    assert done.exit_code == 2
+    assert words in done.output
+
+
+def test_a_recipient_that_does_not_exist_is_part_of_the_space() -> None:
+    wrong = try_out(
+        Schedule(
+            Topology(recipients=(BOB,), backup_knows_recipients=False),
+            (Break(KILL, PRIMARY), Mail("ghost@example.test", (BOB, NOBODY)), Pass(5.0)),
+        )
+    ).wrong
+    assert wrong == ()
+
+
+# --- what chaos found ----------------------------------------------------------------------------
+
+
+def test_a_node_that_stops_as_a_lifetime_ends_still_tells_of_the_bounce() -> None:
+    actions = (Break(Stop("any"), DNS), MAIL, Pass(5 * 86400.0), Break(Stop("any"), CLIENT))
+    assert try_out(Schedule(Topology(schedule="postfix"), actions)).wrong == ()
