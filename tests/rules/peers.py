@@ -1,11 +1,9 @@
-"""Peers that misbehave on purpose, on simulated hosts: an SMTP server, a DNS server."""
+"""Peers on simulated hosts: an SMTP server that follows a script, a DNS server of other opinion."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-from dnslib import RCODE, DNSRecord
 
 from mxlab.backends.sim.backend import SimLab
 from mxlab.backends.sim.loop import Life
@@ -194,25 +192,3 @@ async def put_dns(lab: SimLab, address: str, zones: Mapping[str, str]) -> None:
     server = DnsServer(served, lambda body, message=None: None)
     life = new_life(lab, address)
     await lab.network.loop.create_task(server.start(address), context=life.context)
-
-
-class _FailingDns(asyncio.DatagramProtocol):
-    def __init__(self, asked: Callable[[], None]) -> None:
-        self._asked = asked
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self._asked()
-        answer = DNSRecord.parse(data).reply()  # type: ignore[no-untyped-call]
-        answer.header.rcode = RCODE.SERVFAIL
-        self._transport.sendto(answer.pack(), addr)
-
-
-async def fail_dns(lab: SimLab, asked: Callable[[], None] = lambda: None) -> None:
-    """Let every question be answered SERVFAIL; `asked` is called for each."""
-    await lab.nodes["dns"].kill()
-    address = lab.nodes["dns"].config.address
-    life = new_life(lab, address)
-    life.context.run(lab.network.datagrams, lambda: _FailingDns(asked), (address, 53), None)
