@@ -151,7 +151,7 @@ class Ping(Request[Pong], frozen=True):
 
 class Stats(Request[dict[str, int]], frozen=True):
     """Counters since the node started, by name: how often each event kind was emitted, and
-    `backscatter`: notifications to a sender outside the lab's own submissions."""
+    `backscatter`: failures and delays told to a sender outside the lab's own submissions."""
 
     method = "stats"
     reply = dict[str, int]
@@ -209,7 +209,8 @@ class Submit(Request[list[SubmittedMessage]], frozen=True):
 
     `size`: bytes of content to fill up to, headers included (0: no filling). `rate`: messages per
     real second (0: as fast as the spool takes them). `concurrency`: messages put at a time.
-    `headers` are added to each message. Answers once all are durable in the client's queue.
+    `headers` are added to each message. `notify`: what the sender wants to hear of, NEVER or some
+    of SUCCESS,FAILURE,DELAY (RFC 3461 §4.1). Answers once all are durable in the client's queue.
     """
 
     method = "submit"
@@ -223,6 +224,7 @@ class Submit(Request[list[SubmittedMessage]], frozen=True):
     subject: str = "mxlab test message"
     body: str = ""
     headers: list[tuple[str, str]] = []
+    notify: str = ""
 
 
 class Record(Request[list[RecordEntry]], frozen=True):

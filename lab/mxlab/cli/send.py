@@ -42,6 +42,9 @@ def send(
     header: Annotated[
         list[str] | None, typer.Option("--header", "-h", metavar="NAME:VALUE", help="One more.")
     ] = None,
+    notify: Annotated[
+        str, typer.Option(metavar="WHEN", help="Reports: NEVER, or SUCCESS,FAILURE,DELAY.")
+    ] = "",
     show_dialog: Annotated[
         bool, typer.Option("--show-dialog", help="Print the first attempt's SMTP conversation.")
     ] = False,
@@ -67,6 +70,7 @@ def send(
         subject=subject,
         body=_text(body),
         headers=[parse_header(text) for text in header or []],
+        notify=notify,
     )
     code = work(_send(lab, request, show_dialog, wait, timeout, json))
     raise typer.Exit(code)

@@ -15,6 +15,7 @@ from mxlab_services.config import Limits
 from mxlab_services.control import Submit, SubmittedMessage
 from mxlab_services.errors import ControlError, SpoolError
 from mxlab_services.ids import Ids
+from mxlab_services.mta.commands import is_notify
 from mxlab_services.mta.types import Accept, Envelope, Origin, Recipient, content_digest
 
 INVALID = -32602
@@ -101,6 +102,9 @@ class Submission:
         ):
             if not least <= value <= most:
                 raise ControlError(f"{name}: {least} to {most}, not {value}", INVALID)
+        if request.notify and not is_notify(request.notify):
+            problem = f"notify: NEVER, or some of SUCCESS,FAILURE,DELAY; not {request.notify!r}"
+            raise ControlError(problem, INVALID)
         if not 0 <= request.rate < float("inf"):
             raise ControlError(f"rate: 0 or more messages a second, not {request.rate}", INVALID)
         for name, text in (("Subject", request.subject), *request.headers):
@@ -140,7 +144,8 @@ class Submission:
         if filled and request.size > len(content):
             content = _fill(content, request.size - len(content))
         utf8 = not all(a.isascii() for a in (request.sender, *request.recipients))
-        recipients = tuple(Recipient(address) for address in request.recipients)
+        notify = request.notify.upper()
+        recipients = tuple(Recipient(address, notify) for address in request.recipients)
         envelope = Envelope(request.sender, recipients, eightbit or utf8, utf8)
         return _Made(_message_id(request, message_id), envelope, content)
 

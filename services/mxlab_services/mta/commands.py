@@ -81,7 +81,7 @@ def rcpt_to(argument: str, *, extended: bool, smtputf8: bool) -> Recipient | Rep
     notify = orcpt = ""
     for key, value in parameters.items():
         match key:
-            case "NOTIFY" if _is_notify(value):
+            case "NOTIFY" if is_notify(value):
                 notify = value.upper()
             case "ORCPT" if _is_orcpt(value):
                 orcpt = value
@@ -147,7 +147,8 @@ def _is_literal(domain: str) -> bool:
     return True
 
 
-def _is_notify(value: str) -> bool:
+def is_notify(value: str) -> bool:
+    """Whether `value` is one of the parameter NOTIFY (RFC 3461 §4.1)."""
     wishes = value.upper().split(",")
     return wishes == ["NEVER"] or (
         len(set(wishes)) == len(wishes) and all(wish in _NOTIFY for wish in wishes)
