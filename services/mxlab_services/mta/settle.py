@@ -47,7 +47,7 @@ class Settlement:
         emit: events.Emit,
         told: Callable[[Queued], None] | None = None,
     ) -> None:
-        """`told` is called with each message whose sender was sent a notification."""
+        """`told` is called with each message whose sender was told of a failure or a delay."""
         self._hostname = hostname
         self._spool = spool
         self._intake = intake
@@ -83,7 +83,7 @@ class Settlement:
                 action="delivered" if action == "relayed" else action,
             )
             self._emit(event, notice.message.key)
-            if self._told is not None:
+            if self._told is not None and action in ("failed", "delayed"):
                 self._told(message)
         return gone
 
