@@ -35,6 +35,7 @@ NO_SERVICE = {
     "4yz greeting": {"CONNECT": ["421 4.3.2 not now"]},
     "no greeting": {"CONNECT": ["silence"]},
     "closed at once": {"CONNECT": ["cut"]},
+    "5yz greeting": {"CONNECT": ["554 5.3.2 no service here"]},
     "4yz EHLO": {"EHLO": ["450 4.3.2 not now"]},
     "no reply to EHLO": {"EHLO": ["silence"]},
 }

@@ -17,6 +17,7 @@ from tests.rules.stories import (
     TRAVEL,
     Raw,
     Report,
+    count,
     happened,
     in_lab,
     mail_of,
@@ -28,6 +29,7 @@ from tests.rules.stories import (
 )
 
 from mxlab.backends.sim.backend import EPOCH, SimLab
+from mxlab.errors import Refused
 from mxlab_services import events
 
 NO_USER = Peer({"RCPT": ["550 5.1.1 no such user"]})
@@ -262,6 +264,20 @@ async def told_of_success(lab: SimLab, notify: str) -> list[tuple[str, str]]:
 )
 def test_d3_success_is_told_where_notify_asks(notify: str, told: list[tuple[str, str]]) -> None:
     assert in_lab(lambda lab: told_of_success(lab, notify)) == told
+
+
+def test_d3_the_client_asks_at_submission() -> None:
+    async def story(lab: SimLab) -> tuple[list[tuple[str, str]], int]:
+        await send(lab, notify="success")
+        await settled(lab)
+        with pytest.raises(Refused, match="notify: NEVER, or some of"):
+            await send(lab, notify="NEVER,DELAY")
+        told = [(r.fields["Reporting-MTA"], r.action) for r in await reports(lab)]
+        return told, await count(lab, "mx1", "backscatter")
+
+    told, backscatter = in_lab(story)
+    assert told == [("dns; mx1.example.test", "delivered")]
+    assert backscatter == 0  # who asked for it is no victim
 
 
 def test_d3_where_the_next_host_has_no_dsn_the_last_that_has_tells_that_it_was_relayed() -> None:
