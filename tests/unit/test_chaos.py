@@ -234,5 +234,6 @@ def test_a_recipient_that_does_not_exist_is_part_of_the_space() -> None:
 
 
 def test_a_node_that_stops_as_a_lifetime_ends_still_tells_of_the_bounce() -> None:
-    actions = (Break(Stop("any"), DNS), MAIL, Pass(5 * 86400.0), Break(Stop("any"), CLIENT))
+    outage = (Break(KILL, PRIMARY), Break(KILL, BACKUP), MAIL, Pass(5 * 86400.0))
+    actions = (*outage, Break(Stop("any"), CLIENT))
     assert try_out(Schedule(Topology(schedule="postfix"), actions)).wrong == ()

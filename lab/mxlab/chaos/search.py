@@ -5,8 +5,10 @@ finding, when it has had its runs or its time, or when it is interrupted; then i
 has.
 """
 
+import contextlib
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -19,6 +21,7 @@ from mxlab.chaos.trial import Trial, try_out
 
 SHRINKING = 500  # trials spent on making a finding smaller, at most
 FOREVER = 10**9
+SWEEP = 50  # trials between two collections of garbage: a world is full of cycles
 
 
 @dataclass(slots=True)
@@ -85,7 +88,8 @@ class _Search:
         )
         tally = self._tally
         try:
-            seeded(seed)(plan(given(schedules(size))(self._one)))()
+            with _own_collections():
+                seeded(seed)(plan(given(schedules(size))(self._one)))()
         except (_Enough, _Broken):
             pass
         except Flaky:
@@ -105,6 +109,8 @@ class _Search:
         if not shrinking and self._seconds is not None and tally.seconds >= self._seconds:
             raise _Enough
         trial = try_out(schedule)
+        if (tally.runs + tally.shrinking) % SWEEP == 0:
+            gc.collect()
         if shrinking:
             tally.shrinking += 1
         else:
@@ -120,6 +126,21 @@ class _Search:
             self._progress(tally)
             raise _Broken
         self._progress(tally)
+
+
+@contextlib.contextmanager
+def _own_collections() -> Iterator[None]:
+    """Garbage is collected when `_one` says so only, and what is there now is left out of it."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if enabled:
+            gc.enable()
 
 
 def weight(schedule: Schedule) -> tuple[float, ...]:
