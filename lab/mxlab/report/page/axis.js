@@ -2,6 +2,8 @@
 // time and half to events, so that a day without any takes less room than a busy second.
 "use strict";
 
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+
 class Axis {
   constructor(run) {
     this.end = Math.max(run.end, 0.001);
@@ -92,8 +94,7 @@ class Axis {
     const last = this.time(this.left + this.width);
     const wanted = Math.max(2, Math.floor(this.width / room));
     const raw = (last - first) / wanted;
-    const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
-    let step = steps.find((size) => size >= raw) || Math.ceil(raw / 86400) * 86400;
+    let step = STEPS.find((size) => size >= raw) || Math.ceil(raw / 86400) * 86400;
     if (raw < 1) {
       const power = 10 ** Math.floor(Math.log10(raw));
       step = [1, 2, 5, 10].find((n) => n * power >= raw) * power;
@@ -123,7 +124,8 @@ class Axis {
     for (let x = this.left; x <= this.left + this.width - room / 2; x += room * 1.02) {
       const time = this.time(x);
       const near = Math.max(this.time(x + room / 3) - time, 0.001);
-      const grain = 10 ** Math.floor(Math.log10(near));
+      const whole = STEPS.filter((size) => size <= near);
+      const grain = whole.length ? whole.at(-1) : 10 ** Math.floor(Math.log10(near));
       points.push(Math.round(time / grain) * grain);
     }
     return points.filter((time) => this.x(time) >= this.left - 1);

@@ -33,6 +33,7 @@ class Page {
     for (const button of byId("runs").children) {
       button.setAttribute("aria-current", String(Number(button.value) === number));
     }
+    this.canvas.replaceChildren(make("ul", {}, ...this.timeline.words().map((text) => make("li", {}, text))));
     this.timeline.draw();
     this.legend();
   }
@@ -278,7 +279,7 @@ class Page {
     if (wanted.has("run") && RUNS[Number(wanted.get("run"))]) this.open(Number(wanted.get("run")));
     const tries = this.run.triesOf[Number(wanted.get("message") ?? -1)];
     if (!tries) return;
-    const item = this.run.tries[tries[Number(wanted.get("try") ?? 1) - 1]];
+    const item = this.run.tries[tries[Number(wanted.get("try")) - 1]];
     if (item) this.pick(item[0]);
     else this.choose(Number(wanted.get("message")));
   }

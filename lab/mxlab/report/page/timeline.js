@@ -6,6 +6,7 @@ const GUTTER = 118;
 const TOP = 46;
 const LANE = 96;
 const SLOTS = 16;
+const CROWD = 120; // messages, above which each is drawn finer
 const DASHES = { ok: [], refused: [7, 4], failed: [7, 4], unknown: [2, 4] };
 
 class Timeline {
@@ -26,9 +27,10 @@ class Timeline {
     return TOP + lane * LANE;
   }
 
-  // Where a message has its line within a lane; what belongs to no message lies below.
+  // Where a message has its line within a lane; what belongs to no message lies below, or amid an
+  // idle lane.
   y(lane, message) {
-    if (message < 0) return this.top(lane) + LANE - 12;
+    if (message < 0) return this.top(lane) + (this.run.lanes[lane].depth.length ? LANE - 12 : LANE / 2);
     return this.top(lane) + 12 + ((message % SLOTS) / SLOTS) * (LANE * 0.52);
   }
 
@@ -39,7 +41,7 @@ class Timeline {
     const ratio = Math.min(3, window.devicePixelRatio || 1);
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
-    axis.place(GUTTER, width - GUTTER - 18);
+    axis.place(GUTTER + 12, width - GUTTER - 30);
     const pen = canvas.getContext("2d");
     pen.scale(ratio, ratio);
     this.colours = palette();
@@ -52,9 +54,13 @@ class Timeline {
     this.shades(pen);
     this.queues(pen);
     this.steps(pen);
-    const faint = this.message >= 0 ? 0.13 : 1;
-    this.ways(pen, (message) => message !== this.message, faint, 1.25);
-    if (this.message >= 0) this.ways(pen, (message) => message === this.message, 1, 2.75);
+    const [thin, clear] = run.messages.length > CROWD ? [0.6, 0.6] : [1.25, 1];
+    if (this.message < 0) this.ways(pen, () => true, clear, thin);
+    else {
+      this.ways(pen, (message) => message !== this.message, 0.13, thin);
+      this.ways(pen, (message) => message === this.message, 1, 2.75);
+    }
+    this.faultNames(pen);
     this.cursor(pen);
     pen.restore();
     this.names(pen);
@@ -108,12 +114,37 @@ class Timeline {
         pen.lineTo(at + tall, y);
       }
       pen.stroke();
-      pen.globalAlpha = 1;
-      pen.fillStyle = colours.fault;
-      pen.font = "bold 12px system-ui, sans-serif";
-      pen.fillText(`${shade.fault} (${shade.id})`, Math.max(x, GUTTER) + 6, y + tall - 8);
+      pen.globalAlpha = 0.6;
+      pen.strokeRect(x, y + 0.5, wide, tall - 1);
       pen.restore();
     }
+  }
+
+  // Over the lines, with a rim of paper. Faults that overlap stand above each other.
+  faultNames(pen) {
+    const { colours, axis, run } = this;
+    const taken = [];
+    pen.font = "bold 12px system-ui, sans-serif";
+    pen.lineWidth = 3;
+    pen.lineJoin = "round";
+    for (const shade of run.shades) {
+      const text = `${shade.fault} (${shade.id})`;
+      const x = Math.max(axis.x(shade.begin), GUTTER) + 6;
+      const end = axis.x(shade.end === null ? run.end : shade.end);
+      const lane = Math.max(shade.lane, 0);
+      if (end < GUTTER || x > this.size[0]) continue;
+      const right = x + pen.measureText(text).width + 4;
+      const clash = (line) => taken.some((t) => t[0] === lane && t[1] === line && x < t[3] && right > t[2]);
+      let line = 0;
+      while (line < 5 && clash(line)) line += 1;
+      taken.push([lane, line, x, right]);
+      const y = this.top(lane) + LANE - 8 - 15 * line;
+      pen.strokeStyle = colours.paper;
+      pen.strokeText(text, x, y);
+      pen.fillStyle = colours.fault;
+      pen.fillText(text, x, y);
+    }
+    pen.lineWidth = 1;
   }
 
   queues(pen) {
@@ -216,7 +247,7 @@ class Timeline {
   }
 
   points(pen, wanted, weight) {
-    const size = weight > 2 ? 5 : 3;
+    const size = weight > 2 ? 5 : weight > 1 ? 3 : 2;
     const styles = { "message.accepted": "ok", "mailbox.delivered": "mail", "bounce.sent": "bad", other: "step" };
     for (const [kind, colour] of Object.entries(styles)) {
       pen.fillStyle = this.colours[colour];
@@ -238,7 +269,7 @@ class Timeline {
       pen.lineTo(x - size - 1, y + size);
       pen.closePath();
     } else {
-      const radius = kind === "other" ? size / 2 : size;
+      const radius = kind === "other" ? size * 0.7 : size;
       pen.moveTo(x + radius, y);
       pen.arc(x, y, radius, 0, 7);
     }
@@ -276,6 +307,21 @@ class Timeline {
   visible(begin, end) {
     const { axis } = this;
     return axis.share(end) >= axis.from - 0.01 && axis.share(begin) <= axis.to + 0.01;
+  }
+
+  // The lanes in words, for those who do not see the canvas.
+  words() {
+    const { run } = this;
+    return run.lanes.map((lane, number) => {
+      const faults = run.shades
+        .filter((shade) => shade.lane === number)
+        .map((shade) => {
+          const until = shade.end === null ? "the end" : "+" + duration(shade.end);
+          return `; ${shade.fault} (${shade.id}) from +${duration(shade.begin)} to ${until}`;
+        });
+      const queue = lane.depth.length ? `; queue to ${Timeline.deepest(lane)}` : "";
+      return `${lane.name}, ${lane.role}${queue}${faults.join("")}`;
+    });
   }
 
   // The row nearest to a point: a sign, or the try whose line passes there; -1 for none.
