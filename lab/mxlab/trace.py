@@ -136,8 +136,10 @@ class Trace:
                 self.dead[node].add(domain)
             case events.DestinationAlive(domain=domain):
                 self.dead[node].discard(domain)
-            case events.NodeReady():  # what is dead is remembered in memory only
-                self.dead[node].clear()
+            case events.NodeReady(queued=queued):
+                self.dead[node].clear()  # what is dead is remembered in memory only
+                if not queued:  # a crash may have taken the last words of the life before
+                    self._emptied(node)
             case events.SpoolDamaged(lost=lost):
                 for queue_id in lost:
                     self._lost(node, queue_id)
@@ -166,6 +168,11 @@ class Trace:
             if batch := self._batch(fate):
                 batch.queued[node] -= 1
                 batch.waiting -= not fate.queued
+
+    def _emptied(self, node: str) -> None:
+        for fate in self.fates.values():
+            for queue_id in list(fate.queued.get(node, ())):
+                self._left(fate, node, queue_id)
 
     def _lost(self, node: str, queue_id: str) -> None:
         for fate in self.fates.values():

@@ -3,7 +3,7 @@
 from tests.unit.history import ALICE, BOB, MESSAGE, accepted, submitted, through_both
 
 from mxlab.conditions import observed, seems
-from mxlab.model.condition import Bounced, Deferred, Delivered, Queue
+from mxlab.model.condition import Bounced, Deferred, Delivered, Mailbox, Queue
 from mxlab.story import biography, describe
 from mxlab.trace import LAB, Trace
 from mxlab_services import events
@@ -104,6 +104,27 @@ def test_what_a_damaged_spool_lost_is_not_queued() -> None:
     trace.add(Event(99.0, 0, "client", None, events.SpoolDamaged("page 3", 0, ["C1"])))
     assert trace.queued["client"] == 0
     assert not seems(Queue("client", holds="batch"), trace)
+
+
+def test_a_node_that_comes_back_with_an_empty_queue_holds_nothing() -> None:
+    """The kill took the event that told of the message's end."""
+    trace = submitted().trace()
+    trace.add_batch("batch", [(MESSAGE, [BOB])])
+    trace.add(Event(9.0, 0, "client", None, events.NodeReady("client", [], queued=1)))
+    assert trace.queued["client"] == 1
+    trace.add(Event(9.0, 0, "client", None, events.NodeReady("client", [], queued=0)))
+    assert trace.queued["client"] == 0
+    assert not seems(Queue("client", holds="batch"), trace)
+
+
+def test_mailboxes_are_counted_by_address_and_host() -> None:
+    trace = through_both().trace()
+    assert seems(Mailbox(BOB, count=1), trace)
+    assert seems(Mailbox(BOB.upper(), at_least=1, host="mx1"), trace)
+    assert not seems(Mailbox(BOB, at_least=1, host="mx2"), trace)
+    assert not seems(Mailbox(ALICE, at_least=1), trace)
+    assert seems(Mailbox(ALICE, count=0), trace)
+    assert observed(Mailbox(BOB, count=2), trace) == f"the mailbox of {BOB} holds 1 messages"
 
 
 def test_a_biography_tells_every_hop_with_its_section() -> None:
