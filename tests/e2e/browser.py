@@ -53,7 +53,7 @@ class Browser:
         self._home = home
         self.errors: list[str] = []
         self.requests: list[str] = []
-        self._events: list[str] = []
+        self._loaded: set[str] = set()
         self._count = 0
         self._session = ""
         self._buffer = b""
@@ -76,6 +76,7 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
         return self
 
     def __exit__(
@@ -94,12 +95,14 @@ class Browser:
 
     def open(self, page: Path, fragment: str = "") -> None:
         """Load a file, and wait until all of it is there."""
-        self.call("Page.navigate", url="about:blank")
+        self._visit("about:blank")
         self.errors.clear()
         self.requests.clear()
-        self._events.clear()
-        self.call("Page.navigate", url=page.as_uri() + fragment)
-        while "Page.loadEventFired" not in self._events:
+        self._visit(page.as_uri() + fragment)
+
+    def _visit(self, url: str) -> None:
+        loader = self.call("Page.navigate", url=url)["loaderId"]
+        while loader not in self._loaded:
             self._next()
 
     def evaluate(self, script: str) -> Any:
@@ -145,7 +148,8 @@ class Browser:
         return item
 
     def _note(self, method: str, params: Any) -> None:
-        self._events.append(method)
+        if method == "Page.lifecycleEvent" and params["name"] == "load":
+            self._loaded.add(params["loaderId"])
         if method == "Runtime.exceptionThrown":
             self.errors.append(params["exceptionDetails"]["text"])
         if method == "Log.entryAdded" and params["entry"]["level"] == "error":
