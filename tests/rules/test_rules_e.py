@@ -87,6 +87,16 @@ def test_e1_postmaster_and_the_domain_are_taken_in_any_case() -> None:
     assert [reply[:3] for reply in replies] == ["250", "250", "250"]
 
 
+def test_e1_an_address_in_any_case_is_one_mailbox() -> None:
+    async def story(lab: SimLab) -> list[int]:
+        for address in (BOB, "Bob@Example.Test", "BOB@EXAMPLE.TEST"):
+            await send(lab, address)
+        await until(lab, "mx1", events.MailboxDelivered, 3)
+        return [len(await mail_of(lab, "mx1", address)) for address in (BOB, "BOB@example.test")]
+
+    assert in_lab(story, recipients=KNOWN) == [3, 3]
+
+
 # --- E2 -------------------------------------------------------------------------------------------
 
 

@@ -170,11 +170,14 @@ class Attempts:
         }
 
     async def _store(self, message: Queued, pending: Pending, content: bytes) -> Result:
-        """Put a copy into a mailbox, with the fields of final delivery (RFC 5321 §4.4)."""
+        """Put a copy into a mailbox, with the fields of final delivery (RFC 5321 §4.4).
+
+        An address in any case is the same mailbox (§2.4 leaves the local part to the final host).
+        """
         address, now = pending.address, self._clock.time()
         head = f"Return-Path: <{message.sender}>\r\nDelivered-To: {address}\r\n".encode()
         try:
-            name = await self._mailboxes.deliver(address, head + content, now)
+            name = await self._mailboxes.deliver(address.lower(), head + content, now)
         except SpoolError as error:
             full = isinstance(error, SpoolFull)
             reply = Reply(452, "4.2.2", str(error)) if full else Reply(451, "4.3.0", str(error))

@@ -25,11 +25,12 @@ class Reading:
 
     async def entries(self, request: MailboxList) -> list[MailboxEntry]:
         """The messages of one mailbox, or of all, oldest first."""
-        return [_entry(stored) for stored in await self._mailboxes.read(request.address)]
+        address = None if request.address is None else request.address.lower()
+        return [_entry(stored) for stored in await self._mailboxes.read(address)]
 
     async def whole(self, request: MailboxRead) -> str:
         """One message. Raises ControlError when it is not there."""
-        for stored in await self._mailboxes.read(request.address):
+        for stored in await self._mailboxes.read(request.address.lower()):
             if stored.name == request.name:
                 return stored.content.decode("utf-8", "surrogateescape")
         raise ControlError(f"no message {request.name} in the mailbox {request.address}", -32602)
