@@ -5,6 +5,7 @@ evidence of which a part is missing. A failure that was seen stays a failure.
 """
 
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,10 +15,16 @@ from mxlab.failures import failures
 from mxlab.ledger import Ledger, Unit, make_ledger
 from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Mailbox, Queue
 from mxlab.model.finding import Finding, Verdict
+from mxlab.model.mechanism import MECHANISMS, inner
 from mxlab.retries import spacing
-from mxlab.trace import Trace
+from mxlab.trace import LAB, Trace
 from mxlab_services import events
 
+_STRIKING = frozenset(
+    name
+    for name, kind in MECHANISMS.items()
+    if issubclass(kind, inner.InnerFault) and kind is not inner.Refuse  # which nobody sees
+)
 SHOWN = 20  # details of one finding, at most
 
 
@@ -245,6 +252,25 @@ def _queued_at(case: Case, hosts: tuple[str, ...], where: str) -> Opinion:
     return Opinion(len(submitted), wrong, good, f"nothing waited at {where}")
 
 
+def _faults_struck(case: Case) -> Opinion:
+    """What was set inside a node met something to strike."""
+    injected = {
+        event.body.id: event.body
+        for event in case.trace.by_node.get(LAB, ())
+        if isinstance(event.body, events.LabFault) and event.body.fault in _STRIKING
+    }
+    struck = Counter(
+        event.body.fault
+        for stream in case.trace.by_node.values()
+        for event in stream
+        if isinstance(event.body, events.FaultStruck)
+    )
+    wrong = tuple(f"{f.id}: {f.fault} {f.node}" for name, f in injected.items() if not struck[name])
+    tally = ", ".join(f"{name} {struck[name]} times" for name in injected)
+    bad = f"{len(wrong)} of {len(injected)} faults never struck"
+    return Opinion(len(injected), wrong, f"faults struck: {tally}", bad)
+
+
 def _submitted(case: Case, word: str, good: Callable[[Unit], bool], batch: str = "") -> Opinion:
     keys = [
         (sent.message, recipient.casefold())
@@ -311,4 +337,5 @@ CHECKS: Mapping[str, Check] = {
     "nothing-bounced": _nothing_bounced,
     "queued-at-backup": _queued_at_backup,
     "queued-at-sender": _queued_at_sender,
+    "faults-struck": _faults_struck,
 }

@@ -29,6 +29,7 @@ CHECKS = (
     "nothing-bounced",
     "queued-at-backup",
     "queued-at-sender",
+    "faults-struck",
 )
 World = Literal["docker", "process", "sim"]
 StepPath = tuple[int, ...]  # (3,) is the fourth step, (3, 0) the first of the steps in it
