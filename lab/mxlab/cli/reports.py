@@ -1,8 +1,9 @@
 """Where the reports of runs go: their paths, checked before anything runs, and the writing."""
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -39,7 +40,7 @@ class Reports:
         wanted = [p for p in (self.junit, self.report, self.html, self.record) if p is not None]
         for number, path in enumerate(wanted):
             check_writable(path)
-            if path.is_file() and path.resolve() in (p.resolve() for p in wanted[:number]):
+            if _kind(path) != "device" and path.resolve() in (p.resolve() for p in wanted[:number]):
                 raise UsageError(f"two reports cannot both be {path}")
 
     def write(self, results: "list[RunResult]") -> None:
@@ -76,16 +77,27 @@ def check_writable(path: Path) -> None:
 
     Leaves no file behind, and none changed.
     """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", "give the name of a file in it")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent} is no folder", "make it first")
-    if path.exists() and not path.is_file():
-        return  # a pipe or a device: to open it might wait, or say something to its reader
-    is_new = not path.exists()
     try:
+        kind = _kind(path)
+        if kind == "folder":
+            raise UsageError(f"{path} is a folder", "give the name of a file in it")
+        if not path.parent.is_dir():
+            raise UsageError(f"{path.parent} is no folder", "make it first")
+        if kind == "device":
+            return  # to open a pipe might wait, or say something to its reader
         path.open("ab").close()
-        if is_new:
+        if kind == "nothing":
             path.unlink()
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _kind(path: Path) -> Literal["nothing", "file", "folder", "device"]:
+    """What is there. Raises OSError where nothing can be."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "nothing"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "device"
