@@ -262,6 +262,17 @@ async def test_requeue_makes_due_all_or_a_domain_or_a_message(spool: AnySpool) -
     assert await spool.requeue(7.0, domain="a.test", queue_id="Q00003") == 0
 
 
+async def test_requeue_leaves_held_messages_alone_but_for_their_id(spool: AnySpool) -> None:
+    for number in (1, 2):
+        await spool.put(message(number, "a@a.test", at=100.0), b"")
+    await spool.hold("Q00001", held=True)
+    assert await spool.requeue(5.0) == 1
+    assert await spool.requeue(5.0, domain="a.test") == 1
+    assert (await spool.get("Q00001")).pending[0].next_attempt == 100.0
+    assert await spool.requeue(6.0, queue_id="Q00001") == 1
+    assert (await spool.get("Q00001")).pending[0].next_attempt == 6.0
+
+
 async def test_arrivals_are_listed_oldest_first_and_apart_when_unwarned(spool: AnySpool) -> None:
     for number, arrived in ((1, 30.0), (2, 10.0), (3, 20.0), (4, 10.0)):
         await spool.put(message(number, arrived=arrived), b"")

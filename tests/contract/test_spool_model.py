@@ -143,7 +143,7 @@ class Model:
     def requeue(self, now: float, domain: str, queue_id: str) -> int:
         counted = 0
         for name, message in self.messages.items():
-            if queue_id and name != queue_id:
+            if name != queue_id if queue_id else message.held:
                 continue
             meant = [not domain or domain_of(p.address) == domain for p in message.pending]
             counted += any(meant)

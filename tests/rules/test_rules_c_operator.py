@@ -62,6 +62,21 @@ def test_c4_flush_of_another_site_tries_nothing() -> None:
     assert in_lab(story, schedule="postfix") == (0, 0)
 
 
+def test_c4_flush_leaves_held_messages_alone_and_does_not_count_them() -> None:
+    async def story(lab: SimLab) -> tuple[int, int, str]:
+        await backlog(lab)
+        held = (await queue(lab, "mx2"))[0].queue_id
+        await edit(lab, "hold", held)
+        answered = await lab.nodes["mx2"].request(QueueFlush())
+        await lab.clock.sleep(TRAVEL)
+        said = (await talk(lab, "mx2", "EHLO mx1.example.test", "ETRN example.test"))[-1]
+        return answered, await delivered(lab), said
+
+    answered, count, said = in_lab(story, schedule="postfix")
+    assert (answered, count) == (4, 4)
+    assert said.startswith("251 2.0.0 ok, no messages waiting")
+
+
 def test_c4_flush_by_id_sends_that_message_first_and_shows_the_others_the_way() -> None:
     async def story(lab: SimLab) -> tuple[str, str]:
         await backlog(lab)

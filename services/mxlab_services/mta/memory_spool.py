@@ -186,9 +186,9 @@ class MemorySpool:
         if queue_id:
             return [queue_id] if queue_id in self._numbers else []
         if not domain:
-            return list(self._numbers)
+            return [name for name in self._numbers if not self._disk.messages[name][0].held]
         waiting = self._domains.get(domain, _Domain())
-        numbers = {number for _, number, _ in (*waiting.ready, *waiting.held)}
+        numbers = {number for _, number, _ in waiting.ready}
         return [self._names[number] for number in sorted(numbers)]
 
     def _remove(self, queue_id: str) -> None:

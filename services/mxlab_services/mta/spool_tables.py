@@ -159,13 +159,18 @@ def hold(db: sqlite3.Connection, number: int, held: bool) -> None:
 
 
 def requeue(db: sqlite3.Connection, now: float, domain: str, queue_id: str) -> int:
-    """Make recipients due at `now` unless they already are; counts the messages they belong to."""
+    """Make recipients due at `now` unless they already are; counts the messages they belong to.
+
+    Held messages are left alone, unless one is meant by its id.
+    """
     if not domain and not queue_id:
-        db.execute("UPDATE recipients SET next_attempt = ? WHERE next_attempt > ?", (now, now))
-        return count(db)
+        db.execute(
+            "UPDATE recipients SET next_attempt = ? WHERE held = 0 AND next_attempt > ?", (now, now)
+        )
+        return int(db.execute("SELECT count(*) FROM messages WHERE held = 0").fetchone()[0])
     where, values = [], list[object]()
     if domain:
-        where.append("domain = ? AND held IN (0, 1)")
+        where.append(f"domain = ? AND held IN ({'0, 1' if queue_id else '0'})")
         values.append(domain)
     if queue_id:
         where.append("message = (SELECT id FROM messages WHERE queue_id = ?)")

@@ -290,7 +290,10 @@ class Spool(Protocol):
         ...
 
     async def requeue(self, now: float, *, domain: str = "", queue_id: str = "") -> int:
-        """Make recipients due at `now`: all, a domain's, or one message's. Counts messages."""
+        """Make recipients due at `now`: one message's, or all or a domain's but for held messages.
+
+        Counts messages.
+        """
         ...
 
     async def remove(self, queue_id: str) -> None:
