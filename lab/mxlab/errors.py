@@ -57,14 +57,15 @@ class UnknownName(UsageError):
 
 
 class ScenarioError(UsageError):
-    """A scenario file is wrong. `line` and `column` count from 1; 0 means the whole file."""
+    """A scenario file is wrong. `line` and `column` count from 1; 0 means the whole file.
+    `text` is the message without the place."""
 
     def __init__(
         self, message: str, *, file: str = "", line: int = 0, column: int = 0, hint: str = ""
     ) -> None:
         place = ":".join(str(part) for part in (file, line or "", column or "") if part)
         super().__init__(f"{place}: {message}" if place else message, hint)
-        self.file, self.line, self.column = file, line, column
+        self.text, self.file, self.line, self.column = message, file, line, column
 
 
 class EnvironmentProblem(LabError):

@@ -1,11 +1,13 @@
 """What no reader of a scenario file would refuse and an author would regret: steps that can never
 happen, expectations that nothing can violate, faults that a world cannot do.
 
-Pure. It says only what is certain: where a `python` or `dns` step may have changed things, nothing.
+It says only what is certain: where a `python` or `dns` step may have changed things, nothing.
 """
 
+import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from mxlab.backends.base import Backend
@@ -56,6 +58,7 @@ def remarks(scenario: Scenario, worlds: Sequence[Backend]) -> list[Remark]:
     """All that is to be said, in the order of the file where it has one."""
     found = [Remark(problem) for problem in problems(scenario)]
     found += _Walk(scenario).remarks()
+    found += _functions(scenario)
     found += _expectations(scenario)
     found += _worlds(scenario, worlds)
     return found
@@ -169,6 +172,27 @@ class _Walk:
                 yield _error(place, f"{hosts}: down since before {batch} was sent: {NEVER}")
             case _:
                 pass
+
+
+def _functions(scenario: Scenario) -> Iterator[Remark]:
+    """Functions beside the scenario file that are not there."""
+    for path, step in walk(scenario.steps):
+        file, _, name = step.target.partition(":") if isinstance(step, Python) else ("", "", "")
+        if not file.endswith(".py") or scenario.origin is None:
+            continue
+        place = (*steps_path(path), "python")
+        source = Path(scenario.origin.file).parent / file
+        try:
+            tree = ast.parse(source.read_text(encoding="utf-8"), str(source))
+        except OSError as error:
+            yield _error(place, f"{source} cannot be read: {error.strerror}")
+        except (SyntaxError, ValueError) as error:
+            yield _error(place, f"{source} is no Python: {error}")
+        else:
+            known = [node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
+            if name not in known:
+                text = f"there is no such `async def` in {source}"
+                yield Remark(Problem(place, text, name, tuple(known)))
 
 
 def _expectations(scenario: Scenario) -> Iterator[Remark]:

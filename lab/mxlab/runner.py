@@ -26,12 +26,12 @@ from mxlab.steps import Asker, Gate, StepFailed, Steps
 from mxlab.watch import watching
 from mxlab_services.config import TimeConfig
 
-__all__ = ["RunResult", "run"]
+__all__ = ["RunResult", "run", "silent"]
 
 log = logging.getLogger(__name__)
 
 
-def _silent(_: object) -> None:
+def silent(_: object) -> None:
     """Progress that nobody wants to hear of."""
 
 
@@ -43,7 +43,7 @@ async def run(
     run_id: str,
     seed: int | None = None,
     time: TimeConfig | None = None,
-    progress: Report = _silent,
+    progress: Report = silent,
     asker: Asker | None = None,
     gate: Gate | None = None,
     keep: bool = False,

@@ -250,7 +250,7 @@ class Steps:
 
 
 def _line_of(error: BaseException, call: object) -> str:
-    """`file:line` where it was raised: the innermost line in the file of `call`, if there is one."""
+    """`file:line` where it was raised: the innermost in the file of `call`, if there is one."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

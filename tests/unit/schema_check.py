@@ -44,9 +44,9 @@ def _check(value: Any, schema: Any, root: Any, at: str) -> Iterator[str]:
             ):
                 if isinstance(value, dict):
                     yield from _mapping(value, word, schema, root, at)
-            case "items" | "minItems" | "maxItems":
+            case "items" | "prefixItems" | "minItems" | "maxItems":
                 if isinstance(value, list):
-                    yield from _list(value, word, rule, root, at)
+                    yield from _list(value, word, schema, root, at)
             case "pattern" | "minLength" | "maxLength":
                 if isinstance(value, str):
                     yield from _text(value, word, rule, at)
@@ -74,12 +74,21 @@ def _mapping(value: Any, word: str, schema: Any, root: Any, at: str) -> Iterator
             yield f"{at}: more than {rule} keys"
 
 
-def _list(value: list[Any], word: str, rule: Any, root: Any, at: str) -> Iterator[str]:
-    if word == "items":
-        for number, item in enumerate(value):
-            yield from _check(item, rule, root, f"{at}[{number}]")
-    elif len(value) < rule if word == "minItems" else len(value) > rule:
-        yield f"{at}: {len(value)} items"
+def _list(value: list[Any], word: str, schema: Any, root: Any, at: str) -> Iterator[str]:
+    rule, first = schema[word], len(schema.get("prefixItems", ()))
+    match word:
+        case "prefixItems":
+            for number, (item, one) in enumerate(zip(value, rule, strict=False)):
+                yield from _check(item, one, root, f"{at}[{number}]")
+        case "items" if rule is False:
+            yield from (f"{at}[{number}]: too many" for number in range(first, len(value)))
+        case "items":
+            for number, item in enumerate(value[first:], first):
+                yield from _check(item, rule, root, f"{at}[{number}]")
+        case "minItems" if len(value) < rule:
+            yield f"{at}: {len(value)} items"
+        case "maxItems" if len(value) > rule:
+            yield f"{at}: {len(value)} items"
 
 
 def _text(value: str, word: str, rule: Any, at: str) -> Iterator[str]:

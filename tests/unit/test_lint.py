@@ -87,7 +87,7 @@ def test_a_step_that_can_never_happen(steps: str, said: str) -> None:
         SEND + "  - fault: {id: x, kill: mx1}\n  - eventually: {within: 1m, delivered: batch}\n",
         "  - fault: {id: x, kill: mx1}\n" + SEND + "  - heal: x\n"
         "  - eventually: {within: 1m, delivered: batch}\n",
-        "  - fault: {id: x, kill: mx1}\n  - python: a.py:repair\n" + SEND
+        "  - fault: {id: x, kill: mx1}\n  - python: a:repair\n" + SEND
         + "  - eventually: {within: 1m, delivered: batch}\n",
         "  - parallel:\n      - fault: {id: x, kill: mx1}\n    " + SEND
         + "  - eventually: {within: 1m, delivered: batch}\n",
@@ -95,7 +95,7 @@ def test_a_step_that_can_never_happen(steps: str, said: str) -> None:
         + "  - eventually: {within: 1m, delivered: batch}\n",
         "  - fault: {id: x, pause: mx1}\n  - fault: {id: y, kill: mx1}\n" + SEND,
         "  - fault: {id: x, kill: mx1}\n" + SEND + "  - never: {during: 9s, delivered: batch}\n",
-        "  - python: a.py:submits\n  - eventually: {within: 1s, queue: {host: mx2, count: 3}}\n",
+        "  - python: a:submits\n  - eventually: {within: 1s, queue: {host: mx2, count: 3}}\n",
     ],
 )  # fmt: skip
 def test_what_may_happen_is_left_alone(steps: str) -> None:

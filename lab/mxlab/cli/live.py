@@ -4,14 +4,16 @@ At a terminal a wait is one line that changes; elsewhere it is a line only where
 """
 
 import asyncio
+import signal
 import sys
 
 from mxlab.cli.output import PROGRESS_SECONDS, note
 from mxlab.model.duration import format_duration
-from mxlab.model.step import Ask
+from mxlab.model.step import AnyStep, Ask
 from mxlab.progress import Asked, Phase, Seen, StepBegan, Update, Waiting
 
 WIDTH = 100
+GO_ON = "        (Enter to go on)"
 
 
 class Live:
@@ -73,6 +75,45 @@ class Live:
 async def ask(question: Ask) -> str:
     """Put a question to whoever sits at the terminal; an interrupt ends the wait."""
     note(f"        {question.question}")
+    return await _line()
+
+
+async def enter(step: AnyStep) -> None:
+    """Wait for Enter before a step."""
+    note(GO_ON)
+    await _line()
+
+
+class _Interrupt(Exception):
+    """Ctrl-C while nothing but the terminal is looked at."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupt
+
+
+async def enter_at_once(step: AnyStep) -> None:
+    """As `enter`, where time stands still meanwhile: in the simulation."""
+    note(GO_ON)
+    before = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        sys.stdin.readline()
+    except _Interrupt:
+        if not callable(before):
+            raise KeyboardInterrupt from None
+        before(signal.SIGINT, None)  # the loop's own: it cancels the run, which reaches us here
+        await asyncio.get_running_loop().create_future()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def tell_steps(update: Update) -> None:
+    """Progress of the steps alone."""
+    if isinstance(update, StepBegan):
+        note(f"[{update.number}/{update.total}] {update.say or update.text}")
+
+
+async def _line() -> str:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
 

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,15 @@ DEFAULT_LAB = "lab"
 LabName = Annotated[
     str,
     typer.Option("--lab", envvar="MXLAB_LAB", metavar="NAME", help="Which lab (default: lab)."),
+]
+ScenarioFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--scenarios",
+        envvar="MXLAB_SCENARIOS",
+        metavar="DIR",
+        help="A folder of your own scenarios, beside those that ship with mxlab.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 BackendName = Annotated[

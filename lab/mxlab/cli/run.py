@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxlab.cli.options import AsJson
-from mxlab.cli.output import at_terminal, complain, note, say
+from mxlab.cli.options import AsJson, ScenarioFolder
+from mxlab.cli.output import at_terminal, complain, note, say, say_json
 from mxlab.cli.reports import (
     HtmlFile,
     JunitFile,
@@ -62,7 +62,14 @@ def run(
     report: ReportFile = None,
     html: HtmlFile = None,
     record: RecordFile = None,
+    folder: ScenarioFolder = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the lab up afterwards.")] = False,
+    step: Annotated[
+        bool, typer.Option("--step", help="Pause before each step, until Enter.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and what each world can do of it.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Run scenarios, each in a lab of its own, and judge what became of every message."""
@@ -75,10 +82,15 @@ def run(
         make_time(time_scale)
     if lab is not None and len(scenarios) > 1:
         raise UsageError("--lab names one lab; several scenarios need several", "leave it out")
-    stories = [load(name) for name in scenarios]  # every file is right before anything starts
+    # Every file is right before anything starts.
+    stories = [load(name, folder) for name in scenarios]
     if record is not None and len(stories) > 1:
         raise UsageError("--record records one run", "run the scenarios one by one")
     reports = Reports(junit, report, html, record)
+    if dry_run:
+        raise typer.Exit(_dry_run(stories, backend, json))
+    if step and not at_terminal():
+        raise UsageError("--step waits for somebody at a terminal", "leave it out")
     from mxlab.report import text
 
     results: list[RunResult] = []
@@ -86,7 +98,9 @@ def run(
     for story in stories:
         try:
             began = perf_counter()
-            result = _one(story, backend or story.backend or "auto", lab, seed, time_scale, keep)
+            result = _one(
+                story, backend or story.backend or "auto", lab, seed, time_scale, keep, step
+            )
             result = replace(result, real_seconds=perf_counter() - began)
         except EnvironmentProblem as error:
             if len(stories) == 1:
@@ -104,6 +118,20 @@ def run(
     raise typer.Exit(next((code for code in WORST_FIRST if code in codes), EXIT_OK))
 
 
+def _dry_run(stories: "list[Scenario]", backend: str | None, json: bool) -> int:
+    from mxlab.cli.dryrun import code_of, plans, show_plan
+    from mxlab.cli.scenario import tell
+
+    found = work(plans(stories, backend))
+    if json:
+        say_json(found)
+    else:
+        for story, plan in zip(stories, found, strict=True):
+            tell(story)
+            show_plan(plan)
+    return code_of(found)
+
+
 def _one(
     story: "Scenario",
     backend: str,
@@ -111,13 +139,14 @@ def _one(
     seed: int | None,
     time_scale: float | None,
     keep: bool,
+    step: bool,
 ) -> "RunResult":
     """One run, in the world of that name. Raises whatever keeps it from being judged."""
     import secrets
 
     from mxlab import runner
     from mxlab.cli.lifecycle import make_time
-    from mxlab.cli.live import Live, ask
+    from mxlab.cli.live import Live, ask, enter, enter_at_once, tell_steps
     from mxlab_services.config import TimeConfig
 
     run_id = secrets.token_hex(4)
@@ -133,7 +162,14 @@ def _one(
                 raise UsageError("a simulated lab ends with the run", "leave --keep out")
             return simulate(
                 lambda: runner.run(
-                    story, SimBackend(), lab=name, run_id=run_id, seed=seed, time=TimeConfig(scale)
+                    story,
+                    SimBackend(),
+                    lab=name,
+                    run_id=run_id,
+                    seed=seed,
+                    time=TimeConfig(scale),
+                    progress=tell_steps if step else runner.silent,
+                    gate=enter_at_once if step else None,
                 )
             )
 
@@ -152,6 +188,7 @@ def _one(
                 time=make_time(scale),
                 progress=live,
                 asker=ask if at_terminal() else None,
+                gate=enter if step else None,
                 keep=keep,
             )
 

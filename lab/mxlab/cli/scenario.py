@@ -1,14 +1,16 @@
-"""scenario list and show."""
+"""scenario list, show, new, lint, schema."""
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mxlab.cli.options import AsJson
-from mxlab.cli.output import complain, say, say_json, table
-from mxlab.errors import LabError
+from mxlab.cli.options import AsJson, ScenarioFolder
+from mxlab.cli.output import at_terminal, complain, note, say, say_json, table
+from mxlab.errors import EXIT_USAGE, LabError, ScenarioError, UsageError
 
 if TYPE_CHECKING:
+    from mxlab.authoring import Draft
     from mxlab.model.scenario import Scenario
 
 app = typer.Typer(
@@ -16,18 +18,19 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+MOST_EXCHANGES = 16
 
 
 @app.command("list")
-def list_scenarios(json: AsJson = False) -> None:
-    """List the scenarios that ship with mxlab."""
+def list_scenarios(scenarios: ScenarioFolder = None, json: AsJson = False) -> None:
+    """List the scenarios that ship with mxlab, and your own."""
     from mxlab.loader import load, scenario_ids
 
     found: list[Scenario] = []
     broken: list[LabError] = []
-    for name in scenario_ids():
+    for name in scenario_ids(scenarios):
         try:
-            found.append(load(name))
+            found.append(load(name, scenarios))
         except LabError as error:
             broken.append(error)
     if json:
@@ -45,30 +48,43 @@ def list_scenarios(json: AsJson = False) -> None:
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="SCENARIO", help="Its id, or its file.")],
+    scenarios: ScenarioFolder = None,
     json: AsJson = False,
 ) -> None:
     """Tell a scenario's story before it runs, and its lesson."""
     from mxlab.loader import find, load
 
-    scenario = load(name)
-    lesson = find(name).with_name("README.md")
+    scenario = load(name, scenarios)
+    lesson = find(name, scenarios).with_name("README.md")
     text = lesson.read_text(encoding="utf-8") if lesson.is_file() else ""
     if json:
         say_json(_data(scenario, text))
         return
-    say(f"{scenario.id}: {scenario.title}")
-    if scenario.summary:
-        say(f"\n{scenario.summary.strip()}")
-    exchanges = ", ".join(f"{e.host} ({e.preference})" for e in scenario.topology.mx)
-    say(f"\nExchanges of {scenario.topology.domain}: {exchanges}\n")
-    for number, step in enumerate(scenario.steps, 1):
-        say(f"{number:>3}. {step}")
-    say("\nIn the end: " + ", ".join(str(item) for item in scenario.expect))
+    tell(scenario)
     if text:
         say(f"\n{text.rstrip()}")
 
 
+def tell(scenario: "Scenario") -> None:
+    """Print the story in plain words."""
+    from mxlab.telling import ending, lab_of, story
+
+    say(f"{scenario.id}: {scenario.title}")
+    if scenario.summary:
+        say(f"\n{scenario.summary.strip()}")
+    say(f"\n{lab_of(scenario)}\n")
+    number = 0
+    for line in story(scenario):
+        number += not line.startswith(" ")
+        say(f"     {line}" if line.startswith(" ") else f"{number:>3}. {line}")
+    say("\nIn the end:")
+    for line in ending(scenario):
+        say(f"  - {line}")
+
+
 def _data(scenario: "Scenario", lesson: str) -> dict[str, object]:
+    from mxlab.telling import story
+
     return {
         "id": scenario.id,
         "title": scenario.title,
@@ -76,6 +92,166 @@ def _data(scenario: "Scenario", lesson: str) -> dict[str, object]:
         "needs": scenario.needs,
         "topology": scenario.topology,
         "steps": [str(step) for step in scenario.steps],
+        "story": story(scenario),
         "expect": [str(item) for item in scenario.expect],
         "lesson": lesson,
     }
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files, for editors to complete and check them."""
+    from mxlab.schema import scenario_schema
+
+    say_json(scenario_schema())
+
+
+@app.command()
+def lint(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, or ids.")],
+    scenarios: ScenarioFolder = None,
+    json: AsJson = False,
+) -> None:
+    """Find what is wrong in scenario files, and what can never happen or prove anything.
+
+    Exit code 2 if anything is to be mended; what a world cannot do is only noted.
+    """
+    found = [row for name in files for row in _lint(name, scenarios)]
+    errors = sum(row["level"] == "error" for row in found)
+    if json:
+        say_json(found)
+    else:
+        for row in found:
+            place = ":".join(str(row[key]) for key in ("file", "line", "column") if row[key])
+            say(f"{place}: {row['level']}: {row['message']}")
+            if row["hint"]:
+                say(f"       {row['hint']}")
+        note(f"mxlab: {len(files)} checked, {errors or 'nothing'} to be mended")
+    if errors:
+        raise typer.Exit(EXIT_USAGE)
+
+
+def _lint(name: str, folder: Path | None) -> list[dict[str, Any]]:
+    from mxlab.backends.docker import DockerBackend
+    from mxlab.backends.process import ProcessBackend
+    from mxlab.backends.sim.backend import SimBackend
+    from mxlab.lint import remarks
+    from mxlab.loader import find, problem_at, read_file
+
+    path = find(name, folder)
+    try:
+        scenario, tree = read_file(path)
+    except ScenarioError as error:
+        return [_row(error, "error")]
+    found = remarks(scenario, (DockerBackend(), ProcessBackend(), SimBackend()))
+    rows = [_row(problem_at(tree, remark.problem), remark.level) for remark in found]
+    return sorted(rows, key=lambda row: (row["line"], row["column"]))
+
+
+def _row(error: ScenarioError, level: str) -> dict[str, Any]:
+    return {
+        "file": error.file,
+        "line": error.line,
+        "column": error.column,
+        "level": level,
+        "message": error.text,
+        "hint": error.hint,
+    }
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its id and its folder: my-outage.")],
+    title: Annotated[str | None, typer.Option(metavar="TEXT")] = None,
+    summary: Annotated[str | None, typer.Option(metavar="TEXT", help="One sentence.")] = None,
+    fault: Annotated[
+        str | None, typer.Option(metavar="KIND", help="What befalls a host (kill).")
+    ] = None,
+    host: Annotated[str | None, typer.Option(metavar="HOST", help="Which (mx1).")] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the fault."),
+    ] = None,
+    mx: Annotated[
+        int | None, typer.Option("--mx", metavar="N", help="How many mail exchangers (2).")
+    ] = None,
+    count: Annotated[int, typer.Option(metavar="N", help="How many messages.")] = 5,
+    scenarios: ScenarioFolder = None,
+) -> None:
+    """Write the first draft of a scenario: NAME/scenario.yaml and NAME/README.md.
+
+    At a terminal it asks for what is not given. The folder is --scenarios DIR, or this one.
+    """
+    from mxlab.authoring import Draft
+    from mxlab.loader import FILE, load
+
+    if mx is not None and not 1 <= mx <= MOST_EXCHANGES:
+        raise UsageError(f"--mx: 1 to {MOST_EXCHANGES} exchanges, not {mx}")
+    if count < 1:
+        raise UsageError("--count must be above 0")
+    given = {
+        "title": title, "summary": summary, "fault": fault, "host": host, "exchanges": mx,
+    }  # fmt: skip
+    draft = Draft(
+        name,
+        count=count,
+        parameters=dict(_parameter(text) for text in parameters or []),
+        **_asked(name, given),
+    )
+    draft.check()
+    folder = (scenarios or Path()) / name
+    if folder.exists():
+        raise UsageError(f"{folder} is there already", "choose another name")
+    _write(folder, {FILE: draft.scenario(), "README.md": draft.lesson()})
+    load(str(folder / FILE))
+    _next(draft, folder / FILE, scenarios)
+
+
+def _asked(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What was given, and at a terminal the answers for what was not."""
+    from mxlab.authoring import usual_host
+    from mxlab.errors import UnknownName
+    from mxlab.model.mechanism import MECHANISMS
+
+    found = {key: value for key, value in given.items() if value is not None}
+    if not at_terminal():
+        return found
+
+    def ask(key: str, question: str, default: Any) -> None:
+        if key not in found:
+            found[key] = typer.prompt(question, default=default, err=True, type=type(default))
+
+    ask("title", "Title", name.replace("-", " ").capitalize())
+    ask("fault", f"What breaks ({', '.join(MECHANISMS)})", "kill")
+    if found["fault"] not in MECHANISMS:
+        raise UnknownName("fault", found["fault"], MECHANISMS)
+    ask("host", "Which host", usual_host(found["fault"]))
+    ask("exchanges", "How many mail exchangers", 2)
+    return found
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    from mxlab.yamlnodes import parse
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set: KEY=VALUE, not {text!r}")
+    return key, parse(value, "--set").plain() if value else ""
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    try:
+        folder.mkdir(parents=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def _next(draft: "Draft", path: Path, scenarios: Path | None) -> None:
+    say(f"wrote {path} and {path.with_name('README.md')}")
+    called = draft.name if scenarios else str(path)
+    option = f" --scenarios {scenarios}" if scenarios else ""
+    note("next: edit them, then")
+    for command in ("scenario lint", "scenario show", "run --backend sim"):
+        note(f"       mxlab {command} {called}{option}")

@@ -1,0 +1,136 @@
+"""`mxlab run --step` at a terminal, and `--dry-run`, which starts nothing."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner, Result
+
+from mxlab.backends.process.folder import state_root
+from mxlab.cli import app
+
+MXLAB = (sys.executable, "-u", "-c", "from mxlab.cli import main; main()")
+SECONDS = 60
+STORY = """\
+mxlab: 1
+title: A short story
+steps:
+  - send: {id: one, from: alice@client.test, to: bob@example.test}
+  - eventually: {within: 30s, delivered: one}
+expect: [nothing-lost, all-delivered]
+"""
+
+
+@pytest.fixture
+def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MXLAB_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+    monkeypatch.delenv("MXLAB_BACKEND", raising=False)
+    monkeypatch.delenv("MXLAB_SCENARIOS", raising=False)
+    path = tmp_path / "story.yaml"
+    path.write_text(STORY)
+    return path
+
+
+def run(*words: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, ["run", *map(str, words)])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+class Terminal:
+    """Somebody at a terminal who runs a command."""
+
+    def __init__(self, *words: object) -> None:
+        self._ours, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            [*MXLAB, *map(str, words)], stdin=theirs, stdout=theirs, stderr=theirs,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        self.seen = ""
+
+    def until(self, text: str) -> None:
+        start = len(self.seen)
+        while text not in self.seen[start:]:
+            self.seen += os.read(self._ours, 4096).decode()
+
+    def press(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def interrupt(self) -> None:
+        self._process.send_signal(2)
+
+    def end(self) -> int:
+        try:
+            while data := os.read(self._ours, 4096):
+                self.seen += data.decode()
+        except OSError:  # how a terminal says that its last program has gone
+            pass
+        os.close(self._ours)
+        return self._process.wait(SECONDS)
+
+
+@pytest.fixture(params=["sim", "process"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_step_waits_for_enter_before_each_step(story: Path, backend: str) -> None:
+    terminal = Terminal("run", story, "--backend", backend, "--step")
+    terminal.until("(Enter to go on)")
+    assert "[1/2] send one" in terminal.seen
+    assert "[2/2]" not in terminal.seen
+    terminal.press("\n")
+    terminal.until("(Enter to go on)")
+    assert "[2/2] eventually" in terminal.seen
+    terminal.press("\n")
+    assert terminal.end() == 0, terminal.seen
+    assert "PASSED" in terminal.seen
+
+
+def test_an_interrupt_while_it_waits_is_130(story: Path, backend: str) -> None:
+    terminal = Terminal("run", story, "--backend", backend, "--step")
+    terminal.until("(Enter to go on)")
+    terminal.interrupt()
+    assert terminal.end() == 130, terminal.seen
+    assert "Traceback" not in terminal.seen
+    assert not state_root().exists() or list(state_root().iterdir()) == []
+
+
+def test_step_without_a_terminal_is_2(story: Path) -> None:
+    said = run(story, "--backend", "sim", "--step", code=2).stderr
+    assert "--step waits for somebody at a terminal" in said
+
+
+class TestDryRun:
+    def test_the_plan_and_the_worlds_are_told_and_nothing_starts(self, story: Path) -> None:
+        said = run(story, "--dry-run").stdout
+        assert "  1. One message goes from alice@client.test" in said
+        assert "docker   no: engine: no Docker engine runs at" in said
+        assert "process  yes" in said
+        assert "sim      yes" in said
+        assert "would use: process" in said
+        assert not state_root().exists()
+
+    def test_an_obstacle_is_3(self, story: Path) -> None:
+        story.write_text(STORY.replace("steps:\n", "steps:\n  - fault: {id: x, drop: mx1}\n"))
+        said = run(story, "--dry-run", "--backend", "process", code=3).stdout
+        assert "process  no: the process backend cannot drop a node" in said
+        run(story, "--dry-run", "--backend", "sim")
+
+    def test_a_story_for_one_world(self, story: Path) -> None:
+        story.write_text(STORY.replace("steps:\n", "backends: [sim]\nsteps:\n"))
+        (plan,) = msgspec.json.decode(run(story, "--dry-run", "--json", code=3).stdout)
+        assert plan["worlds"]["process"] == "it is told for sim only"
+        assert plan["worlds"]["sim"] == ""
+        assert plan["backend"] == "process"
+
+    def test_a_broken_file_is_2(self, story: Path) -> None:
+        story.write_text(STORY.replace("- send", "- sned"))
+        assert "story.yaml:4" in run(story, "--dry-run", code=2).stderr
