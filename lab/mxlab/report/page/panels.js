@@ -27,18 +27,21 @@ function showHead(run) {
   byId("facts").replaceChildren(...pairs, again);
 }
 
+// What failed comes first, then what is open; else in the order of the run.
 function showFindings(run) {
-  const items = run.findings.map((finding) => {
+  const order = { fail: 0, unknown: 1, pass: 2 };
+  const sorted = [...run.findings].sort((a, b) => order[a.verdict] - order[b.verdict]);
+  const items = sorted.map((finding) => {
     const words = make("div", { class: "words" }, finding.text);
     if (finding.place) words.append(make("span", { class: "hint" }, ` (${finding.place})`));
     if (finding.details.length) {
-      const more = make("details", {}, make("summary", {}, `${finding.details.length} details`));
+      const more = make("details", {}, make("summary", {}, finding.details.length > 1 ? `${finding.details.length} details` : "detail"));
       if (finding.verdict !== "pass") more.setAttribute("open", "");
       more.append(make("pre", {}, finding.details.join("\n")));
       words.append(more);
     }
     const mark = make("span", { class: "mark " + finding.verdict }, WORDS[finding.verdict]);
-    return make("li", {}, mark, make("span", { class: "check" }, finding.check), words);
+    return make("li", { class: finding.verdict }, mark, make("span", { class: "check" }, finding.check), words);
   });
   for (const gap of run.gaps) items.push(make("li", { class: "trouble" }, `gap in the evidence: ${gap}`));
   byId("findings").replaceChildren(...items);
@@ -100,11 +103,14 @@ const cell = (content, name) => make("td", name ? { class: name } : {}, content)
 
 function ledgerPages(run, choose) {
   return new Pages("ledger", ["message", "recipient", "became", "owed since", "copies", "and"], (item) => [
-    cell(make("button", { type: "button", class: "link mono", click: () => choose(item.message) }, run.messages[item.message])),
-    cell(item.recipient),
+    cell(
+      make("button", { type: "button", class: "link mono", click: () => choose(item.message) }, run.messages[item.message]),
+      "id",
+    ),
+    cell(item.recipient, "address"),
     cell(item.state, "state " + item.state),
     cell(item.owed.join("; ")),
-    cell(item.copies.join("; ")),
+    cell(item.copies.join("; "), "address"),
     cell(item.notes.join("; ")),
   ]);
 }
@@ -116,7 +122,7 @@ function logPages(run, pick) {
       cell("+" + duration(at), "time"),
       cell(lane < 0 ? "lab" : run.lanes[lane].name),
       cell(kind, "mono"),
-      cell(make("button", { type: "button", class: "link", click: () => pick(number) }, text)),
+      cell(make("button", { type: "button", class: "link words", click: () => pick(number) }, text)),
       cell(message < 0 ? "" : run.messages[message], "mono"),
     ];
   });
