@@ -59,7 +59,7 @@ def test_the_page_loads_whole_without_a_script_error(page: Path, tmp_path: Path)
     for lane in ("client", "mx1, MX 10", "mx2, MX 20", "dns"):
         assert f"<li>{lane}" in dom
     assert "; kill (down) from +" in dom
-    assert dom.count("<td>bob@example.test</td>") == 22
+    assert dom.count('<td class="address">bob@example.test</td>') == 22
     assert '<td class="state delivered">delivered</td>' in dom
     assert "all 22 that were taken are accounted for" in dom
 
