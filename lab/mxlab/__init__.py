@@ -1,3 +1,47 @@
-"""mxlab: a miniature mail system for hands-on labs, with scripted outages and proof."""
+"""mxlab: a miniature mail system for hands-on labs, with scripted outages and proof.
+
+    from mxlab import Scenario, delivered, eventually, fault, heal, queue, run, send
+
+The names are loaded when they are first used, so that `import mxlab` is quick.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mxlab.api import (
+        Scenario,
+        ask,
+        bounced,
+        deferred,
+        delivered,
+        dns,
+        eventually,
+        fault,
+        heal,
+        mailbox,
+        never,
+        parallel,
+        python,
+        queue,
+        run,
+        say,
+        send,
+        wait,
+    )
+    from mxlab.model.topology import Exchange, Topology
 
 __version__ = "0.1.0"
+__all__ = [
+    "Exchange", "Scenario", "Topology", "ask", "bounced", "deferred", "delivered", "dns",
+    "eventually", "fault", "heal", "mailbox", "never", "parallel", "python", "queue", "run", "say",
+    "send", "wait",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'mxlab' has no attribute {name!r}")
+    import importlib
+
+    where = "mxlab.model.topology" if name in ("Exchange", "Topology") else "mxlab.api"
+    return getattr(importlib.import_module(where), name)

@@ -190,7 +190,10 @@ class _Run:
 
     def _replay(self) -> str:
         scenario, order = self._scenario, self._order
-        name = scenario.origin.file if scenario.origin else scenario.id
+        if scenario.origin is None:  # built in Python: no command plays it
+            scale = f", time_scale={order.time.scale:g}" if order.time.scale != 1 else ""
+            return f"mxlab.run(scenario, {self._backend.name!r}, seed={order.seed}{scale})"
+        name = scenario.origin.file
         command = ["mxlab", "run", name, "--backend", self._backend.name, "--seed", str(order.seed)]
         if order.time.scale != 1:
             command += ["--time-scale", f"{order.time.scale:g}"]
