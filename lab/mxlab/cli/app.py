@@ -11,6 +11,7 @@ from mxlab.cli import (
     check,
     dns,
     export,
+    fault,
     image,
     lifecycle,
     mailbox,
@@ -67,7 +68,7 @@ def _top(
     pass
 
 
-for part in (lifecycle, check, run, recorded, chaos, send, queue, mailbox, dns, trace, node):
+for part in (lifecycle, check, run, recorded, chaos, send, queue, mailbox, dns, trace, node, fault):
     part.register(app)
 for name, group in (
     ("scenario", scenario.app),

@@ -47,11 +47,20 @@ def to_service(mechanism: Mechanism, addresses: Mapping[str, str] | None = None)
     try:
         fault: AnyFault = msgspec.convert({"kind": mechanism.kind, **given}, AnyFault)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{mechanism.kind}: {error}") from error
+        raise UsageError(f"{mechanism.kind}: {_words(str(error))}") from error
     wrong = problem(fault)
     if wrong:
         raise UsageError(wrong)
     return fault
+
+
+def _words(error: str) -> str:
+    """What msgspec says of a value, for people."""
+    text, _, path = error.partition(" - at `$.")
+    text = text.replace("`int`", "a whole number").replace("`float`", "a number")
+    text = text.replace("`str`", "text")
+    key = path.rstrip("`").removeprefix("select.")
+    return f"`{key}`: {text[0].lower()}{text[1:]}" if key else text
 
 
 def problem_of(mechanism: Mechanism) -> str | None:

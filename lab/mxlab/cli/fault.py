@@ -1,0 +1,200 @@
+"""fault and heal: break something by hand, see what is broken, and make it good again."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
+from mxlab.cli.output import say, say_json, table
+from mxlab.cli.running import attached, work
+from mxlab.errors import ScenarioError, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from mxlab.backends.base import Lab
+    from mxlab.faults.standing import Standing
+    from mxlab.model.mechanism import Mechanism
+
+LIST = "list"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(context_settings={"ignore_unknown_options": True})(fault)
+    app.command()(heal)
+
+
+def fault(
+    host: Annotated[str, typer.Argument(metavar="HOST|list", help="Where; or list them.")],
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="What breaks.")] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE...]", help="As in a scenario; --NAME VALUE too."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--id", metavar="NAME", help="By what `heal` knows it.")
+    ] = None,
+    lab: LabName = DEFAULT_LAB,
+    json: AsJson = False,
+) -> None:
+    """Break something on a host until it is healed; `mxlab fault list` shows what is broken.
+
+    For example: mxlab fault mx1 refuse; mxlab fault mx1 reply verb=RCPT code=451 first=2;
+    mxlab fault dns dns-servfail example.test. A fault inside a node ends with the node's life.
+    """
+    if host == LIST and kind is None:
+        work(_list(lab, json))
+        return
+    if kind is None:
+        from mxlab.faults import CATALOGUE
+
+        raise UsageError(f"say what breaks on {host}", f"one of {', '.join(CATALOGUE)}")
+    work(_inject(lab, read_fault(host, kind, parameters or []), name, json))
+
+
+def read_fault(host: str, kind: str, words: list[str]) -> "Mechanism":
+    """The fault in these words. Raises UsageError for what makes none."""
+    import typing
+
+    import msgspec
+
+    from mxlab.faults import fault_called
+    from mxlab.loader import read_mechanism
+    from mxlab.yamlnodes import parse
+
+    mechanism = fault_called(kind).mechanism
+    lists = {
+        field.encode_name
+        for field in msgspec.structs.fields(mechanism)
+        if "tuple" in str(field.type) or typing.get_origin(field.type) is tuple
+    }
+    lines = [f"host: {host}"]
+    for key, value in _pairs(words, mechanism.short):
+        listed = key in lists and not value.startswith("[")
+        lines.append(f"{key}: {f'[{value}]' if listed else value}")
+    try:
+        return read_mechanism(parse("\n".join(lines), ""), mechanism)
+    except ScenarioError as error:
+        text = str(error).partition(": ")[2]  # without its place in what nobody wrote
+        raise UsageError(f"{kind}: {text}", error.hint) from error
+
+
+def _pairs(words: list[str], short: str) -> list[tuple[str, str]]:
+    """NAME=VALUE, --NAME=VALUE, --NAME VALUE; a value alone is that of `short`."""
+    pairs: list[tuple[str, str]] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        key, equals, value = word.removeprefix("--").partition("=")
+        if not equals and word.startswith("--"):
+            if not rest:
+                raise UsageError(f"{word} needs a value", f"{word}=VALUE")
+            value = rest.pop(0)
+        elif not equals:
+            if short == "host":
+                raise UsageError(f"{word!r} is no NAME=VALUE")
+            key, value = short, word
+        pairs.append((key, value))
+    return pairs
+
+
+async def _inject(lab_name: str, mechanism: "Mechanism", name: str | None, json: bool) -> None:
+    from mxlab.faults import FAULTS, inject, refuse_unsupported_here
+    from mxlab.faults.standing import standing
+
+    async with attached(lab_name) as lab:
+        for host in mechanism.hosts:
+            if host not in lab.nodes:
+                raise UnknownName("node", host, lab.nodes)
+        refuse_unsupported_here(lab, (mechanism.kind,))
+        whole = mechanism.kind in FAULTS or mechanism.kind == "disconnect"
+        if whole:
+            chosen = mechanism.host  # by which the lab itself shows it
+        else:
+            taken = {one.name for one in await standing(lab)} | set(lab.nodes)
+            if name in taken:
+                raise UsageError(f"{name!r} is taken", "see `mxlab fault list`")
+            chosen = name or _free(mechanism, taken)
+        await inject(lab, chosen, mechanism)
+    if json:
+        say_json({"id": chosen, "host": mechanism.host, "fault": mechanism.kind})
+    else:
+        say(f"{mechanism} is in effect; `mxlab heal {chosen}` undoes it")
+
+
+def _free(mechanism: "Mechanism", taken: set[str]) -> str:
+    host, kind = mechanism.host, mechanism.kind
+    wanted = kind if kind.startswith(f"{host}-") else f"{host}-{kind}"
+    number, name = 1, wanted
+    while name in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+async def _list(lab_name: str, json: bool) -> None:
+    from mxlab.faults.standing import standing
+
+    async with attached(lab_name) as lab:
+        found = await standing(lab)
+    if json:
+        say_json(
+            [
+                {"id": s.name, "host": s.host, "fault": s.kind, "parameters": s.parameters,
+                 "struck": s.struck}
+                for s in found
+            ]
+        )  # fmt: skip
+    elif not found:
+        say("nothing is broken")
+    else:
+        table(
+            ("ID", "HOST", "FAULT", "STRUCK"),
+            [(s.name, s.host, _words(s), "-" if s.struck is None else s.struck) for s in found],
+        )
+
+
+def _words(broken: "Standing") -> str:
+    return " ".join([broken.kind, *(f"{name}={v}" for name, v in broken.parameters.items())])
+
+
+def heal(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID...]", help="Which: see `mxlab fault list`.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that is broken.")] = False,
+    lab: LabName = DEFAULT_LAB,
+    json: AsJson = False,
+) -> None:
+    """Undo faults: by their ids, or a node's name where the whole node is concerned."""
+    if bool(names) == everything:
+        raise UsageError("name faults, or say --all", "`mxlab fault list` shows them")
+    work(_heal(lab, names or [], json))
+
+
+async def _heal(lab_name: str, names: list[str], json: bool) -> None:
+    async with attached(lab_name) as lab:
+        healed = await _undo(lab, names)
+    if json:
+        say_json([{"id": s.name, "host": s.host, "fault": s.kind} for s in healed])
+        return
+    for one in healed:
+        say(f"{one.name}: {one.kind} at {one.host}, undone")
+    if not healed:
+        say("nothing was broken")
+
+
+async def _undo(lab: "Lab", names: list[str]) -> "list[Standing]":
+    """The nodes first: what is inside one can be asked for only when it runs."""
+    from mxlab.faults.standing import heal as mend
+    from mxlab.faults.standing import standing
+
+    found = await standing(lab)
+    known = [one.name for one in found]
+    for name in names:
+        if name not in known:
+            raise UnknownName("fault", name, known)
+    healed = []
+    for one in found:
+        if not names or one.name in names:
+            await mend(lab, one)
+            healed.append(one)
+    return healed if names or not healed else [*healed, *await _undo(lab, names)]

@@ -1,0 +1,280 @@
+"""The catalogue of faults: each is done, seen, undone, and says beforehand where it cannot be."""
+
+import msgspec
+import pytest
+import yaml
+
+from mxlab import runner
+from mxlab.backends.base import Order
+from mxlab.backends.docker import DockerBackend
+from mxlab.backends.process import ProcessBackend
+from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
+from mxlab.cli.fault import read_fault
+from mxlab.errors import LabError, ScenarioError, Unsupported, UsageError
+from mxlab.faults import CATALOGUE, fault_called, inject, problem_of, refuse_unsupported, undo
+from mxlab.faults.inner import to_service
+from mxlab.faults.standing import heal, standing
+from mxlab.faults.table import example
+from mxlab.loader import loads
+from mxlab.model.condition import Deferred, Delivered, Mailbox, Queue
+from mxlab.model.finding import Verdict
+from mxlab.model.mechanism import MECHANISMS, Kill, Mechanism, inner, outer
+from mxlab.model.scenario import Scenario
+from mxlab.model.step import AnyStep, Eventually, Fault, Heal, Never, Send, Wait
+from mxlab.model.topology import Topology
+from mxlab.report import text
+from mxlab.result import RunResult
+from mxlab_services import events
+from mxlab_services.faults import AnyFault, Select, problem
+
+SELECTORS = set(Select.__struct_fields__)
+SERVICE = {kind.__struct_config__.tag: kind for kind in AnyFault.__args__}
+SEND = Send("batch", "alice@client.test", "bob@example.test", count=3)
+TLS = Topology(tls=True)
+
+
+def sample(kind: type[Mechanism]) -> Mechanism:
+    """One of that kind, with nothing but what it needs."""
+    given = {name: yaml.safe_load(value) for name, value in example(kind).items()}
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    return kind(**given)
+
+
+def play(*steps: AnyStep, topology: Topology | None = None) -> RunResult:
+    scenario = Scenario(
+        title="t", steps=steps, expect=("nothing-lost",), topology=topology or Topology()
+    )
+    return simulate(lambda: runner.run(scenario, SimBackend(), lab="t", run_id="r"))
+
+
+def test_the_model_has_each_fault_of_the_services_with_its_fields() -> None:
+    of_model = {
+        name: kind for name, kind in MECHANISMS.items() if issubclass(kind, inner.InnerFault)
+    }
+    assert set(of_model) == set(SERVICE)
+    for name, kind in of_model.items():
+        fields = {field.name for field in msgspec.structs.fields(kind)}
+        theirs = {field.name for field in msgspec.structs.fields(SERVICE[name])}
+        assert fields - SELECTORS - {"host"} == theirs - {"select", "certificate", "key"}, name
+        fault = to_service(sample(kind))
+        assert fault.selectors() <= fields, name
+        if "verb" not in fields:
+            assert fields & SELECTORS == fault.selectors() or isinstance(fault, SERVICE["greylist"])
+
+
+def test_defaults_are_those_of_the_services() -> None:
+    for name, service in SERVICE.items():
+        mine = {f.name: f.default for f in msgspec.structs.fields(MECHANISMS[name])}
+        for field in msgspec.structs.fields(service):
+            if field.name in mine and not field.required:
+                assert mine[field.name] == field.default, (name, field.name)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_each_fault_is_done_seen_and_undone(name: str) -> None:
+    mechanism = sample(MECHANISMS[name])
+    means = fault_called(name).means
+
+    async def main() -> None:
+        async with SimBackend().deploy(Order("t", "r", TLS), lambda _: None) as lab:
+            assert not await means.seen(lab, "x", mechanism)
+            await inject(lab, "x", mechanism)
+            assert await means.seen(lab, "x", mechanism)
+            await undo(lab, "x", mechanism)
+            assert not await means.seen(lab, "x", mechanism)
+            await undo(lab, "x", mechanism)  # twice is no mistake
+            assert await standing(lab) == []
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_what_is_broken_is_found_in_the_lab_and_healed(name: str) -> None:
+    mechanism = sample(MECHANISMS[name])
+
+    async def main() -> None:
+        async with SimBackend().deploy(Order("t", "r", TLS), lambda _: None) as lab:
+            await inject(lab, "x", mechanism)
+            (found,) = await standing(lab)
+            assert found.host == mechanism.host
+            assert found.name in ("x", mechanism.host)
+            await heal(lab, found)
+            assert await standing(lab) == []
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("name", ["drop", "reject", "partition", "loss", "slow-link", "cut-link"])
+def test_links_are_shaped_in_the_simulation_only(name: str) -> None:
+    for backend in (ProcessBackend(), DockerBackend()):
+        with pytest.raises(Unsupported, match=f"{backend.name} backend cannot {name}"):
+            refuse_unsupported(backend, (name,))
+    refuse_unsupported(SimBackend(), (name,))
+
+
+def test_a_scenario_for_another_world_starts_nothing() -> None:
+    scenario = Scenario(title="t", steps=(SEND,), expect=("nothing-lost",), backends=("docker",))
+    with pytest.raises(Unsupported, match="not for sim"):
+        simulate(lambda: runner.run(scenario, SimBackend(), lab="t", run_id="r"))
+
+
+def test_a_fault_that_ended_with_the_nodes_life_is_set_again() -> None:
+    """Both deliveries are refused: the one before the restart, and the one after."""
+    result = play(
+        Fault("no", inner.Reply("mx1", verb="RCPT", code=550)),
+        Fault("down", Kill("mx1")),
+        Heal("down"),
+        SEND,
+        Wait(30.0),
+    )
+    assert sum(isinstance(e.body, events.FaultStruck) for e in result.trace.events()) == 3
+
+
+def test_a_healed_fault_is_not_set_again() -> None:
+    result = play(
+        Fault("no", inner.Reply("mx1", verb="RCPT", code=550)),
+        Fault("down", Kill("mx1")),
+        Heal("no"),
+        Heal("down"),
+        SEND,
+        Eventually(Delivered("batch"), 60.0),
+    )
+    assert result.verdict is Verdict.PASS, text(result)
+
+
+def test_a_run_heals_inner_faults_and_links_in_the_end() -> None:
+    result = play(
+        Fault("a", outer.Drop("mx1")),
+        Fault("b", inner.Refuse("mx2")),
+        SEND,
+        Eventually(Deferred("batch"), 60.0),
+    )
+    assert result.verdict is Verdict.PASS, text(result)
+    assert sum(len(found) for found in result.evidence.mailboxes.values()) == 3
+
+
+def test_a_drop_between_two_hosts_leaves_the_others_alone() -> None:
+    result = play(
+        Fault("x", outer.Drop("mx1", peers=("client",))),
+        SEND,
+        Eventually(Delivered("batch"), 120.0),  # by way of mx2
+    )
+    assert result.verdict is Verdict.PASS, text(result)
+    assert any(event.node == "mx2" for event in result.trace.events() if event.message)
+
+
+def test_a_rejected_connection_is_refused_at_once() -> None:
+    result = play(
+        Fault("x", outer.Reject("mx1")), SEND, Eventually(Queue("mx2", holds="batch"), 1.0)
+    )
+    assert result.verdict is Verdict.PASS, text(result)
+
+
+def test_two_drops_on_one_link_are_undone_one_by_one() -> None:
+    result = play(
+        Fault("x", outer.Drop("mx1")),
+        Fault("y", outer.Partition("mx1", peers=("client", "mx2"))),
+        SEND,
+        Heal("x"),
+        Never(Mailbox("bob@example.test", at_least=1), 120.0),
+        Heal("y"),
+        Eventually(Delivered("batch"), 600.0),
+    )
+    assert result.verdict is Verdict.PASS, text(result)
+
+
+def test_hosts_may_be_named_as_peers() -> None:
+    result = play(
+        Fault("x", inner.Reply("mx1", verb="CONNECT", code=421, peer="client")),
+        SEND,
+        Eventually(Delivered("batch"), 60.0),
+    )
+    struck = [e for e in result.trace.events() if isinstance(e.body, events.FaultStruck)]
+    assert result.verdict is Verdict.PASS, text(result)
+    assert {e.body.peer for e in struck if isinstance(e.body, events.FaultStruck)} == {"10.53.25.5"}
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def scenario_with(fault: str) -> Scenario:
+    send = "send: {id: b, from: a@client.test, to: bob@example.test}"
+    return loads(
+        f"mxlab: 1\ntitle: t\nsteps:\n  - fault: {fault}\n  - {send}\nexpect: [mx-order]\n"
+    )
+
+
+def test_faults_are_read_long_and_short() -> None:
+    (fault, _) = scenario_with("{id: x, reply: {host: mx1, verb: RCPT, code: 451, first: 2}}").steps
+    assert fault == Fault("x", inner.Reply("mx1", verb="RCPT", code=451, first=2))
+    (fault, _) = scenario_with("{id: x, refuse: mx1}").steps
+    assert fault == Fault("x", inner.Refuse("mx1"))
+    (fault, _) = scenario_with("{id: x, dns-nxdomain: example.test}").steps
+    assert fault == Fault("x", inner.DnsNxdomain(name="example.test"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("{id: x, refuze: mx1}", "unknown key"),
+        ("{id: x, reply: mx1}", "the key `verb` is missing"),
+        ("{id: x, reply: {host: mx1, verb: RCPT}}", "the key `code` is missing"),
+        ("{id: x, reply: {host: mx1, verb: RCPT, code: 250}}", "code"),
+        ("{id: x, reply: {host: mx1, verb: RCPT, code: 451, nth: 0}}", "nth"),
+        ("{id: x, reply: {host: mx1, verb: RCPT, code: 451, nth: 1, first: 1}}", "only one of"),
+        ("{id: x, reply: {host: mx1, verb: EHLO, code: 451, sender: a@b.test}}", "`sender`"),
+        ("{id: x, reply: {host: mx1, verb: RCPT, code: 451, peer: mx9}}", "no such host"),
+        ("{id: x, greylist: {host: mx1, seconds: 5, exempt: [mx9]}}", "no such host"),
+        ("{id: x, partition: {host: mx1, peers: []}}", "length"),
+        ("{id: x, drop: {host: mx1, peers: [mx7]}}", "no such host"),
+        ("{id: x, refuse: {host: mx1, first: 2}}", "unknown key"),
+    ],
+)
+def test_wrong_faults_are_told_with_their_place(fault: str, words: str) -> None:
+    with pytest.raises(ScenarioError, match=words) as raised:
+        scenario_with(fault)
+    assert str(raised.value).startswith("<text>:4:")
+
+
+def test_the_command_line_reads_the_same() -> None:
+    wanted = inner.Reply("mx1", verb="RCPT", code=451, text="no room", first=2)
+    words = ["verb=RCPT", "--code", "451", "--text=no room", "first=2"]
+    assert read_fault("mx1", "reply", words) == wanted
+    assert read_fault("dns", "dns-servfail", ["a.test"]) == inner.DnsServfail(name="a.test")
+    assert read_fault("mx1", "drop", ["peers=mx2,client"]) == outer.Drop(
+        "mx1", peers=("mx2", "client")
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("reply", ["verb=RCPT"]),
+        ("reply", ["verb=RCPT", "code=451", "kode=1"]),
+        ("refuse", ["mx1"]),
+        ("reply", ["--verb"]),
+        ("refuze", []),
+    ],
+)
+def test_wrong_words_are_usage_errors(kind: str, words: list[str]) -> None:
+    with pytest.raises(UsageError) as raised:
+        read_fault("mx1", kind, words)
+    assert raised.value.exit_code == 2
+
+
+def test_parameters_from_python_are_checked_before_anything_starts() -> None:
+    wrong = inner.Reply("mx1", verb="EHLO", code=451, sender="a@b.test")
+    assert problem_of(wrong)
+    with pytest.raises(LabError, match="sender"):
+        play(Fault("x", wrong), SEND)
+
+
+def test_broken_certificates_are_what_the_node_takes() -> None:
+    for how in ("expired", "wrong-name"):
+        fault = to_service(inner.TlsBroken("mx1", how=how))
+        assert problem(fault) is None
+        assert fault == to_service(inner.TlsBroken("mx1", how=how))
+
+
+def test_a_lab_of_the_simulation_can_be_shaped() -> None:
+    assert SimBackend().lab_type is SimLab
