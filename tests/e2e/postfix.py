@@ -111,13 +111,14 @@ class Postfix:
             while True:
                 try:
                     reader, writer = await asyncio.open_connection(self.address, 25)
-                    break
                 except OSError:
                     if self._process.returncode is not None:
                         raise RuntimeError(f"Postfix ended:\n{self.log()}") from None
                     await asyncio.sleep(0.05)  # the only sign that Postfix gives is its port
-            await reader.readline()
-            writer.close()
+                    continue
+                await reader.readline()
+                writer.close()
+                return
 
     async def stop(self) -> None:
         process = self._process

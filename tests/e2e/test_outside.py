@@ -177,6 +177,7 @@ async def test_a_primary_that_says_4yz_at_a_verb_is_followed_by_the_backup(verb:
         async with sink_as_primary(up, "-r", verb):
             await submit(up)
             await until(up, "mx2", "message.accepted")
+            await until(up, "client", "queue.removed")
         assert (await up.nodes["client"].request(Ping())).queued == 0
 
 
