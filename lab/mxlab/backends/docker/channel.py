@@ -1,8 +1,8 @@
 """The control channel of one node: requests over one long-lived exec inside its container.
 
 The exec runs `mxlab_services.bridge`, which copies lines between its standard streams and the
-node's control socket. Requests may overlap; answers find them by id. A channel lives until the
-node or the exec ends, and then fails everything that waits.
+node's control socket. A channel lives until the node or the exec ends, and then fails everything
+that waits.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from docker import APIClient
 
+from mxlab.backends.conversation import Calls
 from mxlab.backends.docker.engine import Engine, release
 from mxlab.backends.docker.shape import PYTHON
 from mxlab.backends.docker.streams import Stream, run_in_thread
-from mxlab.errors import NodeUnreachable, Refused
-from mxlab_services.control import Request, decode_answer, encode_call
+from mxlab_services.control import Request
 from mxlab_services.errors import ControlError
 
 R = TypeVar("R")
@@ -26,14 +26,12 @@ STDOUT = 1  # the engine's number of the stream in a frame's header
 HEADER = struct.Struct(">BxxxL")
 
 
-class Channel:
+class ExecChannel:
     """One open exec. Make it with `open_channel`."""
 
     def __init__(self, node: str, sock: Any) -> None:
-        self._node = node
         self._sock = sock
-        self._next = 0
-        self._waiting: dict[int, tuple[Request[Any], asyncio.Future[Any]]] = {}
+        self._calls = Calls(node)
         self._complaints = bytearray()
         self._frames: Stream[tuple[int, bytes]] = Stream(_frames(sock), self._hang_up)
         self._reading = asyncio.create_task(self._read())
@@ -44,13 +42,7 @@ class Channel:
         return not self._reading.done()
 
     async def send(self, request: Request[R]) -> "asyncio.Future[R]":
-        """Send a request; the answer comes in the future (or Refused, or NodeUnreachable)."""
-        number = self._next
-        self._next += 1
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = (request, future)
-        future.add_done_callback(lambda _: self._waiting.pop(number, None))
-        line = encode_call(number, request)
+        line, future = self._calls.begin(request)
         try:
             async with self._writing:
                 await asyncio.shield(run_in_thread(lambda: _base(self._sock).sendall(line)))
@@ -65,37 +57,29 @@ class Channel:
         try:
             async for stream, data in self._frames:
                 if stream != STDOUT:
-                    self._complaints = (self._complaints + data)[-2000:]
+                    self._complain(data)
                     continue
                 buffer += data
                 while (end := buffer.find(b"\n")) >= 0:
                     self._answer(bytes(buffer[:end]))
                     del buffer[: end + 1]
         except OSError as error:
-            self._complaints += str(error).encode()
+            self._complain(str(error).encode())
         finally:
             self._fail()
 
     def _answer(self, line: bytes) -> None:
         try:
-            number, reply = decode_answer(line, {n: r for n, (r, _) in self._waiting.items()})
-        except ControlError as error:
-            # Its request has been given up, or the node speaks nonsense; the latter ends in a
-            # missing answer, and then this text is shown.
-            self._complaints += f"{error}\n".encode()
-            return
-        future = self._waiting[number][1]
-        if isinstance(reply, ControlError):
-            future.set_exception(Refused(f"{self._node}: {reply}"))
-        else:
-            future.set_result(reply)
+            self._calls.answer(line)
+        except ControlError as error:  # shown if in the end an answer is missing
+            self._complain(f"{error}\n".encode())
+
+    def _complain(self, text: bytes) -> None:
+        self._complaints = (self._complaints + text)[-2000:]
 
     def _fail(self) -> None:
         words = self._complaints.decode("utf-8", "replace").strip().splitlines()
-        reason = words[-1] if words else "its control channel closed"
-        for _, future in list(self._waiting.values()):
-            if not future.done():
-                future.set_exception(NodeUnreachable(f"{self._node} does not answer: {reason}"))
+        self._calls.fail(words[-1] if words else "its control channel closed")
 
     def _hang_up(self) -> None:
         try:
@@ -110,7 +94,7 @@ class Channel:
         release(self._sock)
 
 
-async def open_channel(engine: Engine, container: str, node: str, control: str) -> Channel:
+async def open_channel(engine: Engine, container: str, node: str, control: str) -> ExecChannel:
     """Start the bridge in the container. Raises EngineRefused (409: it does not run)."""
 
     def work(api: APIClient) -> Any:
@@ -120,7 +104,7 @@ async def open_channel(engine: Engine, container: str, node: str, control: str) 
         _base(sock).settimeout(None)
         return sock
 
-    return Channel(node, await engine.call("open a node's control channel", work))
+    return ExecChannel(node, await engine.call("open a node's control channel", work))
 
 
 def _base(sock: Any) -> Any:

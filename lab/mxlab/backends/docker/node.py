@@ -5,53 +5,37 @@ Guarantee: `start` returns once the node said node.ready in this life; `stop`, `
 """
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, TypeVar
 
 from docker import APIClient
 
 from mxlab.backends.base import State
+from mxlab.backends.conversation import (
+    READY_SECONDS,
+    STOP_SECONDS,
+    Channel,
+    Conversing,
+    event_of,
+    with_last_lines,
+)
 from mxlab.backends.docker import network
-from mxlab.backends.docker.channel import Channel, open_channel
+from mxlab.backends.docker.channel import open_channel
 from mxlab.backends.docker.engine import Engine, EngineRefused
 from mxlab.backends.docker.logs import Position, last_position, life_of, lines, read
 from mxlab.backends.docker.shape import service_ports
 from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
 from mxlab_services.config import AnyConfig
-from mxlab_services.control import Ping, Request
-from mxlab_services.events import Event, NodeReady, decode
-
-log = logging.getLogger(__name__)
-
-R = TypeVar("R")
-
-READY_SECONDS = 60
-STOP_SECONDS = 10  # then SIGKILL
-ANSWER_SECONDS = 1  # without an answer for so long, look whether the node runs, and ping it
-PING_SECONDS = 15  # for an answer, or for the Ping's
-LAST_LINES = 12
+from mxlab_services.events import Event, NodeReady
 
 
-class DockerNode:
+class DockerNode(Conversing):
     """A node of a lab. `container` is the engine's id."""
 
     def __init__(self, engine: Engine, container: str, config: AnyConfig) -> None:
+        super().__init__(config)
         self._engine = engine
         self._container = container
-        self._config = config
-        self._channel: Channel | None = None
-        self._opening = asyncio.Lock()
-
-    @property
-    def config(self) -> AnyConfig:
-        return self._config
-
-    @property
-    def name(self) -> str:
-        return self._config.node
 
     async def state(self) -> State:
         life = await life_of(self._engine, self._container)
@@ -84,7 +68,7 @@ class DockerNode:
             async with asyncio.timeout(READY_SECONDS):
                 ready = await self._ready(before)
         except TimeoutError:
-            problem = f"{self.name} was not ready within {READY_SECONDS} s"
+            problem = f"{self.name} was not ready within {READY_SECONDS:g} s"
         else:
             if ready:
                 return
@@ -99,7 +83,7 @@ class DockerNode:
             read(self._engine, self._container, "stdout", position, follow=True)
         ) as output:
             async for line in output:
-                event = _event(line)
+                event = event_of(line)
                 if event is not None and isinstance(event.body, NodeReady):
                     return True
         return False
@@ -110,9 +94,7 @@ class DockerNode:
             line
             async for line in read(self._engine, self._container, "stderr", position, follow=False)
         ]
-        if not written:
-            return f"{problem}, and its log is empty"
-        return "\n  ".join([f"{problem}; its last lines:", *written[-LAST_LINES:]])
+        return with_last_lines(problem, written)
 
     async def stop(self) -> None:
         await self._act("stop", lambda api: api.stop(self._container, timeout=STOP_SECONDS))
@@ -170,7 +152,7 @@ class DockerNode:
             lines(self._engine, self._container, "stdout", follow=follow)
         ) as output:
             async for line in output:
-                event = _event(line)
+                event = event_of(line)
                 if event is not None:
                     yield event
 
@@ -184,55 +166,13 @@ class DockerNode:
 
     # --- its control interface ---------------------------------------------------------------
 
-    async def request(self, request: Request[R]) -> R:
-        channel = await self._open()
-        answer = await channel.send(request)
+    async def _connect(self) -> Channel:
         try:
-            while not await _any_done(ANSWER_SECONDS, answer):
-                await self._must_answer()
-                ping = await channel.send(Ping())
-                if not await _any_done(PING_SECONDS, answer, ping):
-                    ping.cancel()
-                    await self._must_answer()
-                    raise NodeUnreachable(
-                        f"{self.name} runs, but has not answered for {PING_SECONDS} s",
-                        f"see `mxlab logs {self.name}`",
-                    )
-            return await answer
-        except NodeUnreachable as error:
-            await self._must_answer(error)
-            raise
-        finally:
-            answer.cancel()
-
-    async def _open(self) -> Channel:
-        async with self._opening:
-            if self._channel is not None and self._channel.open:
-                return self._channel
-            await self.let_go()
-            try:
-                self._channel = await open_channel(
-                    self._engine, self._container, self.name, self._config.control
-                )
-            except EngineRefused as error:
-                await self._must_answer(error)
-                raise NodeUnreachable(str(error)) from error
-            return self._channel
-
-    async def _must_answer(self, cause: Exception | None = None) -> None:
-        """Raise NodeUnreachable if the node's state alone explains that it does not answer."""
-        seen = await self.state()
-        if seen != "running":
-            verb = "resume" if seen == "paused" else "start"
-            raise NodeUnreachable(
-                f"{self.name} is {seen}", f"`mxlab {verb} {self.name}`"
-            ) from cause
-
-    async def let_go(self) -> None:
-        """Close the control channel, if one is open."""
-        if self._channel is not None:
-            channel, self._channel = self._channel, None
-            await channel.close()
+            return await open_channel(
+                self._engine, self._container, self.name, self._config.control
+            )
+        except EngineRefused as error:
+            raise NodeUnreachable(str(error)) from error
 
     # --- the rest ----------------------------------------------------------------------------
 
@@ -252,16 +192,3 @@ class DockerNode:
             for binding in bindings.get(ports[0]) or ():
                 published[service] = (str(binding["HostIp"]), int(binding["HostPort"]))
         return published
-
-
-async def _any_done(seconds: float, *wanted: "asyncio.Future[Any]") -> bool:
-    done, _ = await asyncio.wait(wanted, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    return bool(done)
-
-
-def _event(line: str) -> Event | None:
-    """The event in a line of output; a line torn by a kill is none, and `seq` shows its loss."""
-    with contextlib.suppress(ValueError):
-        return decode(line.encode())
-    log.warning("a line that is no event: %.200s", line)
-    return None

@@ -1,70 +1,50 @@
-"""A connection to a node's control socket: requests may overlap, answers find them by id."""
+"""A connection to a node's control socket."""
 
 import asyncio
-from typing import Any, TypeVar
+import contextlib
+from typing import TypeVar
 
-from mxlab.errors import NodeUnreachable, Refused
-from mxlab_services.control import MAX_LINE, Request, decode_answer, encode_call
+from mxlab.backends.conversation import Calls
+from mxlab.errors import NodeUnreachable
+from mxlab_services.control import MAX_LINE, Request
 from mxlab_services.errors import ControlError
 
 R = TypeVar("R")
 
 
-class Channel:
+class SocketChannel:
     """One open connection. Make it with `open_channel`."""
 
     def __init__(
         self, node: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._node = node
         self._reader = reader
         self._writer = writer
-        self._next = 0
-        self._waiting: dict[int, tuple[Request[Any], asyncio.Future[Any]]] = {}
+        self._calls = Calls(node)
         self._reading = asyncio.create_task(self._read())
 
     @property
     def open(self) -> bool:
         return not self._reading.done()
 
-    def send(self, request: Request[R]) -> "asyncio.Future[R]":
-        """Send a request; the future brings the reply, Refused, or NodeUnreachable."""
-        number = self._next
-        self._next += 1
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = (request, future)
-        future.add_done_callback(lambda _: self._waiting.pop(number, None))
+    async def send(self, request: Request[R]) -> "asyncio.Future[R]":
+        line, future = self._calls.begin(request)
         if self.open:
-            self._writer.write(encode_call(number, request))
+            self._writer.write(line)
         else:
-            self._fail("its control connection is closed")
+            self._calls.fail("its control connection is closed")
         return future
 
     async def _read(self) -> None:
         problem = "it closed its control connection"
         try:
             while line := await self._reader.readline():
-                self._answer(line)
+                with contextlib.suppress(ControlError):  # its request was given up
+                    self._calls.answer(line)
         except (OSError, ValueError) as error:
             problem = str(error)
         finally:
-            self._fail(problem)
-
-    def _answer(self, line: bytes) -> None:
-        try:
-            number, reply = decode_answer(line, {n: r for n, (r, _) in self._waiting.items()})
-        except ControlError:  # the answer to a request that was given up
-            return
-        future = self._waiting[number][1]
-        if isinstance(reply, ControlError):
-            future.set_exception(Refused(f"{self._node}: {reply}"))
-        else:
-            future.set_result(reply)
-
-    def _fail(self, problem: str) -> None:
-        for _, future in list(self._waiting.values()):
-            if not future.done():
-                future.set_exception(NodeUnreachable(f"{self._node} does not answer: {problem}"))
+            self._calls.fail(problem)
 
     async def close(self) -> None:
         """Hang up; whatever waits fails."""
@@ -74,7 +54,7 @@ class Channel:
         await asyncio.gather(self._writer.wait_closed(), return_exceptions=True)
 
 
-async def open_channel(node: str, path: str) -> Channel:
+async def open_channel(node: str, path: str) -> SocketChannel:
     """Connect to a node. Raises NodeUnreachable."""
     try:
         reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
@@ -82,4 +62,4 @@ async def open_channel(node: str, path: str) -> Channel:
         raise NodeUnreachable(
             f"{node} does not answer: {error.strerror or error}", f"see `mxlab logs {node}`"
         ) from error
-    return Channel(node, reader, writer)
+    return SocketChannel(node, reader, writer)

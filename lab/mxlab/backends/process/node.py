@@ -5,51 +5,35 @@ Guarantee: `start` returns once the node said node.ready in this life; `stop`, `
 """
 
 import asyncio
-import contextlib
-import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import Any, TypeVar
 
 from mxlab.backends.base import State
-from mxlab.backends.process.channel import Channel, open_channel
+from mxlab.backends.conversation import (
+    READY_SECONDS,
+    STOP_SECONDS,
+    Channel,
+    Conversing,
+    event_of,
+    with_last_lines,
+)
+from mxlab.backends.process.channel import open_channel
 from mxlab.backends.process.folder import NodeFolder
 from mxlab.backends.process.follow import lines
 from mxlab.backends.process.life import Life, exit_code, life_of, spawn
 from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
 from mxlab_services.config import AnyConfig, DnsConfig, MtaConfig, MxConfig
-from mxlab_services.control import Ping, Request
-from mxlab_services.events import Event, NodeReady, decode
-
-log = logging.getLogger(__name__)
-
-R = TypeVar("R")
-
-READY_SECONDS = 60.0
-STOP_SECONDS = 10.0  # then SIGKILL
-ANSWER_SECONDS = 1.0  # without an answer for so long, look whether the node runs, and ping it
-PING_SECONDS = 15.0  # for an answer, or for the Ping's
-LAST_LINES = 12
+from mxlab_services.events import Event, NodeReady
 
 
-class ProcessNode:
+class ProcessNode(Conversing):
     """A node of a lab."""
 
     def __init__(self, folder: NodeFolder, config: AnyConfig) -> None:
+        super().__init__(config)
         self._folder = folder
-        self._config = config
-        self._channel: Channel | None = None
-        self._opening = asyncio.Lock()
-
-    @property
-    def config(self) -> AnyConfig:
-        return self._config
-
-    @property
-    def name(self) -> str:
-        return self._config.node
 
     async def state(self) -> State:
         if not self._folder.path.is_dir():
@@ -102,7 +86,7 @@ class ProcessNode:
         """True once the node is ready; False when its output is taken away before."""
         async with aclosing(lines(self._folder.events, follow=True, offset=offset)) as output:
             async for line in output:
-                event = _event(line)
+                event = event_of(line)
                 if event is not None and isinstance(event.body, NodeReady):
                     return True
         return False
@@ -113,10 +97,7 @@ class ProcessNode:
             written = self._folder.log.read_bytes()[offset:].decode("utf-8", "replace").split("\n")
         except OSError:
             return f"{problem}, and its folder is gone"
-        last = [line for line in written if line][-LAST_LINES:]
-        if not last:
-            return f"{problem}, and its log is empty"
-        return "\n  ".join([f"{problem}; its last lines:", *last])
+        return with_last_lines(problem, written)
 
     async def stop(self) -> None:
         life = self._living()
@@ -161,7 +142,7 @@ class ProcessNode:
     async def events(self, *, follow: bool = True) -> AsyncIterator[Event]:
         async with aclosing(lines(self._folder.events, follow=follow)) as output:
             async for line in output:
-                event = _event(line)
+                event = event_of(line)
                 if event is not None:
                     yield event
 
@@ -173,50 +154,9 @@ class ProcessNode:
 
     # --- its control interface ---------------------------------------------------------------
 
-    async def request(self, request: Request[R]) -> R:
-        channel = await self._open()
-        answer = channel.send(request)
-        try:
-            while not await _any_done(ANSWER_SECONDS, answer):
-                await self._must_answer()
-                ping = channel.send(Ping())
-                if not await _any_done(PING_SECONDS, answer, ping):
-                    ping.cancel()
-                    await self._must_answer()
-                    raise NodeUnreachable(
-                        f"{self.name} runs, but has not answered for {PING_SECONDS:g} s",
-                        f"see `mxlab logs {self.name}`",
-                    )
-            return await answer
-        except NodeUnreachable as error:
-            await self._must_answer(error)
-            raise
-        finally:
-            answer.cancel()
-
-    async def _open(self) -> Channel:
-        async with self._opening:
-            if self._channel is not None and self._channel.open:
-                return self._channel
-            await self.let_go()
-            await self._must_answer()
-            self._channel = await open_channel(self.name, self._config.control)
-            return self._channel
-
-    async def _must_answer(self, cause: Exception | None = None) -> None:
-        """Raise NodeUnreachable if the node's state alone explains that it does not answer."""
-        seen = await self.state()
-        if seen != "running":
-            verb = "resume" if seen == "paused" else "start"
-            raise NodeUnreachable(
-                f"{self.name} is {seen}", f"`mxlab {verb} {self.name}`"
-            ) from cause
-
-    async def let_go(self) -> None:
-        """Close the control channel, if one is open."""
-        if self._channel is not None:
-            channel, self._channel = self._channel, None
-            await channel.close()
+    async def _connect(self) -> Channel:
+        await self._must_answer()
+        return await open_channel(self.name, self._config.control)
 
     # --- the rest ----------------------------------------------------------------------------
 
@@ -250,18 +190,3 @@ class ProcessNode:
 async def _exit(life: Life) -> int | None:
     await life.ended(reap=False)
     return exit_code(life)
-
-
-async def _any_done(seconds: float, *wanted: "asyncio.Future[Any]") -> bool:
-    done, _ = await asyncio.wait(wanted, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    return bool(done)
-
-
-def _event(line: str) -> Event | None:
-    """The event in a line of output; a line torn by a kill is none, and `seq` shows its loss."""
-    if not line:
-        return None
-    with contextlib.suppress(ValueError):
-        return decode(line)
-    log.warning("a line that is no event: %.200s", line)
-    return None
