@@ -168,7 +168,7 @@ def test_ten_thousand_events_open_soon_and_stay_usable(
     assert int(browser.evaluate("document.documentElement.dataset.ready")) < OPENS_WITHIN
     timed = "(() => {{ const t = performance.now(); {}; return performance.now() - t; }})()"
     drawn = browser.evaluate(timed.format("page.timeline.draw()"))
-    sought = browser.evaluate(timed.format("page.timeline.hit(700, 150)"))
+    sought = browser.evaluate(timed.format("page.finder.hit(700, 150)"))
     picked = browser.evaluate(timed.format("page.choose(200)"))
     searched = browser.evaluate(timed.format("page.filterLog()"))
     print(f"ready, draw, hit, choose, search (ms): {drawn} {sought} {picked} {searched}")

@@ -16,7 +16,8 @@ from mxlab.model.finding import Finding, Verdict
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import Say
 from mxlab.report import html
-from mxlab.report.view import View, view
+from mxlab.report.view import View
+from mxlab.report.viewer import view
 from mxlab.result import RunResult
 from mxlab.trace import LAB
 from mxlab_services import events

@@ -15,10 +15,10 @@ from importlib.resources import files
 import msgspec
 
 from mxlab.report.text import text
-from mxlab.report.view import view
+from mxlab.report.viewer import view
 from mxlab.result import RunResult
 
-SCRIPTS = ("model.js", "axis.js", "timeline.js", "panels.js", "main.js")
+SCRIPTS = ("model", "signs", "axis", "timeline", "finder", "panels", "main")
 _SLOT = re.compile(r"<!--slot:(\w+)-->")
 _HARMFUL = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
@@ -26,7 +26,7 @@ _HARMFUL = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 def html(results: Iterable[RunResult]) -> str:
     """The page of these runs."""
     runs = list(results)
-    script = "\n".join(_asset(name) for name in SCRIPTS)
+    script = "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
     style = _asset("page.css")
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "

@@ -20,6 +20,7 @@ class Page {
     const run = RUNS[number];
     this.run = run.stories ? run : prepare(run);
     this.timeline = new Timeline(this.canvas, this.run);
+    this.finder = new Finder(this.timeline);
     this.ledger = ledgerPages(this.run, (message) => this.choose(message));
     this.log = logPages(this.run, (row) => this.pick(row));
     showHead(this.run);
@@ -33,7 +34,7 @@ class Page {
     for (const button of byId("runs").children) {
       button.setAttribute("aria-current", String(Number(button.value) === number));
     }
-    this.canvas.replaceChildren(make("ul", {}, ...this.timeline.words().map((text) => make("li", {}, text))));
+    this.canvas.replaceChildren(make("ul", {}, ...this.finder.words().map((text) => make("li", {}, text))));
     this.timeline.draw();
     this.legend();
   }
@@ -89,7 +90,14 @@ class Page {
     byId("detail").hidden = false;
     showStory(this.run, message, row, (other) => this.pick(other));
     showDialog(this.run, row);
+    byId("spoken").textContent = this.told(row);
     this.redraw();
+  }
+
+  // One event in a line.
+  told(row) {
+    const [at, lane, , , text] = this.run.rows[row];
+    return `+${duration(at)} ${lane < 0 ? "lab" : this.run.lanes[lane].name} ${text}`;
   }
 
   choose(message) {
@@ -170,7 +178,7 @@ class Page {
   }
 
   drop(event) {
-    if (this.drag && !this.drag.moved) this.pick(this.timeline.hit(event.offsetX, event.offsetY));
+    if (this.drag && !this.drag.moved) this.pick(this.finder.hit(event.offsetX, event.offsetY));
     this.drag = null;
   }
 
@@ -194,15 +202,12 @@ class Page {
   }
 
   about(x, y) {
-    const row = this.timeline.hit(x, y);
-    if (row >= 0) {
-      const [at, lane, , , text] = this.run.rows[row];
-      return `+${duration(at)} ${lane < 0 ? "lab" : this.run.lanes[lane].name} ${text}`;
-    }
+    const row = this.finder.hit(x, y);
+    if (row >= 0) return this.told(row);
     const parts = [];
-    const shade = this.timeline.shadeAt(x, y);
+    const shade = this.finder.shadeAt(x, y);
     if (shade) parts.push(`fault ${shade.id}: ${shade.fault} ${shade.node}`);
-    const depth = this.timeline.depthAt(x, y);
+    const depth = this.finder.depthAt(x, y);
     if (depth) parts.push(`${depth[1]} in the queue of ${depth[0]}`);
     return parts.join("; ");
   }
@@ -283,33 +288,6 @@ class Page {
     if (item) this.pick(item[0]);
     else this.choose(Number(wanted.get("message")));
   }
-}
-
-function sign(kind) {
-  const colours = palette();
-  const canvas = make("canvas", { width: 56, height: 32, "aria-hidden": "true" });
-  canvas.style.width = "28px";
-  const pen = canvas.getContext("2d");
-  pen.scale(2, 2);
-  pen.lineWidth = 2;
-  if (kind in DASHES || kind === "stay") {
-    pen.strokeStyle = kind === "ok" ? colours.ok : kind === "stay" ? colours.soft : colours.bad;
-    pen.setLineDash(DASHES[kind] || []);
-    pen.beginPath();
-    pen.moveTo(1, 8);
-    pen.lineTo(27, 8);
-    pen.stroke();
-  } else if (kind === "queue" || kind === "fault") {
-    pen.fillStyle = colours[kind];
-    pen.globalAlpha = kind === "fault" ? 0.3 : 0.5;
-    pen.fillRect(4, 2, 20, 12);
-  } else {
-    pen.fillStyle = { "message.accepted": colours.ok, "mailbox.delivered": colours.mail }[kind] || colours.bad;
-    pen.beginPath();
-    Timeline.prototype.point(pen, kind, 14, 8, 4);
-    pen.fill();
-  }
-  return canvas;
 }
 
 const page = new Page();
