@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-import mxlab
 import mxlab_services
 
-_PACKAGE = Path(mxlab.__file__).parent
+_PACKAGE = Path(__file__).parent
 SERVICES = Path(mxlab_services.__file__).parent  # the source that goes into the image
 
 
