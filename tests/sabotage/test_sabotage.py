@@ -99,11 +99,14 @@ SABOTAGED: dict[str, tuple[Sabotage, ...]] = {
         with_fault("busy", inner.Reply("mx2", verb="CONNECT", code=421)),
     ),
     "cascade": (without("down-1"), without("down-2"), topology(mx=(ONE, TWO, Exchange("mx3", 5)))),
+    "counterfactual-with": (without("down"), topology(mx=(ONE, Exchange("mx2", 10)))),
+    "counterfactual-without": (without("asleep"), topology(mx=(ONE, TWO))),
     "disk-full": (without("full"), without("down")),
     "dns-down": (without("dark"),),
     "equal-preferences": (topology(mx=(ONE, TWO)), without("down")),
     "five-day-outage": (without("down"), topology(schedule="postfix")),
     "flapping-primary": (without("down-1"), without("down-2"), without("down-3")),
+    "flush-on-return": (without("down"), topology(schedule="workshop")),
     "greylisting": (
         without("strict"),
         with_fault("lax", inner.Greylist("mx1", seconds=86400)),
@@ -142,6 +145,10 @@ SABOTAGED: dict[str, tuple[Sabotage, ...]] = {
     "swapped-preferences": (without("slip"), topology(mx=(ONE, Exchange("mx2", 20, "primary")))),
     "tarpit": (without("slower"), with_fault("slow", inner.Tarpit("mx1", seconds=8))),
     "tls-broken": (without("cut"), topology(tls=False)),
+    "unreliable-dns": (
+        with_fault("long", inner.DnsServfail(name="example.test", subdomains=True)),
+        with_fault("silent", inner.DnsTimeout(name="nobody-asks.test")),
+    ),
     "unknown-user": (
         without("down"),
         topology(backup_knows_recipients=False),
