@@ -160,7 +160,7 @@ def test_a_fault_is_shaded_until_it_is_healed() -> None:
     assert (two.id, two.lane, two.end) == ("two", -1, None)
 
 
-def test_a_lost_reply_is_neither_success_nor_failure() -> None:
+def test_a_lost_reply_is_neither_success_nor_failure_and_says_nothing_of_the_next_try() -> None:
     history = History()
     history.event("client", events.Accepted("Q1", ALICE, [BOB], 9, "d", ""))
     host = "mx1.example.test"
@@ -171,7 +171,7 @@ def test_a_lost_reply_is_neither_success_nor_failure() -> None:
     history.event("client", events.Tried("Q2", "x.test", "10.0.0.9", 10, "connect", "4.4.1", 0, []))
     history.event("client", events.Tried("Q2", host, "10.0.0.1", 10, "skipped", "passed", 0, []))
     found = seen(history).tries
-    assert [item.fate for item in found] == ["unknown", "unknown", "refused", "failed", "skipped"]
+    assert [item.fate for item in found] == ["unknown", "refused", "refused", "failed", "skipped"]
     assert found[3].to == -1
     assert found[0].end - found[0].begin == 0.5
 

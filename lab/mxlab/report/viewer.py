@@ -115,23 +115,32 @@ class _Viewer:
         return depths
 
     def _tries(self) -> list[Try]:
-        unknown = {
-            (event.node, event.body.queue_id, event.body.host)
-            for event in self._events
-            if isinstance(event.body, events.Outcome) and event.body.outcome == "unknown"
-        }
+        unknown = self._unknown()
         found = []
         for number, event in enumerate(self._events):
             if not isinstance(event.body, events.Tried):
                 continue
             tried, end = event.body, self._since(event.at)
-            fate = _fate(tried, (event.node, tried.queue_id, tried.host) in unknown)
             begin = max(0.0, round(end - tried.seconds * self._result.time_scale, 6))
             lane = self._lanes.get(event.node, -1)
             to = self._lanes.get(tried.host.partition(".")[0], -1)
-            message = self._message(event.message)
+            message, fate = self._message(event.message), _fate(tried, number in unknown)
             found.append(Try(number, message, lane, to, begin, end, fate, tried.host, tried.dialog))
         return found
+
+    def _unknown(self) -> set[int]:
+        """The tries, by number of event, whose last reply never came: the outcomes come after."""
+        latest: dict[tuple[str, str, str], int] = {}
+        unknown = set()
+        for number, event in enumerate(self._events):
+            match event.body:
+                case events.Tried(queue_id=queue_id, host=host):
+                    latest[event.node, queue_id, host] = number
+                case events.Outcome(queue_id=queue_id, host=host, outcome="unknown"):
+                    unknown.add(latest.get((event.node, queue_id, host), -1))
+                case _:
+                    pass
+        return unknown
 
     def _stays(self) -> list[Stay]:
         stays: list[Stay] = []

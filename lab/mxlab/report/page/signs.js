@@ -1,4 +1,4 @@
-// The colours of the page as a canvas takes them, and the signs of the legend.
+// The colours of the page as a canvas takes them, and its signs.
 "use strict";
 
 function palette() {
@@ -32,4 +32,23 @@ function sign(kind) {
     pen.fill();
   }
   return canvas;
+}
+
+function questions(pen, places, colour) {
+  pen.fillStyle = colour;
+  pen.font = "bold 16px system-ui, sans-serif";
+  pen.textAlign = "center";
+  for (const [x, y] of places) pen.fillText("?", x, y + 6);
+  pen.textAlign = "left";
+}
+
+function crosses(pen, places) {
+  pen.beginPath();
+  for (const [x, y] of places) {
+    pen.moveTo(x - 4, y - 4);
+    pen.lineTo(x + 4, y + 4);
+    pen.moveTo(x - 4, y + 4);
+    pen.lineTo(x + 4, y - 4);
+  }
+  pen.stroke();
 }

@@ -230,14 +230,8 @@ class Timeline {
     }
     pen.stroke();
     pen.setLineDash([]);
-    pen.beginPath();
-    for (const [x, y] of ends) {
-      pen.moveTo(x - 4, y - 4);
-      pen.lineTo(x + 4, y + 4);
-      pen.moveTo(x - 4, y + 4);
-      pen.lineTo(x + 4, y - 4);
-    }
-    pen.stroke();
+    if (fate === "unknown") questions(pen, ends, this.colours.bad);
+    else crosses(pen, ends);
   }
 
   segment([, message, lane, to, begin, end]) {
