@@ -6,6 +6,7 @@ Rates are messages per second, medians of rounds in which the two take turns.
 """
 
 import asyncio
+import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -81,7 +82,7 @@ async def listening(address: str) -> None:
 @asynccontextmanager
 async def contenders() -> AsyncIterator[tuple[Lab, list[Contender]]]:
     """A lab whose primary is dead, and a Postfix beside it that is a backup for the same domain."""
-    order = Order("bench-postfix", "bench")
+    order = Order(f"bench-postfix-{os.getpid()}", "bench")
     async with ProcessBackend().deploy(order, lambda _: None) as lab:
         await lab.nodes["mx1"].kill()
         ours = lab.nodes["mx2"]

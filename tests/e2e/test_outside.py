@@ -35,7 +35,7 @@ pytestmark = outside("smtp-sink", "smtp-source", "swaks", "dig")
 
 @asynccontextmanager
 async def lab(name: str, topology: Topology | None = None) -> AsyncIterator[Lab]:
-    order = Order(f"outside-{name}", "outside", topology or Topology())
+    order = Order(f"outside-{name}-{os.getpid()}", "outside", topology or Topology())
     async with ProcessBackend().deploy(order, lambda _: None) as up:
         yield up
 
