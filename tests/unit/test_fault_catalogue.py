@@ -16,7 +16,7 @@ from mxlab.faults.inner import to_service
 from mxlab.faults.standing import heal, standing
 from mxlab.faults.table import example
 from mxlab.loader import loads
-from mxlab.model.condition import Deferred, Delivered, Mailbox, Queue
+from mxlab.model.condition import AnyCondition, Deferred, Delivered, Mailbox, Queue
 from mxlab.model.finding import Verdict
 from mxlab.model.mechanism import MECHANISMS, Kill, Mechanism, inner, outer
 from mxlab.model.scenario import Scenario
@@ -40,10 +40,8 @@ def sample(kind: type[Mechanism]) -> Mechanism:
     return kind(**given)
 
 
-def play(*steps: AnyStep, topology: Topology | None = None) -> RunResult:
-    scenario = Scenario(
-        title="t", steps=steps, expect=("nothing-lost",), topology=topology or Topology()
-    )
+def play(*steps: AnyStep, expect: tuple[str | AnyCondition, ...] = ("nothing-lost",)) -> RunResult:
+    scenario = Scenario(title="t", steps=steps, expect=expect)
     return simulate(lambda: runner.run(scenario, SimBackend(), lab="t", run_id="r"))
 
 
@@ -192,6 +190,27 @@ def test_hosts_may_be_named_as_peers() -> None:
     struck = [e for e in result.trace.events() if isinstance(e.body, events.FaultStruck)]
     assert result.verdict is Verdict.PASS, text(result)
     assert {e.body.peer for e in struck if isinstance(e.body, events.FaultStruck)} == {"10.53.25.5"}
+
+
+def verdict_on(what: str | AnyCondition, *steps: AnyStep) -> Verdict:
+    (finding,) = play(*steps, SEND, expect=(what,)).findings
+    return finding.verdict
+
+
+def test_faults_struck_tells_a_fault_that_nothing_met() -> None:
+    once = inner.Reply("mx1", verb="RCPT", code=451, first=1)
+    assert verdict_on("faults-struck", Fault("x", once)) is Verdict.PASS
+    assert verdict_on("faults-struck", Fault("x", inner.LoseAck("client"))) is Verdict.FAIL
+    assert verdict_on("faults-struck", Fault("x", inner.Refuse("mx1"))) is Verdict.UNKNOWN
+    assert verdict_on("faults-struck") is Verdict.UNKNOWN
+
+
+def test_mailboxes_are_judged_by_what_lies_in_them() -> None:
+    bob = "bob@example.test"
+    assert verdict_on(Mailbox(bob, count=3)) is Verdict.PASS
+    assert verdict_on(Mailbox(bob, at_least=3, host="mx1")) is Verdict.PASS
+    assert verdict_on(Mailbox(bob, count=2)) is Verdict.FAIL
+    assert verdict_on(Mailbox(bob, at_least=1, host="mx2")) is Verdict.FAIL
 
 
 # --- words ----------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ Nothing is kept here: whoever asks, from whichever process, sees the same.
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from mxlab.backends.base import CanDisconnect, CanPause, CanShape, Lab, Node
 from mxlab.errors import Unsupported
 from mxlab_services.control import FaultClear, FaultList, FaultState
@@ -41,9 +43,10 @@ async def standing(lab: Lab) -> list[Standing]:
 
 def _inner(host: str, state: FaultState) -> Standing:
     parameters = {
-        name: getattr(state.fault, name)
-        for name in state.fault.__struct_fields__
-        if name not in ("select", "certificate", "key") and getattr(state.fault, name)
+        one.name: getattr(state.fault, one.name)
+        for one in msgspec.structs.fields(state.fault)
+        if one.name not in ("select", "certificate", "key")
+        and getattr(state.fault, one.name) != one.default
     }
     select = state.fault.selected
     chosen = {name: getattr(select, name) for name in sorted(select.used())}
