@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from mxlab.model.inner import DnsMechanism, InnerFault, MailboxFull
 from mxlab.model.mechanism import Mechanism
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import AnyStep, Dns, Fault, Heal, Send, Wait
@@ -43,7 +44,8 @@ class Mail:
 @dataclass(frozen=True, slots=True)
 class Break:
     """Inject `fault`, whatever host it names, at host number `host`: the client is 0, then come the
-    exchanges, last to first, then DNS, then the client again."""
+    exchanges, last to first, then DNS, then the client again. A fault that only some hosts can have
+    befalls one that can."""
 
     fault: Mechanism
     host: int
@@ -123,7 +125,7 @@ class _Script:
                 self.batches += 1
                 return Send(f"b{self.batches}", sender, recipients, count=count, size=size)
             case Break(fault, number):
-                host = topology.hosts[::-1][number % len(topology.hosts)]
+                host = self._befallen(fault, number)
                 if host not in self.broken:
                     self.faults += 1
                     self.broken[host] = f"f{self.faults}"
@@ -139,6 +141,17 @@ class _Script:
             case _:
                 pass
         return None
+
+    def _befallen(self, fault: Mechanism, number: int) -> str:
+        """The host for a fault: DNS faults need the DNS server, those of an MTA any other."""
+        dns, hosts = self.topology.dns, self.topology.hosts[::-1]
+        if isinstance(fault, DnsMechanism):
+            return dns
+        if isinstance(fault, MailboxFull):
+            hosts = self.topology.primaries
+        elif isinstance(fault, InnerFault):
+            hosts = tuple(host for host in hosts if host != dns)
+        return hosts[number % len(hosts)]
 
 
 # --- changes of the zone: they name MX records only, so that they fit every world -----------------

@@ -6,8 +6,9 @@ The only part of chaos, beside the search, that loads Hypothesis.
 from hypothesis import strategies as st
 
 from mxlab.chaos.schedule import ZONES, Action, Break, Mail, Mend, Pass, Schedule, Zone
+from mxlab.model import inner, outer
 from mxlab.model.duration import parse_duration
-from mxlab.model.mechanism import Kill, Pause, Stop
+from mxlab.model.mechanism import Mechanism
 from mxlab.model.topology import Exchange, Topology
 
 SIZE = 8  # actions in a schedule, at most
@@ -21,7 +22,44 @@ SHAPES = (
     (Exchange("mx1", 10), Exchange("mx2", 10), Exchange("mx3", 20)),
     (Exchange("mx1", 10),),
 )
-FAULTS = tuple(kind(host="any") for kind in (Kill, Stop, Pause))
+DOMAIN, ANY = "example.test", "any"
+LIFE = tuple(kind(host=ANY) for kind in (outer.Kill, outer.Stop, outer.Pause))
+LINKS = (
+    outer.Drop(ANY),
+    outer.Disconnect(ANY),
+    outer.Reject(ANY),
+    outer.Reject(ANY, how="prohibited"),
+    outer.Loss(ANY, share=0.2),
+    outer.SlowLink(ANY, seconds=0.7),
+)
+MAIL = (
+    inner.LoseAck(ANY, first=1),
+    inner.Reply(ANY, verb="DOT", code=451),
+    inner.Reply(ANY, verb="DOT", code=554),
+    inner.Reply(ANY, verb="RCPT", code=451, first=1),
+    inner.Reply(ANY, verb="RCPT", code=550, first=1),
+    inner.Reply(ANY, verb="MAIL", code=421, first=2),
+    inner.Reply(ANY, verb="CONNECT", code=554),
+    inner.Refuse(ANY),
+    inner.Reset(ANY, verb="DOT", first=1),
+    inner.Cut(ANY, after=400),
+    inner.Delay(ANY, verb="DOT", seconds=30.0),
+    inner.Greylist(ANY, seconds=60.0),
+    inner.DiskFull(ANY),
+    inner.ReadOnly(ANY),
+    inner.MailboxFull(ANY, address=BOB),
+)
+DNS = (
+    inner.DnsServfail(name=DOMAIN),
+    inner.DnsServfail(name=f"mx1.{DOMAIN}"),
+    inner.DnsNxdomain(name=DOMAIN),
+    inner.DnsTimeout(name=DOMAIN, first=4),
+    inner.DnsRefused(name=DOMAIN),
+    inner.DnsTruncate(name=DOMAIN),
+    inner.DnsStale(name=DOMAIN),
+    inner.DnsNullMx(name=DOMAIN),
+    inner.DnsMxWithoutAddress(name=f"mx1.{DOMAIN}"),
+)
 SCHEDULES = ("opensmtpd", "exim", "rfc", "postfix")  # of retries: days must not cost thousands
 WAITS = tuple(
     map(
@@ -48,16 +86,18 @@ def _mails() -> st.SearchStrategy[Action]:
         Mail,
         sender=st.sampled_from(SENDERS),
         recipients=st.sampled_from(RECIPIENTS),
-        count=st.sampled_from((1, 2, 5)),
+        count=st.sampled_from((1, 2, 3)),
         size=st.sampled_from((0, 3000)),
     )
 
 
+def _breaks(faults: tuple[Mechanism, ...]) -> st.SearchStrategy[Action]:
+    return st.builds(Break, fault=st.sampled_from(faults), host=st.integers(0, 4))
+
+
 def _troubles() -> st.SearchStrategy[Action]:
-    return st.one_of(
-        st.builds(Break, fault=st.sampled_from(FAULTS), host=st.integers(0, 4)),
-        st.builds(Zone, change=st.sampled_from(tuple(ZONES)), exchange=st.integers(0, 2)),
-    )
+    zone = st.builds(Zone, change=st.sampled_from(tuple(ZONES)), exchange=st.integers(0, 2))
+    return st.one_of(*map(_breaks, (LIFE, LIFE, LINKS, MAIL, DNS)), zone)
 
 
 def _waits() -> st.SearchStrategy[Action]:
@@ -74,7 +114,7 @@ def episodes() -> st.SearchStrategy[tuple[Action, ...]]:
     mends = st.builds(Mend, number=st.integers(0, 2))
     alone = st.one_of(_mails(), _troubles(), mends, _waits()).map(lambda one: (one,))
     outage = st.tuples(_troubles(), _mails(), _waits())
-    crash = st.tuples(_mails(), _instants(), _troubles())
+    crash = st.tuples(_mails(), _instants(), _breaks(LIFE))
     return st.one_of(alone, outage, crash)
 
 

@@ -91,8 +91,8 @@ def _step(step: AnyStep) -> dict[str, Any]:
 
 
 def _mechanism(mechanism: Mechanism) -> str | dict[str, Any]:
-    given = _given(mechanism)
-    return mechanism.host if given == {"host": mechanism.host} else given
+    given, short = _given(mechanism), mechanism.short
+    return given[short] if set(given) == {short} else given
 
 
 def _condition(condition: AnyCondition) -> dict[str, Any]:
