@@ -196,6 +196,8 @@ class SimLoop(base_events.BaseEventLoop):
             life.tasks[task] = None
             self._owners[task] = life
             task.add_done_callback(lambda done: life.tasks.pop(done, None))
+            if life.over:  # what a dying host begins never runs
+                task.cancel()
         return task
 
     # --- what does not exist here ----------------------------------------------------------------
