@@ -193,7 +193,7 @@ def test_hosts_may_be_named_as_peers() -> None:
 
 
 def verdict_on(what: str | AnyCondition, *steps: AnyStep) -> Verdict:
-    (finding,) = play(*steps, SEND, expect=(what,)).findings
+    (finding,) = play(*steps, SEND, Wait(30.0), expect=(what,)).findings
     return finding.verdict
 
 
