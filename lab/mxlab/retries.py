@@ -46,6 +46,7 @@ class _Node:
     dead_until: dict[str, float] = field(default_factory=dict)
     running: dict[str, _Attempt] = field(default_factory=dict)  # by queue id
     asked: int = -1  # the last event by which somebody asked for a try
+    answered: dict[str, int] = field(default_factory=dict)  # domain -> the last by which it did
 
 
 def spacing(trace: Trace, schedule_name: str) -> Spacing:
@@ -57,6 +58,7 @@ def spacing(trace: Trace, schedule_name: str) -> Spacing:
             if event.seq == 0:  # a new life knows no dead destinations
                 node.dead_until.clear()
                 node.running.clear()
+                node.answered.clear()
                 node.asked = -1
             for text in _take(node, event, schedule, found):
                 found.wrong.append(f"{name}: {text}")
@@ -79,6 +81,7 @@ def _take(node: _Node, event: Event, schedule: Schedule, found: Spacing) -> Iter
                 running.tried, running.seq = True, event.seq
                 if stage not in _UNANSWERED:
                     running.answered = True
+                    node.answered[running.domain] = event.seq
                     node.dead_until.pop(running.domain, None)
         case events.Deferred(queue_id=queue_id) as deferred:
             yield from _deferred(node, event.at, deferred, schedule, found)
@@ -127,8 +130,10 @@ def _deferred(
                 f"{schedule.name} says {least:.1f} s"
             )
     ended = node.running.pop(queue_id, None)
-    if ended is None or ended.answered or ended.seq < node.asked:
+    if ended is None or ended.answered:
         return
+    if ended.seq < max(node.asked, node.answered.get(ended.domain, -1)):
+        return  # overtaken by better news
     if ended.tried or ended.routeless:
         node.dead_until[ended.domain] = at + schedule.delay(1, 0.0) - 1.0
 
