@@ -9,7 +9,7 @@ import contextlib
 import gc
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as seeded
@@ -18,6 +18,7 @@ from hypothesis.errors import Flaky
 from mxlab.chaos.schedule import Break, Mail, Pass, Schedule
 from mxlab.chaos.space import SIZE, schedules
 from mxlab.chaos.trial import Trial, try_out
+from mxlab.model.finding import Finding, Verdict
 
 SHRINKING = 500  # trials spent on making a finding smaller, at most
 FOREVER = 10**9
@@ -93,8 +94,10 @@ class _Search:
         except (_Enough, _Broken):
             pass
         except Flaky:
-            tally.found = None  # told by the caller: a trial that does not repeat
-            raise
+            if tally.found is not None:
+                text = "the same schedule did not fail again: the simulation does not repeat itself"
+                flaky = Finding("repeatable", Verdict.FAIL, text)
+                tally.found = replace(tally.found, wrong=(*tally.found.wrong, flaky))
         except KeyboardInterrupt:
             tally.interrupted = True
         tally.seconds = time.monotonic() - self._began

@@ -16,7 +16,7 @@ from mxlab.runner import RunResult, run
 from mxlab_services.events import encode
 
 YEAR = 365.25 * 86400.0
-MOST_TURNS = 100_000  # turns of the loop in one trial; the usual is below 1,000
+MOST_TURNS = 50_000  # turns of the loop in one trial; the usual is below 1,000
 
 
 @dataclass(frozen=True, slots=True)
