@@ -29,6 +29,7 @@ from mxlab_services.faults import AnyFault, Select, problem
 
 SELECTORS = set(Select.__struct_fields__)
 SERVICE = {kind.__struct_config__.tag: kind for kind in AnyFault.__args__}
+NUMBERS = (msgspec.inspect.IntType, msgspec.inspect.FloatType)
 SEND = Send("batch", "alice@client.test", "bob@example.test", count=3)
 TLS = Topology(tls=True)
 
@@ -58,6 +59,16 @@ def test_the_model_has_each_fault_of_the_services_with_its_fields() -> None:
         assert fault.selectors() <= fields, name
         if "verb" not in fields:
             assert fields & SELECTORS == fault.selectors() or isinstance(fault, SERVICE["greylist"])
+
+
+def test_numbers_have_the_bounds_of_the_services() -> None:
+    select = {field.name: field.type for field in msgspec.structs.fields(Select)}
+    for name, service in SERVICE.items():
+        theirs = select | {f.name: f.type for f in msgspec.structs.fields(service)}
+        for field in msgspec.structs.fields(MECHANISMS[name]):
+            mine = msgspec.inspect.type_info(field.type)
+            if isinstance(mine, NUMBERS) or field.name in ("first", "nth", "chance"):
+                assert mine == msgspec.inspect.type_info(theirs[field.name]), (name, field.name)
 
 
 def test_defaults_are_those_of_the_services() -> None:

@@ -5,12 +5,21 @@ them the same): on which occasions a fault strikes. Seconds are real ones, but f
 """
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from mxlab.model.outer import Mechanism
 from mxlab.model.topology import Host
 
 Verb = Literal["CONNECT", "EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "DOT"]
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=604_800)]
+Chance = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Code = Annotated[int, msgspec.Meta(ge=400, le=599)]
+Enhanced = Annotated[str, msgspec.Meta(pattern=r"^(|[45]\.\d{1,3}\.\d{1,3})$")]
+Words = Annotated[str, msgspec.Meta(pattern=r"^[ -~]*$", max_length=400)]
 
 
 class InnerFault(Mechanism, frozen=True):
@@ -30,9 +39,9 @@ def is_host(peer: str) -> bool:
 class Counted(InnerFault, frozen=True, kw_only=True):
     """Strikes on the `first` so many occasions, or on the `nth`, or on each with a `chance`."""
 
-    first: int | None = None
-    nth: int | None = None
-    chance: float | None = None
+    first: Count | None = None
+    nth: Count | None = None
+    chance: Chance | None = None
 
 
 class FromPeer(Counted, frozen=True, kw_only=True):
@@ -53,9 +62,9 @@ class Reply(OfMail, frozen=True, kw_only=True):
 
     kind = "reply"
     verb: Verb
-    code: int
-    enhanced: str = ""
-    text: str = "refused by a fault of the lab"
+    code: Code
+    enhanced: Enhanced = ""
+    text: Words = "refused by a fault of the lab"
 
 
 class Delay(OfMail, frozen=True, kw_only=True):
@@ -63,21 +72,21 @@ class Delay(OfMail, frozen=True, kw_only=True):
 
     kind = "delay"
     verb: Verb
-    seconds: float
+    seconds: Seconds
 
 
 class Tarpit(FromPeer, frozen=True, kw_only=True):
     """Every reply comes so many seconds late."""
 
     kind = "tarpit"
-    seconds: float
+    seconds: Seconds
 
 
 class Latency(FromPeer, frozen=True, kw_only=True):
     """A slow network, as SMTP sees it: every reply takes so many seconds more."""
 
     kind = "latency"
-    seconds: float
+    seconds: Seconds
 
 
 class Greylist(OfMail, frozen=True, kw_only=True):
@@ -85,7 +94,7 @@ class Greylist(OfMail, frozen=True, kw_only=True):
     networks pass."""
 
     kind = "greylist"
-    seconds: float
+    seconds: Seconds
     exempt: tuple[str, ...] = ()
 
 
@@ -106,7 +115,7 @@ class Cut(FromPeer, frozen=True, kw_only=True):
     """A session that has brought more than `after` bytes is reset."""
 
     kind = "cut"
-    after: int
+    after: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class LoseAck(OfMail, frozen=True, kw_only=True):
@@ -119,14 +128,14 @@ class SlowClose(FromPeer, frozen=True, kw_only=True):
     """After QUIT the connection stays open for so many seconds."""
 
     kind = "slow-close"
-    seconds: float
+    seconds: Seconds
 
 
 class Bandwidth(FromPeer, frozen=True, kw_only=True):
     """No more than `rate` bytes a second are read from a client."""
 
     kind = "bandwidth"
-    rate: int
+    rate: Count
 
 
 class TlsBroken(FromPeer, frozen=True, kw_only=True):
@@ -198,7 +207,7 @@ class DnsDelay(ForType, frozen=True, kw_only=True):
     """The answer comes so many seconds late."""
 
     kind = "dns-delay"
-    seconds: float
+    seconds: Seconds
 
 
 class DnsTruncate(ForType, frozen=True):
