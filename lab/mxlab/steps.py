@@ -77,6 +77,10 @@ class Steps:
         for number, step in enumerate(self._scenario.steps):
             await self._step((number,), step)
 
+    async def do(self, step: AnyStep) -> None:
+        """One step beside the story. Raises StepFailed."""
+        await self._step((), step)
+
     async def heal_all(self) -> list[Finding]:
         """Undo every fault that is still open, the last first; a finding for each that stays."""
         failed = []

@@ -37,6 +37,16 @@ class Watch:
         if self._pulse is not None and not self._pulse.done():
             self._pulse.set_result(None)
 
+    @property
+    def version(self) -> int:
+        """Grows with each event."""
+        return self._version
+
+    async def changed_since(self, version: int) -> None:
+        """Wait for an event after that version."""
+        while self._version == version:
+            await self.changed()
+
     async def changed(self) -> None:
         """Wait for the next event."""
         if self._pulse is None or self._pulse.done():

@@ -1,0 +1,155 @@
+"""For pytest: a running lab as a fixture, and scenario files as tests.
+
+Nothing of it runs unless a fixture or `--mxlab-scenarios` is used; everything heavy is loaded then.
+Each worker of pytest-xdist has a lab of its own.
+"""
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from mxlab.model.scenario import Scenario
+    from mxlab.result import RunResult
+    from mxlab.testing import LabDesk, RunningLab
+
+FILE = "scenario.yaml"
+WORLDS = ("process", "docker", "sim")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("mxlab", "a miniature mail system")
+    group.addoption(
+        "--mxlab-backend",
+        choices=WORLDS,
+        default=None,
+        help="In which world the lab is (process), and scenarios run (theirs, or process); "
+        "sim is for scenarios only.",
+    )
+    group.addoption(
+        "--mxlab-scenarios",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help=f"Collect every {FILE} below DIR as a test. May be given repeatedly.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for root in _roots(config):
+        if not root.is_dir():
+            raise pytest.UsageError(f"--mxlab-scenarios: {root} is no folder")
+        given = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+        if not any(root.is_relative_to(path) for path in given):
+            config.args.append(str(root))
+
+
+def _roots(config: pytest.Config) -> list[Path]:
+    folder = config.invocation_params.dir
+    return [(folder / text).resolve() for text in config.getoption("--mxlab-scenarios")]
+
+
+# --- fixtures ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def mxlab_lab(request: pytest.FixtureRequest) -> "Iterator[RunningLab]":
+    """A lab that is up for the whole session: DNS, two exchanges (mx1, mx2) and a client."""
+    from mxlab.api import real_world
+    from mxlab.testing import RunningLab
+
+    backend = request.config.getoption("--mxlab-backend") or "process"
+    if backend == "sim":
+        raise pytest.UsageError("the time of a simulated lab is not real: no program can use it")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    lab = RunningLab(real_world(backend), f"pytest-{worker}-{secrets.token_hex(4)}")
+    lab.start()
+    try:
+        yield lab
+    finally:
+        lab.stop()
+
+
+@pytest.fixture
+def mxlab(mxlab_lab: "RunningLab") -> "Iterator[LabDesk]":
+    """The lab as if it were this test's alone; faults, mail and zones are put right after it."""
+    desk = mxlab_lab.desk()
+    try:
+        yield desk
+    finally:
+        desk.close()
+
+
+# --- scenario files ------------------------------------------------------------------------------
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.name != FILE:
+        return None
+    roots = _roots(parent.config)
+    if not any(file_path.resolve().is_relative_to(root) for root in roots):
+        return None
+    return ScenarioFile.from_parent(parent, path=file_path)
+
+
+class ScenarioFile(pytest.File):
+    """A scenario file: one test."""
+
+    def collect(self) -> "Iterable[ScenarioItem]":
+        from mxlab.errors import LabError
+        from mxlab.loader import load
+
+        try:
+            scenario = load(str(self.path))
+        except LabError as error:
+            raise self.CollectError("\n".join(filter(None, (str(error), error.hint)))) from error
+        yield ScenarioItem.from_parent(self, name=scenario.id, scenario=scenario)
+
+
+class ScenarioFailed(Exception):
+    """A scenario's verdict was not PASS."""
+
+    def __init__(self, result: "RunResult") -> None:
+        super().__init__(str(result.verdict))
+        self.result = result
+
+
+class ScenarioItem(pytest.Item):
+    """A scenario, run in a lab of its own."""
+
+    def __init__(self, *, scenario: "Scenario", **more: Any) -> None:
+        super().__init__(**more)
+        self._scenario = scenario
+
+    def runtest(self) -> None:
+        from mxlab.api import run
+        from mxlab.errors import Unsupported
+        from mxlab.model.finding import Verdict
+
+        backend = self.config.getoption("--mxlab-backend") or self._scenario.backend or "process"
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+        name = f"pytest-{worker}-{secrets.token_hex(4)}"
+        try:
+            result = run(self._scenario, backend, lab=name)
+        except Unsupported as error:
+            pytest.skip(str(error))
+        if result.verdict is not Verdict.PASS:
+            raise ScenarioFailed(result)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        from mxlab.errors import LabError
+        from mxlab.report import text
+
+        match excinfo.value:
+            case ScenarioFailed(result=result):
+                return text(result)
+            case LabError() as error:
+                return "\n".join(filter(None, (str(error), error.hint)))
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, f"scenario {self._scenario.id}: {self._scenario.title}"

@@ -1,0 +1,186 @@
+"""The pytest plugin: in sessions of its own, as people would use it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.unit.docs_code import blocks
+
+INI = """\
+[pytest]
+filterwarnings = error
+asyncio_default_fixture_loop_scope = function
+"""
+STORY = """\
+mxlab: 1
+title: A short story
+steps:
+  - send: {id: one, from: alice@client.test, to: bob@example.test}
+  - eventually: {within: 30s, delivered: one}
+expect: [nothing-lost, all-delivered]
+"""
+SECONDS = 120
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A project of somebody else's."""
+    (tmp_path / "pytest.ini").write_text(INI)
+    return tmp_path
+
+
+def session(place: Path, *words: str, code: int = 0) -> str:
+    """The output of a test run there."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTEST_", "MXLAB_"))
+    }
+    state = place / "state"
+    command = [sys.executable, "-m", "pytest", "-p", "mxlab.pytest_plugin", "-rs", *words]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider"],
+        cwd=place, env={**environment, "MXLAB_STATE_DIR": str(state)}, timeout=SECONDS,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == code, said
+    assert list(state.rglob("pytest-*")) == [], "a lab is left"
+    return said
+
+
+def outcomes(said: str) -> dict[str, int]:
+    last = said.strip().splitlines()[-1]
+    return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", last)}
+
+
+def test_the_program_in_the_docs_is_tested_as_the_docs_say(place: Path) -> None:
+    program, tests = blocks("testing.md", "python")
+    (place / "notify.py").write_text(program)
+    (place / "test_notify.py").write_text(tests)
+    assert outcomes(session(place))["passed"] == 5
+
+
+def test_a_test_that_fails_leaves_the_lab_clean_for_the_next(place: Path) -> None:
+    (place / "test_order.py").write_text(
+        """
+from mxlab import delivered, dns, queue
+
+
+def test_breaks(mxlab):
+    mxlab.do(dns(remove=["example.test. MX"]))
+    with mxlab.fault("kill", "mx1"), mxlab.fault("disk-full", "mx2"):
+        mxlab.send(count=3)
+        mxlab.eventually(queue("mx2", count=99), within="1s")
+
+
+def test_wants_too_much(mxlab):
+    mxlab.eventually(lambda: mxlab.mailbox(), within="500ms")
+
+
+def test_is_well(mxlab):
+    batch = mxlab.send(["a@example.test", mxlab.address()], subject="hello", body="text")
+    mxlab.eventually(delivered(batch), within="30s")
+    (message,) = mxlab.mailbox()
+    assert (message["Subject"], message.get_content()) == ("hello", "text\\n")
+    assert mxlab.queue("client") == mxlab.queue("mx2") == []
+
+
+async def test_beside_a_loop_of_its_own(mxlab):
+    mxlab.send()
+    assert len(mxlab.eventually(mxlab.mailbox)) == 1
+
+
+def test_addresses_differ(mxlab):
+    assert mxlab.mailbox() == []
+    mxlab.never(queue("mx2", count=1), during="200ms")
+"""
+    )
+    said = session(place, "-o", "asyncio_mode=auto", code=1)
+    assert (outcomes(said)["failed"], outcomes(said)["passed"]) == (2, 3)
+    assert "in the end mx2 holds 0 messages" in said
+    assert "not within 0.5 s: the last answer was []" in said
+    assert "mxlab/testing.py" not in said, "the traceback ends in the test"
+
+
+def test_each_worker_of_xdist_has_a_lab_of_its_own(place: Path) -> None:
+    (place / "test_many.py").write_text(
+        """
+import pathlib
+import pytest
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_many(mxlab, mxlab_lab, worker_id, number):
+    pathlib.Path(f"lab-{mxlab_lab.name}").touch()
+    assert mxlab_lab.name.startswith(f"pytest-{worker_id}-")
+    mxlab.send()
+    assert len(mxlab.eventually(mxlab.mailbox)) == 1
+"""
+    )
+    assert outcomes(session(place, "-n", "2"))["passed"] == 6
+    assert len(list(place.glob("lab-pytest-gw*"))) == 2
+
+
+def write(folder: Path, text: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "scenario.yaml").write_text(text)
+
+
+class TestScenarios:
+    def test_they_are_tests(self, place: Path) -> None:
+        write(place / "own" / "good", STORY)
+        write(place / "own" / "bad", STORY.replace("all-delivered", "queued-at-backup"))
+        write(place / "own" / "other", STORY.replace("title", "backends: [docker]\ntitle"))
+        write(place / "elsewhere", STORY)
+        said = session(place, "-v", "--mxlab-scenarios", "own", "--mxlab-backend", "sim", code=1)
+        assert "own/good/scenario.yaml::good PASSED" in said
+        assert "own/bad/scenario.yaml::bad FAILED" in said
+        assert "FAILED by queued-at-backup" in said
+        assert "again: mxlab run" in said
+        assert "SKIPPED" in said
+        assert "this scenario is not for sim" in said
+        assert "elsewhere" not in said
+        assert "Traceback" not in said
+
+    def test_they_run_in_processes_and_beside_other_tests(self, place: Path) -> None:
+        write(place / "own" / "good", STORY)
+        (place / "test_other.py").write_text("def test_other():\n    pass\n")
+        said = session(place, "--mxlab-scenarios", "own", "test_other.py")
+        assert outcomes(said)["passed"] == 2
+
+    def test_they_are_shared_out_by_xdist(self, place: Path) -> None:
+        for name in "abcd":
+            write(place / "own" / name, STORY)
+        options = ("--mxlab-scenarios", "own", "--mxlab-backend", "sim", "-n", "2")
+        assert outcomes(session(place, *options))["passed"] == 4
+
+    def test_a_broken_one_is_an_error_with_its_line(self, place: Path) -> None:
+        write(place / "own" / "broken", STORY.replace("- send", "- sned"))
+        said = session(place, "--mxlab-scenarios", "own", code=2)
+        assert "scenario.yaml:4:5: `sned`: unknown key" in said
+        assert "did you mean `send`?" in said
+        assert "Traceback" not in said
+
+    def test_a_folder_that_is_not_there_is_an_error(self, place: Path) -> None:
+        said = session(place, "--mxlab-scenarios", "nowhere", code=4)
+        assert "nowhere is no folder" in said
+
+
+def test_a_simulated_lab_is_for_scenarios_only(place: Path) -> None:
+    (place / "test_sim.py").write_text("def test_sim(mxlab):\n    pass\n")
+    said = session(place, "--mxlab-backend", "sim", code=1)
+    assert "no program can use it" in said
+
+
+def test_where_nobody_uses_it_nothing_is_loaded(place: Path) -> None:
+    (place / "test_quiet.py").write_text(
+        "import sys\n\n\ndef test_quiet():\n"
+        "    loaded = {name for name in sys.modules if name.startswith('mxlab')}\n"
+        "    assert loaded == {'mxlab', 'mxlab.pytest_plugin'}\n"
+    )
+    (place / "scenario.yaml").write_text("not: a scenario\n")
+    assert outcomes(session(place))["passed"] == 1
