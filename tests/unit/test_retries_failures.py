@@ -1,0 +1,110 @@
+"""The checks of retry spacing and of failures, on traces made by hand."""
+
+from collections.abc import Iterable
+
+from mxlab.failures import Failures, failures
+from mxlab.retries import Spacing, spacing
+from mxlab.trace import Trace
+from mxlab_services import events
+from mxlab_services.events import Body, Event
+
+BOB, ALICE, HOME, KEY = "bob@example.test", "alice@client.test", "example.test", "<1@client>"
+ACCEPTED = events.Accepted("Q1", ALICE, [BOB], 100, "d", "")
+BEGUN = events.AttemptStarted("Q1", HOME, [BOB], 1)
+SILENT = events.Tried("Q1", "mx1", "10.0.0.1", 10, "connect", "4.4.1 refused", 0.0, [])
+Story = Iterable[tuple[float, Body]]
+
+
+def trace_of(story: Story, message: str = KEY) -> Trace:
+    trace = Trace()
+    for seq, (at, body) in enumerate(story):
+        trace.add(Event(at, seq, "client", message, body))
+    return trace
+
+
+def spaced(story: Story) -> Spacing:
+    return spacing(trace_of(story), "postfix")
+
+
+def judged(*story: tuple[float, Body]) -> Failures:
+    return failures(trace_of(story), "postfix")
+
+
+def kept(at: float, until: float) -> tuple[float, Body]:
+    return at, events.Deferred("Q1", [BOB], 1, until, "why")
+
+
+def said(word: str, reply: str, host: str = "mx1") -> events.Outcome:
+    return events.Outcome("Q1", BOB, word, reply, host)  # type: ignore[arg-type]
+
+
+def test_c_a_retry_at_its_time_is_right_and_before_it_wrong() -> None:
+    failed = [(0.0, ACCEPTED), (0.0, BEGUN), (1.0, SILENT), kept(1.0, 301.0)]
+    assert spaced([*failed, (301.0, BEGUN)]) == Spacing(1, [])
+    (wrong, _) = spaced([*failed, (200.0, BEGUN)]).wrong
+    assert "101.0 s too early" in wrong
+
+
+def test_c_a_wait_shorter_than_the_schedules_is_wrong() -> None:
+    (wrong,) = spaced([(0.0, ACCEPTED), (0.0, BEGUN), (1.0, SILENT), kept(1.0, 100.0)]).wrong
+    assert "postfix says 300.0 s" in wrong
+
+
+def test_c1_no_message_is_tried_where_no_host_answered() -> None:
+    other = (2.0, events.AttemptStarted("Q2", HOME, [BOB], 1))
+    failed = [(0.0, ACCEPTED), (0.0, BEGUN), (1.0, SILENT), kept(1.0, 301.0)]
+    (wrong,) = spaced([*failed, other]).wrong
+    assert "too early for any message" in wrong
+    assert spaced([*failed, (1.5, events.Flushed("all", 1)), other]).wrong == []
+    answered = events.Tried("Q1", "mx1", "10.0.0.1", 10, "rcpt", "451 later", 0.0, [])
+    assert spaced([*failed[:2], (1.0, answered), kept(1.0, 301.0), other]).wrong == []
+
+
+def test_c1_a_flush_between_a_failure_and_its_record_counts() -> None:
+    flushed = (1.1, events.Flushed("all", 2))
+    other = (2.0, events.AttemptStarted("Q2", HOME, [BOB], 1))
+    story = [(0.0, ACCEPTED), (0.0, BEGUN), (1.0, SILENT), flushed, kept(1.2, 301.2), other]
+    assert spaced(story).wrong == []
+
+
+def test_d1_a_failure_with_its_notification_is_right() -> None:
+    bounce = events.Bounced("Q2", KEY, "Q1", ALICE, [BOB], "failed")
+    found = judged(
+        (0.0, ACCEPTED), (0.0, BEGUN), (1.0, said("failed", "550 5.1.1 no")),
+        (1.0, bounce), (1.0, events.Removed("Q1")),
+    )  # fmt: skip
+    assert found == Failures(given_up=1, left=1)
+
+
+def test_d1_a_failure_that_nobody_is_told_of_is_wrong() -> None:
+    (wrong,) = judged(
+        (0.0, ACCEPTED), (1.0, said("failed", "550 no")), (1.0, events.Removed("Q1"))
+    ).untold
+    assert "left the queue untold" in wrong
+
+
+def test_d1_a_null_sender_is_never_told() -> None:
+    null = events.Accepted("Q1", "", [BOB], 100, "d", "")
+    bounce = events.Bounced("Q2", KEY, "Q1", "postmaster@example.test", [BOB], "failed")
+    found = judged((0.0, null), (1.0, said("failed", "550 no")), (1.0, bounce))
+    assert "has the null sender" in found.untold[0]
+    silent = events.BounceSuppressed("Q1", [BOB], "null reverse-path")
+    assert judged((0.0, null), (1.0, said("failed", "550 no")), (1.0, silent)).untold == []
+    assert judged((0.0, ACCEPTED), (1.0, said("failed", "550 no")), (1.0, silent)).untold != []
+
+
+def test_a1_giving_up_on_a_temporary_failure_is_wrong() -> None:
+    bounce = (4.0, events.Bounced("Q2", KEY, "Q1", ALICE, [BOB], "failed"))
+    servfail = (1.0, events.Lookup(HOME, "MX", "servfail", [], False))
+    gone = (1.0, events.Lookup(HOME, "MX", "nxdomain", [], False))
+    routeless = (2.0, said("failed", "550 5.1.2 no such domain", ""))
+    start = ((0.0, ACCEPTED), (0.0, BEGUN))
+    assert "had only failed for now" in judged(*start, servfail, routeless, bounce).unjustified[0]
+    assert judged(*start, gone, routeless, bounce).unjustified == []
+    deferred = (2.0, said("deferred", "451 later"))
+    assert "given up after 4 s" in judged(*start, deferred, bounce).unjustified[0]
+
+
+def test_c_the_end_of_a_lifetime_justifies() -> None:
+    late = (5 * 86400.0, events.Bounced("Q2", KEY, "Q1", ALICE, [BOB], "failed"))
+    assert judged((0.0, ACCEPTED), (2.0, said("deferred", "451 later")), late).unjustified == []
