@@ -7,8 +7,8 @@ from mxlab.chaos.search import search
 from mxlab.chaos.trial import try_out
 
 SEED = 1
-RUNS = 400  # within which each has to be found
-SHRINKING = 80  # trials; more make schedules nicer, not shorter
+RUNS = 1000  # within which each has to be found
+SHRINKING = 200  # trials; more make schedules nicer, not shorter
 STEPS = 6
 
 

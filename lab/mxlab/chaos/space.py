@@ -95,9 +95,12 @@ def _breaks(faults: tuple[Mechanism, ...]) -> st.SearchStrategy[Action]:
     return st.builds(Break, fault=st.sampled_from(faults), host=st.integers(0, 4))
 
 
+def _zones() -> st.SearchStrategy[Action]:
+    return st.builds(Zone, change=st.sampled_from(tuple(ZONES)), exchange=st.integers(0, 2))
+
+
 def _troubles() -> st.SearchStrategy[Action]:
-    zone = st.builds(Zone, change=st.sampled_from(tuple(ZONES)), exchange=st.integers(0, 2))
-    return st.one_of(*map(_breaks, (LIFE, LIFE, LINKS, MAIL, DNS)), zone)
+    return st.one_of(*map(_breaks, (LIFE, LIFE, LINKS, MAIL, DNS)), _zones(), _zones())
 
 
 def _waits() -> st.SearchStrategy[Action]:
@@ -115,7 +118,9 @@ def episodes() -> st.SearchStrategy[tuple[Action, ...]]:
     alone = st.one_of(_mails(), _troubles(), mends, _waits()).map(lambda one: (one,))
     outage = st.tuples(_troubles(), _mails(), _waits())
     crash = st.tuples(_mails(), _instants(), _breaks(LIFE))
-    return st.one_of(alone, outage, crash)
+    killed = st.builds(Break, fault=st.just(LIFE[0]), host=st.integers(1, 3))
+    lost = st.tuples(_mails(), _instants(), killed)
+    return st.one_of(alone, outage, crash, lost)
 
 
 def schedules(size: int = SIZE) -> st.SearchStrategy[Schedule]:
