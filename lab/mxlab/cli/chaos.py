@@ -1,5 +1,7 @@
 """chaos: random outages in the simulation, until one breaks a promise."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,12 +53,27 @@ def chaos(
     from mxlab.chaos.search import search
 
     note(f"mxlab: chaos with seed {seed}" + (f", {runs} runs" if runs else "") + "; Ctrl-C ends it")
-    with _Progress() as progress:
+    with _no_traces(), _Progress() as progress:
         tally = search(seed=seed, runs=runs, seconds=seconds, progress=progress)
     _tell(tally, seed, out, json)
     if tally.found is not None:
         raise typer.Exit(EXIT_FAILED)
     raise typer.Exit(EXIT_INTERRUPTED if tally.interrupted else EXIT_OK)
+
+
+@contextlib.contextmanager
+def _no_traces() -> Iterator[None]:
+    """Hypothesis keeps a folder of its own, else in the folder where the command is given."""
+    import tempfile
+
+    from hypothesis.configuration import set_hypothesis_home_dir
+
+    with tempfile.TemporaryDirectory(prefix="mxlab-chaos-") as folder:
+        set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(None)
 
 
 def _seconds(text: str | None) -> float | None:
