@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from mxlab.backends.process import ProcessBackend
 from tests.bench.table import Table
 from tests.e2e.postfix import postfix, problem
 
 from mxlab.backends.base import Lab, Order
+from mxlab.backends.process import ProcessBackend
 from mxlab_services.control import Ping, QueueFlush
 
 SESSIONS = (1, 10, 20)
