@@ -298,10 +298,10 @@ AT_MX1: list[AnyFault] = [
     *(Reset(verb, SOME) for verb in get_args(Verb) if verb != "STARTTLS"),
     *(Delay(verb, HOUR, SOME) for verb in get_args(Verb) if verb != "STARTTLS"),
 ]  # fmt: skip
+# Without swapped preferences, for which a backup rightly gives up (its own test has that).
 AT_DNS: list[AnyFault] = [
     Servfail(HOME, subdomains=True, select=SOME), DnsTimeout(HOME), DnsTruncate(HOME, "MX"),
     DnsDelay(name=HOME, seconds=3, subdomains=True), DnsRefused(HOME, select=SOME), DnsStale(HOME),
-    SwappedMx(HOME, ("mx1.example.test", "mx2.example.test")),
     WrongMx(HOME, "gone.example.test", "mx1.example.test"),
     MxWithoutAddress("mx1.example.test"),
 ]  # fmt: skip
