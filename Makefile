@@ -25,13 +25,14 @@ lint: $(STAMP) ## Formatting, lint, types and import contracts
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## All tests; those that need Docker are skipped, by name, where no engine answers
-	$(BIN)/pytest -q -m 'not bench'
+	$(BIN)/pytest -q -m 'not bench' -n auto --dist worksteal
 
 wheel-test: $(STAMP) ## Build the wheel, install it into a clean environment, run a scenario from /
 	sh tests/wheel.sh $(BIN)
 
-bench: $(STAMP) ## Print the measurements, as ratios
-	$(BIN)/pytest -q -s -m bench tests/bench
+bench: $(STAMP) ## Measure everything, as ratios, and write docs/benchmarks.md
+	cp tests/bench/preface.md docs/benchmarks.md
+	MXLAB_BENCH_OUT=$(CURDIR)/docs/benchmarks.md $(BIN)/pytest -q -s -m bench tests/bench
 
 lock: $(STAMP) ## Renew the hash-pinned requirements (of the tests, and of the image)
 	$(BIN)/pip install --quiet uv
