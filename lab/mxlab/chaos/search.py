@@ -113,7 +113,7 @@ class _Search:
             raise _Enough
         trial = try_out(schedule)
         if (tally.runs + tally.shrinking) % SWEEP == 0:
-            gc.collect()
+            gc.collect(0)
         if shrinking:
             tally.shrinking += 1
         else:
