@@ -1,4 +1,4 @@
-"""`mxlab run --step` at a terminal, and `--dry-run`, which starts nothing."""
+"""`mxlab run`: `--step` at a terminal, `--dry-run`, which starts nothing, and steps that fail."""
 
 import os
 import pty
@@ -134,3 +134,26 @@ class TestDryRun:
     def test_a_broken_file_is_2(self, story: Path) -> None:
         story.write_text(STORY.replace("- send", "- sned"))
         assert "story.yaml:4" in run(story, "--dry-run", code=2).stderr
+
+
+class TestAStepThatFails:
+    """In real processes: the lab is healed and removed all the same."""
+
+    def test_a_python_step_that_raises_is_told_with_its_line(self, story: Path) -> None:
+        wrong = "  - fault: {id: x, kill: mx1}\n  - python: extra.py:breaks\nexpect"
+        story.write_text(STORY.replace("expect", wrong))
+        extra = story.with_name("extra.py")
+        extra.write_text("async def breaks(lab):\n    return lab.nodes['mx7']\n")
+        said = run(story, "--backend", "process", code=1).stdout
+        assert f"step 4: python: extra.py:breaks: KeyError: 'mx7' ({extra}:2)" in said
+        assert f"({story}:7)" in said
+        assert "pass  all-delivered" in said
+        assert list(state_root().iterdir()) == []
+
+    def test_an_eventually_ends_at_its_deadline_with_what_was_seen(self, story: Path) -> None:
+        wrong = "within: 1s, queue: {host: mx1, count: 7}"
+        text = STORY.replace("within: 30s, delivered: one", wrong)
+        story.write_text(text.replace("  - even", "  - fault: {id: x, pause: mx1}\n  - even"))
+        said = run(story, "--backend", "process", code=1).stdout
+        assert "holds 7 messages: in the end mx1 holds 0 messages" in said
+        assert list(state_root().iterdir()) == []
