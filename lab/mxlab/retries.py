@@ -26,11 +26,13 @@ class Spacing:
 
 @dataclass(slots=True)
 class _Attempt:
-    """A running attempt: was any host tried, did any answer, was there a route at all? `seq`: the
-    event that said so last."""
+    """A running attempt: was any host tried, did any answer, was there a route at all? `seq`
+    and `at`: the event that said so last, and its time. A disk that refuses lets the record of the
+    failure come later than the failure."""
 
     domain: str
     seq: int
+    at: float
     tried: bool = False
     answered: bool = False
     routeless: bool = False
@@ -71,14 +73,14 @@ def _take(node: _Node, event: Event, schedule: Schedule, found: Spacing) -> Iter
             node.arrived[queue_id] = event.at
         case events.AttemptStarted(queue_id=queue_id, domain=domain, recipients=recipients):
             yield from _too_early(node, event.at, queue_id, domain, recipients)
-            node.running[queue_id] = _Attempt(domain, event.seq)
+            node.running[queue_id] = _Attempt(domain, event.seq, event.at)
         case events.Routed(domain=domain, targets=[]):
             for attempt in node.running.values():
                 if attempt.domain == domain:
-                    attempt.routeless, attempt.seq = True, event.seq
+                    attempt.routeless, attempt.seq, attempt.at = True, event.seq, event.at
         case events.Tried(queue_id=queue_id, stage=stage):
             if (running := node.running.get(queue_id)) is not None:
-                running.tried, running.seq = True, event.seq
+                running.tried, running.seq, running.at = True, event.seq, event.at
                 if stage not in _UNANSWERED:
                     running.answered = True
                     node.answered[running.domain] = event.seq
@@ -117,6 +119,8 @@ def _deferred(
     node: _Node, at: float, deferred: events.Deferred, schedule: Schedule, found: Spacing
 ) -> Iterator[str]:
     queue_id = deferred.queue_id
+    ended = node.running.pop(queue_id, None)
+    at = ended.at if ended is not None else at
     for recipient in deferred.recipients:
         key = (queue_id, recipient)
         count = node.deferrals[key] = node.deferrals.get(key, 0) + 1
@@ -129,7 +133,6 @@ def _deferred(
                 f"{queue_id} for {recipient} is to wait {wait:.1f} s after failure {count}, where "
                 f"{schedule.name} says {least:.1f} s"
             )
-    ended = node.running.pop(queue_id, None)
     if ended is None or ended.answered:
         return
     if ended.seq < max(node.asked, node.answered.get(ended.domain, -1)):

@@ -50,6 +50,11 @@ def test_c_a_wait_shorter_than_the_schedules_is_wrong() -> None:
     assert "postfix says 300.0 s" in wrong
 
 
+def test_c_a_wait_counts_from_the_failure_not_from_its_late_record() -> None:
+    late = [(0.0, ACCEPTED), (0.0, BEGUN), (1.0, SILENT), kept(9.0, 301.0)]
+    assert spaced([*late, (301.0, BEGUN)]).wrong == []
+
+
 def test_c1_no_message_is_tried_where_no_host_answered() -> None:
     other = (2.0, events.AttemptStarted("Q2", HOME, [BOB], 1))
     failed = [(0.0, ACCEPTED), (0.0, BEGUN), (1.0, SILENT), kept(1.0, 301.0)]
