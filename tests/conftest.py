@@ -12,7 +12,6 @@ def _engine_problem() -> str:
     import asyncio
 
     from mxlab.backends.docker import DockerBackend
-
     from mxlab.errors import LabError
 
     try:

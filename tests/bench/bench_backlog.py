@@ -14,8 +14,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.bench.table import Table, machine
-from tests.e2e.postfix import problem
 
 from mxlab.backends.base import Lab, Node, Order
 from mxlab.backends.process import ProcessBackend
@@ -23,6 +21,8 @@ from mxlab_services.config import MxConfig
 from mxlab_services.control import Ping, QueueList
 from mxlab_services.mta.spool import SqliteSpool
 from mxlab_services.mta.types import Pending, Queued, Recipient
+from tests.bench.table import Table, machine
+from tests.e2e.postfix import problem
 
 LENGTHS = (1_000, 10_000, 100_000)
 READY = 2.0  # real seconds that a start may take, however long the queue

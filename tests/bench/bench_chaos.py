@@ -6,11 +6,11 @@ Prints the tables of docs/chaos.md.
 import time
 
 import pytest
-from tests.bench.table import Table, machine
-from tests.chaos_planted.faults import PLANTED
 
 from mxlab.chaos.search import search
 from mxlab.chaos.trial import YEAR
+from tests.bench.table import Table, machine
+from tests.chaos_planted.faults import PLANTED
 
 RUNS = 10_000
 RATE = 50.0  # schedules in a second of processor time, at least

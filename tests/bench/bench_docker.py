@@ -14,11 +14,11 @@ from itertools import pairwise
 
 import docker
 import pytest
-from tests.bench.table import Table, machine
 
 from mxlab import images
 from mxlab.backends.base import Order
 from mxlab.backends.docker import DockerBackend, image_store
+from tests.bench.table import Table, machine
 
 ROUNDS = 7
 NODES = 4

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP
-from tests.bench.table import Table, machine
 
 from mxlab_services.config import MxConfig
 from mxlab_services.events import Body
 from mxlab_services.mta.edge import Edge
 from mxlab_services.mta.types import Envelope, Origin
+from tests.bench.table import Table, machine
 
 MESSAGES = 2000
 SIZE = 1024  # bytes

@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from tests.bench.table import Table
-from tests.e2e.postfix import postfix, problem
 
 from mxlab.backends.base import Lab, Order
 from mxlab.backends.process import ProcessBackend
 from mxlab_services.control import Ping, QueueFlush
+from tests.bench.table import Table
+from tests.e2e.postfix import postfix, problem
 
 SESSIONS = (1, 10, 20)
 ACCEPT = 600  # messages a round

@@ -7,12 +7,12 @@ import asyncio
 import time
 
 import pytest
-from tests.bench.table import Table, machine
 
 from mxlab_services import events
 from mxlab_services.config import ClientConfig
 from mxlab_services.mta.relay import SmtpRelay
 from mxlab_services.mta.types import Delivered, Envelope, Job, Recipient, Route, Target
+from tests.bench.table import Table, machine
 
 MESSAGES = 3000
 FLOOR = 700  # messages per second that the queue must be able to hand on

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.bench.table import Table, machine
 
 from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.loader import load, loads
 from mxlab.model.finding import Verdict
 from mxlab.result import RunResult
 from mxlab.runner import run
+from tests.bench.table import Table, machine
 
 OUTAGE_SECONDS = 0.1  # of processor time, for primary-outage with its 20 messages
 WHOLE_SECONDS = 1.0  # the same with the interpreter's start

@@ -1,10 +1,10 @@
 """Chaos finds every planted fault, and shrinks what it finds to a few steps."""
 
 import pytest
-from tests.chaos_planted.faults import PLANTED
 
 from mxlab.chaos.search import search
 from mxlab.chaos.trial import try_out
+from tests.chaos_planted.faults import PLANTED
 
 SEED = 1
 RUNS = 1000  # within which each has to be found

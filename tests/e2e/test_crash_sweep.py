@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.e2e.process_lab import ProcessLab, Sent
 
 from mxlab_services import events
 from mxlab_services.control import MailboxEntry, MailboxList, Ping, Record, Submit
 from mxlab_services.mta.types import content_digest
+from tests.e2e.process_lab import ProcessLab, Sent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALICE, BOB = "alice@client.test", "bob@example.test"

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.process_lab import ProcessLab, Refused
 
 from mxlab_services import events
 from mxlab_services.control import MailboxList, Ping, QueueFlush, QueueList
+from tests.e2e.process_lab import ProcessLab, Refused
 
 ALICE, BOB = "alice@client.test", "bob@example.test"
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.e2e.postfix import postfix, problem
 
 from mxlab.backends.base import Lab, Order
 from mxlab.backends.process import ProcessBackend
 from mxlab.model.topology import Topology
 from mxlab_services import control
 from mxlab_services.control import MailboxEntry, MailboxList, MailboxRead, Ping, QueueFlush, Submit
+from tests.e2e.postfix import postfix, problem
 
 VERBS = ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", ".")
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.unit.docs_code import blocks
 
 INI = """\

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.e2e.browser import Browser, chromium, flags
 
 from mxlab import runner
 from mxlab.backends.sim.backend import SimBackend, simulate
@@ -18,6 +17,7 @@ from mxlab.result import RunResult
 from mxlab.trace import Trace
 from mxlab_services import events
 from mxlab_services.events import Event
+from tests.e2e.browser import Browser, chromium, flags
 
 OPENS_WITHIN = 2000  # ms
 EVENTS = 10_000

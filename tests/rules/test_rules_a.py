@@ -1,6 +1,12 @@
 """MAIL-RULES A, through whole simulated labs: which hosts are tried, and when."""
 
 import pytest
+
+from mxlab.backends.sim.backend import SimLab
+from mxlab.model.topology import Exchange
+from mxlab_services import events
+from mxlab_services.control import FaultClear, FaultSet, RouteReport, ZoneReplace
+from mxlab_services.faults import DnsRefused, DnsTimeout, Servfail
 from tests.rules.stories import (
     HOUR,
     MINUTE,
@@ -16,12 +22,6 @@ from tests.rules.stories import (
     until,
     zone,
 )
-
-from mxlab.backends.sim.backend import SimLab
-from mxlab.model.topology import Exchange
-from mxlab_services import events
-from mxlab_services.control import FaultClear, FaultSet, RouteReport, ZoneReplace
-from mxlab_services.faults import DnsRefused, DnsTimeout, Servfail
 
 MX1 = "10.53.25.3"  # where the plan puts the first exchange
 

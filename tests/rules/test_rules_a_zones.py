@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 import pytest
+
+from mxlab.backends.sim.backend import SimLab
+from mxlab.model.topology import Exchange
+from mxlab_services import events
 from tests.rules.stories import (
     BOB,
     MINUTE,
@@ -16,10 +20,6 @@ from tests.rules.stories import (
     until,
     zone,
 )
-
-from mxlab.backends.sim.backend import SimLab
-from mxlab.model.topology import Exchange
-from mxlab_services import events
 
 EQUAL_BACKUPS = (Exchange("mx1", 10), Exchange("mx2", 20), Exchange("mx3", 20))
 MX1 = "10.53.25.3"  # where the plan puts the first exchange

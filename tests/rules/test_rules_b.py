@@ -3,6 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import pytest
+
+from mxlab.backends.sim.backend import SimLab
+from mxlab_services import events
+from mxlab_services.control import FaultSet, MailboxList, Record
+from mxlab_services.faults import LoseAck, Select
 from tests.rules.peers import PLAIN, Copy, Peer, close_port, take_over
 from tests.rules.stories import (
     ALICE,
@@ -18,11 +23,6 @@ from tests.rules.stories import (
     send,
     until,
 )
-
-from mxlab.backends.sim.backend import SimLab
-from mxlab_services import events
-from mxlab_services.control import FaultSet, MailboxList, Record
-from mxlab_services.faults import LoseAck, Select
 
 DAVE = "dave@example.test"
 SERIAL = ("8BITMIME", "SIZE 1000000")

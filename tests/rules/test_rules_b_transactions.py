@@ -4,6 +4,12 @@ import asyncio
 import gc
 
 import pytest
+
+from mxlab.backends.sim.backend import SimLab
+from mxlab_services import events
+from mxlab_services.config import Limits, Timeouts
+from mxlab_services.control import FaultSet
+from mxlab_services.faults import TlsBroken
 from tests.rules.peers import Peer, put_peer, take_over
 from tests.rules.stories import (
     ALICE,
@@ -23,12 +29,6 @@ from tests.rules.stories import (
     talk,
     until,
 )
-
-from mxlab.backends.sim.backend import SimLab
-from mxlab_services import events
-from mxlab_services.config import Limits, Timeouts
-from mxlab_services.control import FaultSet
-from mxlab_services.faults import TlsBroken
 
 DAVE = "dave@example.test"
 SERIAL = ("8BITMIME", "SIZE 1000000")

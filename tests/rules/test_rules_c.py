@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
+
+from mxlab.backends.sim.backend import EPOCH, SimLab
+from mxlab_services import events
+from mxlab_services.config import Limits, RetryConfig
+from mxlab_services.control import QueueFlush
 from tests.rules.peers import Peer, close_port, put_dns, put_peer, take_over
 from tests.rules.stories import (
     ALICE,
@@ -26,11 +31,6 @@ from tests.rules.stories import (
     when,
     zone,
 )
-
-from mxlab.backends.sim.backend import EPOCH, SimLab
-from mxlab_services import events
-from mxlab_services.config import Limits, RetryConfig
-from mxlab_services.control import QueueFlush
 
 SLACK = 1.0  # seconds that an attempt itself may take
 

@@ -1,6 +1,12 @@
 """MAIL-RULES C4 and the operator's habits, through whole simulated labs."""
 
 import pytest
+
+from mxlab.backends.sim.backend import EPOCH, SimLab
+from mxlab.cli.queue import shape
+from mxlab.errors import Refused
+from mxlab_services import events
+from mxlab_services.control import QueueEdit, QueueFlush
 from tests.rules.peers import Peer, close_port, put_peer, take_over
 from tests.rules.stories import (
     ALICE,
@@ -19,12 +25,6 @@ from tests.rules.stories import (
     until,
     zone,
 )
-
-from mxlab.backends.sim.backend import EPOCH, SimLab
-from mxlab.cli.queue import shape
-from mxlab.errors import Refused
-from mxlab_services import events
-from mxlab_services.control import QueueEdit, QueueFlush
 
 SLACK = 1.0  # seconds that an attempt itself may take
 

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 
 import pytest
+
+from mxlab.backends.sim.backend import EPOCH, SimLab
+from mxlab.errors import Refused
+from mxlab_services import events
 from tests.rules.peers import Peer, close_port, take_over
 from tests.rules.stories import (
     ALICE,
@@ -27,10 +31,6 @@ from tests.rules.stories import (
     send,
     until,
 )
-
-from mxlab.backends.sim.backend import EPOCH, SimLab
-from mxlab.errors import Refused
-from mxlab_services import events
 
 NO_USER = Peer({"RCPT": ["550 5.1.1 no such user"]})
 BODY = "Subject: hello\r\nMessage-ID: <m1@client.test>\r\n\r\nTop secret.\r\n"

@@ -1,6 +1,13 @@
 """MAIL-RULES E, through whole simulated labs: the policy of a backup, and the classic mistakes."""
 
 import pytest
+
+from mxlab.backends.sim.backend import SimLab
+from mxlab.model.topology import Exchange
+from mxlab_services import events
+from mxlab_services.config import Limits
+from mxlab_services.control import FaultSet
+from mxlab_services.faults import Greylist
 from tests.rules.peers import Peer, take_over
 from tests.rules.stories import (
     ALICE,
@@ -22,13 +29,6 @@ from tests.rules.stories import (
     until,
     zone,
 )
-
-from mxlab.backends.sim.backend import SimLab
-from mxlab.model.topology import Exchange
-from mxlab_services import events
-from mxlab_services.config import Limits
-from mxlab_services.control import FaultSet
-from mxlab_services.faults import Greylist
 
 FORGED = "victim@client.test"
 SPAM = "Subject: spam\r\nMessage-ID: <s@client.test>\r\n\r\nbuy\r\n"

@@ -6,9 +6,6 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.unit.dns_lab import StillClock
-from tests.unit.edge_lab import CONFIG
-
 from mxlab_services.board import Board
 from mxlab_services.config import MxConfig
 from mxlab_services.control import (
@@ -32,6 +29,8 @@ from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.mta.memory_spool import MemorySpool
 from mxlab_services.mta.queue import Intake
 from mxlab_services.mta.types import Envelope, Origin, Spool
+from tests.unit.dns_lab import StillClock
+from tests.unit.edge_lab import CONFIG
 
 ALICE, BOB = "alice@client.test", "bob@example.test"
 OK = ["250", "250", "250", "354", "250"]

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import pytest
-from tests.unit.smtp_sink import Sink
 
 from mxlab_services import events
 from mxlab_services.config import ClientConfig, Timeouts, TlsConfig
 from mxlab_services.mta.relay import SmtpRelay
 from mxlab_services.mta.types import Envelope, Job, Recipient, Result, Route, Target
+from tests.unit.smtp_sink import Sink
 
 CONTENT = b"From: a@client.test\r\nSubject: hi\r\n\r\nbody\r\n"
 BOB, CAROL, DAVE = "bob@example.test", "carol@example.test", "dave@example.test"

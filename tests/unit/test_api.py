@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.unit.docs_code import blocks
 
 import mxlab
 from mxlab import (
@@ -33,6 +32,7 @@ from mxlab.backends.process.folder import state_root
 from mxlab.errors import ScenarioError, UnknownName, UsageError
 from mxlab.loader import loads
 from mxlab.model.finding import Verdict
+from tests.unit.docs_code import blocks
 
 YAML = """
 mxlab: 1

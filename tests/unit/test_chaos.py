@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from hypothesis import given, settings
-from tests.chaos_planted.faults import PLANTED
 from typer.testing import CliRunner
 
 from mxlab.chaos import trial
@@ -25,6 +24,7 @@ from mxlab.model.scenario import problems
 from mxlab.model.topology import Topology
 from mxlab_services.mta.attempt import Attempts
 from mxlab_services.mta.queue import Intake
+from tests.chaos_planted.faults import PLANTED
 
 MAIL = Mail("alice@client.test", (BOB,))
 CLIENT, BACKUP, PRIMARY, DNS = range(4)  # hosts by number, where there are two exchanges

@@ -1,6 +1,18 @@
 """Every check can fail, passes on a good run, and says UNKNOWN where it has nothing to look at."""
 
 import pytest
+
+from mxlab import checks
+from mxlab.checks import CHECKS, Case, Opinion, judge
+from mxlab.evidence import Evidence
+from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue
+from mxlab.model.finding import Finding, Verdict, overall
+from mxlab.model.scenario import CHECKS as NAMES
+from mxlab.model.topology import Topology
+from mxlab.trace import Trace
+from mxlab_services import events
+from mxlab_services.control import RecordEntry
+from mxlab_services.events import Event
 from tests.unit.history import (
     ALICE,
     BOB,
@@ -14,18 +26,6 @@ from tests.unit.history import (
     through_both,
     tried,
 )
-
-from mxlab import checks
-from mxlab.checks import CHECKS, Case, Opinion, judge
-from mxlab.evidence import Evidence
-from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue
-from mxlab.model.finding import Finding, Verdict, overall
-from mxlab.model.scenario import CHECKS as NAMES
-from mxlab.model.topology import Topology
-from mxlab.trace import Trace
-from mxlab_services import events
-from mxlab_services.control import RecordEntry
-from mxlab_services.events import Event
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 

@@ -4,12 +4,11 @@ import asyncio
 import random
 from typing import Any
 
-from tests.unit.dns_lab import Emitted, StillClock, zones
-from tests.unit.test_sim_network import B, World
-
 from mxlab_services.dns.answers import Answer
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.dns.server import DnsServer
+from tests.unit.dns_lab import Emitted, StillClock, zones
+from tests.unit.test_sim_network import B, World
 
 
 def simulate(drop: bool) -> tuple[list[Answer], float, list[str]]:

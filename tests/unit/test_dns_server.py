@@ -15,12 +15,12 @@ import dns.zone
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.dns_lab import ZONE, DnsLab, Emitted, dns_lab, zones
 
 from mxlab_services.control import Controls, ZoneList, ZoneReplace, ZoneUpdate
 from mxlab_services.dns.server import DnsServer
 from mxlab_services.errors import ZoneError
 from mxlab_services.events import DnsZone
+from tests.unit.dns_lab import ZONE, DnsLab, Emitted, dns_lab, zones
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.dns_lab import ZONE, zones
 
 from mxlab_services.dns.names import parse_name
 from mxlab_services.dns.zone import Zone, Zones, load_zone
 from mxlab_services.errors import ZoneError
+from tests.unit.dns_lab import ZONE, zones
 
 SOA = "$TTL 60\n@ SOA ns h 4294967295 1 1 1 1\n NS ns\n"
 

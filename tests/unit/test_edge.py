@@ -5,7 +5,6 @@ import asyncio
 import msgspec
 import pytest
 from aiosmtpd import smtp
-from tests.unit.edge_lab import CONFIG, OPENING, desk
 
 from mxlab_services.config import Timeouts
 from mxlab_services.errors import SpoolError, SpoolFull
@@ -14,6 +13,7 @@ from mxlab_services.mta.received import received_field
 from mxlab_services.mta.smtp_connection import Connection
 from mxlab_services.mta.smtp_server import _VERBS, Session
 from mxlab_services.mta.types import Origin
+from tests.unit.edge_lab import CONFIG, OPENING, desk
 
 
 def test_every_hook_is_known_to_aiosmtpd_or_declared() -> None:

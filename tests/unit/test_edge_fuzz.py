@@ -6,6 +6,7 @@ import logging
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.unit.edge_lab import OPENING, desk
 
 DIALOG = (

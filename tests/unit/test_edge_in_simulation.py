@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
-from tests.unit.edge_lab import CONFIG, OPENING, Desk
 
 from mxlab.backends.sim.loop import Life, SimLoop
 from mxlab.backends.sim.network import Network
+from tests.unit.edge_lab import CONFIG, OPENING, Desk
 
 MX, SLOW, GOOD = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
-from tests.unit.edge_lab import CONFIG, OPENING, Desk, desk
 
 from mxlab_services.config import Timeouts
 from mxlab_services.events import Refused
+from tests.unit.edge_lab import CONFIG, OPENING, Desk, desk
 
 
 async def flood(write: Callable[[], Awaitable[None]]) -> None:

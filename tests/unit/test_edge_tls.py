@@ -5,10 +5,10 @@ import ssl
 
 import msgspec
 import pytest
-from tests.unit.edge_lab import CONFIG, OPENING, Desk, desk
 
 from mxlab.tls import Authority
 from mxlab_services.config import MxConfig, TlsConfig
+from tests.unit.edge_lab import CONFIG, OPENING, Desk, desk
 
 ISSUED = Authority("test").issue(["mx1.example.test"], "127.0.0.1")
 CLIENT = ssl.create_default_context(cadata=ISSUED.ca)

@@ -11,8 +11,6 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
-from tests.unit.dns_lab import Emitted, StillClock, zones
-from tests.unit.fault_lab import Faulty
 
 from mxlab_services.board import Board
 from mxlab_services.control import FaultList
@@ -36,6 +34,8 @@ from mxlab_services.faults import (
     SwappedMx,
     WrongMx,
 )
+from tests.unit.dns_lab import Emitted, StillClock, zones
+from tests.unit.fault_lab import Faulty
 
 HOME = "example.test"
 MX1, MX2 = "mx1.example.test.", "mx2.example.test."

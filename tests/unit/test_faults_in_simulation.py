@@ -6,7 +6,6 @@ from typing import get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.test_sim_backend import in_lab, send
 
 from mxlab.backends.sim.backend import SimLab
 from mxlab.errors import Refused
@@ -54,6 +53,7 @@ from mxlab_services.faults import (
     Verb,
     WrongMx,
 )
+from tests.unit.test_sim_backend import in_lab, send
 
 BOB, HOME = "bob@example.test", "example.test"
 MINUTE, HOUR = 60.0, 3600.0

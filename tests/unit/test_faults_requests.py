@@ -5,7 +5,6 @@ import random
 
 import msgspec
 import pytest
-from tests.unit.fault_lab import BOB, Faulty, edge_desk
 
 from mxlab_services.board import MOST, Board, Occasion, Standing
 from mxlab_services.control import FaultClear, FaultList, FaultSet, FaultState, answer_line
@@ -28,6 +27,7 @@ from mxlab_services.faults import (
     problem,
     same_address,
 )
+from tests.unit.fault_lab import BOB, Faulty, edge_desk
 
 
 class Stage(Faulty):

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.edge_lab import CONFIG
-from tests.unit.fault_lab import ALICE, BOB, OK, EdgeDesk, Talk, edge_desk
 
 from mxlab.tls import Authority
 from mxlab_services.errors import ControlError, SpoolError, SpoolFull
@@ -34,6 +32,8 @@ from mxlab_services.faults import (
 )
 from mxlab_services.mta.spool import SqliteSpool
 from mxlab_services.mta.types import Envelope, Origin, Recipient
+from tests.unit.edge_lab import CONFIG
+from tests.unit.fault_lab import ALICE, BOB, OK, EdgeDesk, Talk, edge_desk
 
 GONE = (EOFError, ConnectionError)
 STEPS: list[tuple[Verb, list[str]]] = [

@@ -4,8 +4,6 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.unit.relay_lab import BOB, BOTH, CAROL, CONTENT, DAVE, SERIAL, RelayLab
-from tests.unit.smtp_sink import Sink
 
 from mxlab_services import events
 from mxlab_services.mta.types import (
@@ -17,6 +15,8 @@ from mxlab_services.mta.types import (
     Route,
     Target,
 )
+from tests.unit.relay_lab import BOB, BOTH, CAROL, CONTENT, DAVE, SERIAL, RelayLab
+from tests.unit.smtp_sink import Sink
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.unit.relay_lab import BOB, RelayLab
-from tests.unit.smtp_sink import Sink
 
 from mxlab_services.mta import connections
 from mxlab_services.mta.types import Deferred, Delivered
+from tests.unit.relay_lab import BOB, RelayLab
+from tests.unit.smtp_sink import Sink
 
 
 @pytest.fixture

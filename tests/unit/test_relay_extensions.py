@@ -11,12 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.unit.relay_lab import BOB, CONTENT, RelayLab
-from tests.unit.smtp_sink import Sink
 
 from mxlab_services.config import TlsConfig
 from mxlab_services.errors import ConfigError
 from mxlab_services.mta.types import Delivered, Failed, Job, Recipient, Result
+from tests.unit.relay_lab import BOB, CONTENT, RelayLab
+from tests.unit.smtp_sink import Sink
 
 UMLAUT = "jürgen@example.test"
 

@@ -7,7 +7,6 @@ from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.relay_lab import Notebook
 
 from mxlab.backends.sim.loop import Life, SimLoop
 from mxlab.backends.sim.network import Network
@@ -25,6 +24,7 @@ from mxlab_services.mta.types import (
     Route,
     Target,
 )
+from tests.unit.relay_lab import Notebook
 
 RECIPIENTS = ("bob@example.test", "carol@example.test", "dave@example.test")
 ADDRESSES = ("10.0.0.1", "10.0.0.2")

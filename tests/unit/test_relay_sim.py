@@ -3,8 +3,6 @@
 import asyncio
 import time
 
-from tests.unit.smtp_sink import Sink
-
 from mxlab.backends.sim.guard import guarded
 from mxlab.backends.sim.loop import Life, SimLoop
 from mxlab.backends.sim.network import Network
@@ -20,6 +18,7 @@ from mxlab_services.mta.types import (
     Route,
     Target,
 )
+from tests.unit.smtp_sink import Sink
 
 ADDRESSES = {"client": "10.0.0.9", "mx1": "10.0.0.1", "mx2": "10.0.0.2"}
 BOB = "bob@example.test"

@@ -3,14 +3,13 @@
 import json
 from xml.etree import ElementTree as Xml
 
-from tests.unit.history import through_both
-
 from mxlab.errors import EXIT_FAILED, EXIT_INCONCLUSIVE
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import Say
 from mxlab.report import SCHEMA, junit, text, to_json
 from mxlab.result import RunResult
+from tests.unit.history import through_both
 
 PASSED = Finding("nothing-lost", Verdict.PASS, "all 1 that were taken are accounted for")
 FAILED = Finding("step 3", Verdict.FAIL, "it never came \x00", ("a detail",), "x.yaml:7")

@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 from typing import Any
 
 import msgspec
-from tests.unit.history import ALICE, BOB, MESSAGE, History, through_both
 
 from mxlab.model.finding import Finding, Verdict
 from mxlab.model.scenario import Scenario
@@ -21,6 +20,7 @@ from mxlab.report.viewer import view
 from mxlab.result import RunResult
 from mxlab.trace import LAB
 from mxlab_services import events
+from tests.unit.history import ALICE, BOB, MESSAGE, History, through_both
 
 
 def result(history: History, title: str = "A title") -> RunResult:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
 import pytest
-from tests.unit.fakes import EPOCH, OK, REFUSED, FakeRelay, Mta, accepts
 
 from mxlab.backends.sim.backend import simulate
 from mxlab_services import events
@@ -23,6 +22,7 @@ from mxlab_services.mta.types import (
     Result,
     Route,
 )
+from tests.unit.fakes import EPOCH, OK, REFUSED, FakeRelay, Mta, accepts
 
 BOB = "bob@example.test"
 HOUR = 3600.0

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.schema_check import violations
 
 from mxlab.errors import ScenarioError
 from mxlab.loader import find, loads, scenario_ids
@@ -13,6 +12,7 @@ from mxlab.model.condition import CONDITIONS
 from mxlab.model.mechanism import MECHANISMS
 from mxlab.model.step import STEPS
 from mxlab.schema import scenario_schema
+from tests.unit.schema_check import violations
 
 BAD = sorted((Path(__file__).parents[1] / "badconfigs").glob("*/scenario.yaml"))
 # What only the loader can know: YAML's own errors, and names that lead nowhere.

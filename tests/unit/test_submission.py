@@ -4,7 +4,6 @@ import asyncio
 import random
 
 import pytest
-from tests.unit.fakes import FakeClock
 
 from mxlab.backends.sim.backend import simulate
 from mxlab_services.client.submission import Submission
@@ -13,6 +12,7 @@ from mxlab_services.control import Submit, SubmittedMessage
 from mxlab_services.errors import ControlError, SpoolFull
 from mxlab_services.ids import SeededIds
 from mxlab_services.mta.types import Envelope, Origin, content_digest, message_key
+from tests.unit.fakes import FakeClock
 
 ALICE, BOB = "alice@client.test", "bob@example.test"
 

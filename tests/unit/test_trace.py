@@ -1,13 +1,12 @@
 """The merged trace: gaps, counters that conditions live on, and a message's biography."""
 
-from tests.unit.history import ALICE, BOB, MESSAGE, accepted, submitted, through_both
-
 from mxlab.conditions import observed, seems
 from mxlab.model.condition import Bounced, Deferred, Delivered, Mailbox, Queue
 from mxlab.story import biography, describe
 from mxlab.trace import LAB, Trace
 from mxlab_services import events
 from mxlab_services.events import KINDS, Body, Event
+from tests.unit.history import ALICE, BOB, MESSAGE, accepted, submitted, through_both
 
 
 def trace_of(*numbers: int) -> Trace:

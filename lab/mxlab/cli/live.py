@@ -94,9 +94,9 @@ def _interrupt(*_: object) -> None:
 
 async def enter_at_once(step: AnyStep) -> None:
     """As `enter`, where time stands still meanwhile: in the simulation."""
-    note(GO_ON)
     before = signal.signal(signal.SIGINT, _interrupt)
     try:
+        note(GO_ON)  # whoever reads it may interrupt at once
         sys.stdin.readline()
     except _Interrupt:
         if not callable(before):
