@@ -7,6 +7,7 @@ the message's lifetime. Each failure is told to the sender; nobody is told for a
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from mxlab.order import preferences
 from mxlab.trace import Trace
 from mxlab_services import events
 from mxlab_services.events import Event
@@ -39,8 +40,8 @@ class _Item:
 
 
 class _Judge:
-    """One node's stream, event by event. `unsure`: message -> a name whose lookup failed for now,
-    in the present attempt."""
+    """One node's stream, event by event. Of the present attempt, by message: `unsure`, the names
+    whose lookup failed for now, and `listed`, the exchanges and their preferences."""
 
     def __init__(
         self, name: str, senders: dict[str, str], lifetime: float, found: Failures
@@ -48,7 +49,8 @@ class _Judge:
         self._name, self._senders, self._lifetime = name, senders, lifetime
         self._found = found
         self._items: dict[str, _Item] = {}
-        self._unsure: dict[str, str] = {}
+        self._unsure: dict[str, list[str]] = {}
+        self._listed: dict[str, dict[str, int]] = {}
 
     def take(self, event: Event) -> None:
         message, items = event.message or "", self._items
@@ -57,8 +59,11 @@ class _Judge:
                 items[queue_id] = _Item(recipients, event.at)
             case events.AttemptStarted():
                 self._unsure.pop(message, None)
+                self._listed.pop(message, None)
             case events.Lookup(name=name, status=status) if status in _TEMPORARY:
-                self._unsure[message] = name
+                self._unsure.setdefault(message, []).append(name)
+            case events.Lookup(type="MX", answers=answers):
+                self._listed[message] = preferences(answers)
             case events.Outcome(queue_id=queue_id) as outcome if queue_id in items:
                 items[queue_id].said[outcome.recipient] = outcome
                 if outcome.outcome == "delivered":
@@ -100,9 +105,18 @@ class _Judge:
             yield f"after {event.at - item.at:.0f} s; last was heard: {last}"
         elif not said.host:
             about = event.body.about if isinstance(event.body, events.Bounced) else event.message
-            name = self._unsure.get(about or "")
-            if name:
+            for name in self._might_change_it(about or ""):
                 yield f"although the lookup of {name} had only failed for now: {said.reply}"
+                return
+
+    def _might_change_it(self, message: str) -> Iterator[str]:
+        """Names whose answer could have led elsewhere: not an exchange that this node, being one
+        itself, must discard whatever its address (RFC 5321 §5.1)."""
+        listed = self._listed.get(message, {})
+        own = [rank for host, rank in listed.items() if host.partition(".")[0] == self._name]
+        for name in self._unsure.get(message, ()):
+            if not own or listed.get(name, -1) < min(own):
+                yield name
 
     def _addressed(self, bounce: events.Bounced) -> None:
         sender = self._senders.get(bounce.about)

@@ -44,7 +44,7 @@ def walks(trace: Trace) -> list[Walk]:
         for event in stream:
             match event.body:
                 case events.Lookup(name=name, type="MX", status="ok", answers=answers):
-                    known.records[name, event.message] = _records(answers)
+                    known.records[name, event.message] = preferences(answers)
                 case events.Lookup(name=name, type="MX"):
                     known.records.pop((name, event.message), None)
                 case events.Routed(domain=domain) as route:
@@ -124,7 +124,8 @@ def _route(known: _Knowledge, domain: str, message: str | None) -> events.Routed
     return known.own_routes.get((domain, message)) or known.routes.get(domain)
 
 
-def _records(answers: list[str]) -> dict[str, int]:
+def preferences(answers: list[str]) -> dict[str, int]:
+    """Host -> its best preference, by the answers of an MX lookup (`10 mx1.example.test`)."""
     found: dict[str, int] = {}
     for answer in answers:
         preference, _, host = answer.partition(" ")

@@ -110,6 +110,21 @@ def test_a1_giving_up_on_a_temporary_failure_is_wrong() -> None:
     assert "given up after 4 s" in judged(*start, deferred, bounce).unjustified[0]
 
 
+def test_a7_the_address_of_an_exchange_that_is_no_better_changes_nothing() -> None:
+    bounce = (4.0, events.Bounced("Q2", KEY, "Q1", ALICE, [BOB], "failed"))
+    unsure = (1.0, events.Lookup("mx1.example.test", "A", "servfail", [], False))
+    looped = (2.0, said("failed", "554 5.4.6 loops back to myself", ""))
+
+    def given_up(preference: int) -> list[str]:
+        answers = [f"{preference} mx1.example.test", "20 client.example.test"]
+        listed = (1.0, events.Lookup(HOME, "MX", "ok", answers, False))
+        return judged((0.0, ACCEPTED), (0.0, BEGUN), listed, unsure, looped, bounce).unjustified
+
+    assert given_up(20) == []
+    assert given_up(30) == []
+    assert "had only failed for now" in given_up(10)[0]
+
+
 def test_c_the_end_of_a_lifetime_justifies() -> None:
     late = (5 * 86400.0, events.Bounced("Q2", KEY, "Q1", ALICE, [BOB], "failed"))
     assert judged((0.0, ACCEPTED), (2.0, said("deferred", "451 later")), late).unjustified == []
