@@ -43,7 +43,7 @@ def test_the_checks_are_those_that_a_scenario_may_name() -> None:
     assert set(CHECKS) == set(NAMES)
 
 
-NOTHING_THERE = ("queued-at-sender", "bounces-justified", "failures-notified")
+NOTHING_THERE = ("queued-at-sender", "bounces-justified", "failures-notified", "faults-struck")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in NOTHING_THERE])
