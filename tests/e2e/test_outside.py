@@ -81,15 +81,24 @@ async def sink_as_primary(lab: Lab, *behaviour: str) -> AsyncIterator[None]:
     """smtp-sink at mx1's address, behaving so (see its manual)."""
     await lab.nodes["mx1"].kill()
     address = lab.nodes["mx1"].config.address
-    sink = await asyncio.create_subprocess_exec(
-        "smtp-sink", "-u", "nobody", *behaviour, f"{address}:25", "10"
-    )
+    sink: asyncio.subprocess.Process | None = None
+
+    async def up() -> bool:
+        """Another lab that looks for a free subnet may hold the port for a moment: start again."""
+        nonlocal sink
+        if sink is None or sink.returncode is not None:
+            sink = await asyncio.create_subprocess_exec(
+                "smtp-sink", "-u", "nobody", *behaviour, f"{address}:25", "10"
+            )
+        return await listens(address) and sink.returncode is None
+
     try:
-        await probe(lambda: listens(address), "smtp-sink listens")
+        await probe(up, "smtp-sink listens")
         yield
     finally:
-        sink.terminate()
-        await sink.wait()
+        if sink is not None and sink.returncode is None:
+            sink.terminate()
+            await sink.wait()
 
 
 async def listens(address: str) -> bool:
