@@ -90,14 +90,19 @@ class Life:
 
     @contextlib.contextmanager
     def _handle(self) -> Iterator[int | None]:
-        """A handle on this very process, or None when it is gone."""
+        """A handle on this very process, or None when it is gone.
+
+        One whose first thread has ended is not: the others may hold its sockets for a while, and
+        only when the last one is gone does the handle say so.
+        """
         try:
             handle = os.pidfd_open(self.pid)
         except (ProcessLookupError, OverflowError):
             yield None
             return
         try:  # only with the handle in hand does the check hold for what it is used on
-            yield handle if self.state != "stopped" else None
+            same = _stat(self.pid)[1] == self.started and self.boot == _boot()
+            yield handle if same else None
         finally:
             os.close(handle)
 
