@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from mxlab_services.control import Controls, FaultClear, FaultList, FaultSet, FaultState
 from mxlab_services.errors import ControlError
@@ -22,8 +23,7 @@ INVALID = -32602  # JSON-RPC 2.0: invalid params
 MOST = 200  # faults at a time
 
 
-@dataclass(slots=True, eq=False)
-class Standing(Generic[F_co]):
+class Standing(Struct, Generic[F_co], eq=False):
     """A fault that is set. `met`: occasions that fitted; `struck`: those on which it struck."""
 
     id: str
@@ -33,8 +33,7 @@ class Standing(Generic[F_co]):
     struck: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Occasion:
+class Occasion(Struct, frozen=True):
     """Something on which a fault may strike. `sender` is None where none is known yet."""
 
     place: str

@@ -6,8 +6,9 @@ The network is the running asyncio loop; randomness comes from the configuration
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from mxlab_services.clock import Clock
 from mxlab_services.config import AnyConfig, DnsConfig, NodeConfig
@@ -49,8 +50,7 @@ class NoStorage:
         raise SpoolError("this node has no record")
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """What a world gives to a node."""
 
     clock: Clock

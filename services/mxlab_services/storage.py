@@ -1,4 +1,4 @@
-"""Where a node keeps its data: files below one folder, or a MemoryDisk. Both are node.Storage.
+"""Where a node keeps its data: files below one folder (a node.Storage).
 
 spool/spool.db      queued messages (and what spool_repair keeps beside it)
 mailboxes/ADDRESS/  a Maildir for each address
@@ -7,13 +7,11 @@ record.jsonl        the client's own record of its transactions
 
 from pathlib import Path
 
-from mxlab_services.client.record import FileJournal, MemoryJournal
+from mxlab_services.client.record import FileJournal
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError
 from mxlab_services.ids import Ids
-from mxlab_services.mta.mailbox import MaildirMailboxes, MemoryMailboxes
-from mxlab_services.mta.memory_disk import MemoryDisk
-from mxlab_services.mta.memory_spool import MemorySpool
+from mxlab_services.mta.mailbox import MaildirMailboxes
 from mxlab_services.mta.spool import SqliteSpool
 
 
@@ -38,21 +36,3 @@ class FileStorage:
             return FileJournal(self._path / "record.jsonl", self._clock)
         except OSError as error:
             raise SpoolError(f"the client's record: {error}") from error
-
-
-class MemoryStorage:
-    """A node's data on a MemoryDisk, which outlives the node."""
-
-    def __init__(self, disk: MemoryDisk, clock: Clock, ids: Ids) -> None:
-        self._disk = disk
-        self._clock = clock
-        self._ids = ids
-
-    async def spool(self) -> MemorySpool:
-        return MemorySpool(self._disk)
-
-    async def mailboxes(self) -> MemoryMailboxes:
-        return MemoryMailboxes(self._disk, self._ids)
-
-    async def journal(self) -> MemoryJournal:
-        return MemoryJournal(self._disk, self._clock)

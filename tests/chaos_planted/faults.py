@@ -6,9 +6,9 @@ Each replaces a piece of the services for the time of a test; production code kn
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from mxlab_services.dns.answers import Mx
 from mxlab_services.mta import bounce

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.mta.memory_disk import MemoryDisk

@@ -9,8 +9,8 @@ from mxlab_services.clock import Clock
 from mxlab_services.config import RetryConfig
 from mxlab_services.events import Body, Emit
 from mxlab_services.ids import SeededIds
+from mxlab_services.memory_storage import MemoryMailboxes
 from mxlab_services.mta.attempt import Attempts
-from mxlab_services.mta.mailbox import MemoryMailboxes
 from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.mta.memory_spool import MemorySpool
 from mxlab_services.mta.operator import Operator

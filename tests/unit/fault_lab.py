@@ -21,10 +21,10 @@ from mxlab_services.control import (
 from mxlab_services.events import Body, Event, FaultStruck, encode
 from mxlab_services.faults import AnyFault
 from mxlab_services.ids import SeededIds
+from mxlab_services.memory_storage import MemoryMailboxes
 from mxlab_services.mta.edge import Edge
 from mxlab_services.mta.edge_faults import EdgeFaults
 from mxlab_services.mta.fault_site import DiskGuard, FaultyMailboxes, MtaFaults
-from mxlab_services.mta.mailbox import MemoryMailboxes
 from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.mta.memory_spool import MemorySpool
 from mxlab_services.mta.queue import Intake

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from mxlab_services.clock import ScaledClock
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.ids import SeededIds
-from mxlab_services.mta.mailbox import MaildirMailboxes, MemoryMailboxes, folder_of
+from mxlab_services.memory_storage import MemoryMailboxes
+from mxlab_services.mta.mailbox import MaildirMailboxes, folder_of
 from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.mta.types import Mailboxes
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mxlab_services.client.record import FileJournal, MemoryJournal
+from mxlab_services.client.record import FileJournal
 from mxlab_services.control import RecordEntry
+from mxlab_services.memory_storage import MemoryJournal
 from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.node import Journal
 

@@ -6,10 +6,10 @@ import random
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mxlab_services.errors import SpoolError
 from mxlab_services.mta import spool_check

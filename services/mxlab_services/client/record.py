@@ -15,7 +15,6 @@ import msgspec
 
 from mxlab_services.clock import Clock
 from mxlab_services.control import RecordEntry
-from mxlab_services.mta.memory_disk import MemoryDisk
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(RecordEntry).decode
@@ -34,7 +33,7 @@ class FileJournal:
         os.ftruncate(self._file, written.rfind(b"\n") + 1)
 
     def invoked(self, message: str, recipients: Sequence[str], host: str) -> None:
-        self._write(_begun(message, recipients, host, self._clock.time()))
+        self._write(begun_entries(message, recipients, host, self._clock.time()))
 
     def ended(
         self,
@@ -60,32 +59,6 @@ class FileJournal:
             rest = rest[os.write(self._file, rest) :]
 
 
-class MemoryJournal:
-    """The record on a MemoryDisk, whose crashes leave it alone."""
-
-    def __init__(self, disk: MemoryDisk, clock: Clock) -> None:
-        self._disk = disk
-        self._clock = clock
-
-    def invoked(self, message: str, recipients: Sequence[str], host: str) -> None:
-        self._disk.record.extend(_begun(message, recipients, host, self._clock.time()))
-
-    def ended(
-        self,
-        message: str,
-        recipient: str,
-        host: str,
-        outcome: Literal["acked", "refused", "unknown"],
-        reply: str,
-    ) -> None:
-        at = self._clock.time()
-        self._disk.record.append(RecordEntry(message, recipient, host, outcome, reply, at))
-
-    def entries(self) -> list[RecordEntry]:
-        """Every transaction so far, in order, across restarts."""
-        return transactions(self._disk.record)
-
-
 def transactions(written: Iterable[RecordEntry]) -> list[RecordEntry]:
     """One entry for each transaction, in the order in which they began.
 
@@ -107,5 +80,8 @@ def transactions(written: Iterable[RecordEntry]) -> list[RecordEntry]:
     return found
 
 
-def _begun(message: str, recipients: Sequence[str], host: str, at: float) -> list[RecordEntry]:
+def begun_entries(
+    message: str, recipients: Sequence[str], host: str, at: float
+) -> list[RecordEntry]:
+    """What is on record as MAIL is about to be sent: an entry for each recipient."""
     return [RecordEntry(message, address, host, "invoked", "", at) for address in recipients]

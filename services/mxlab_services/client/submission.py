@@ -8,7 +8,8 @@ text is not).
 import asyncio
 import base64
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mxlab_services.clock import Clock, rfc5322_date
 from mxlab_services.config import Limits
@@ -31,8 +32,7 @@ _ADDRESS = re.compile(
 _FIELD = re.compile(r"[!-9;-~]{1,70}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(Struct, frozen=True):
     message_id: str
     envelope: Envelope
     content: bytes

@@ -1,21 +1,20 @@
 """What a resolver answers: a value with a status, never an exception for a DNS failure."""
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 Status = Literal["ok", "nodata", "nxdomain", "servfail", "refused", "timeout"]
 
 
-@dataclass(frozen=True, slots=True)
-class Mx:
+class Mx(Struct, frozen=True):
     """One MX record (RFC 1035 §3.3.9); `exchange` has no final dot, and is "" for the null MX."""
 
     preference: int
     exchange: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The outcome of one lookup.
 
     `mx` is filled for an MX lookup, `addresses` for A and AAAA, in the order given. `canonical`

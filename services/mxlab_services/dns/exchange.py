@@ -11,11 +11,11 @@ import asyncio
 import contextlib
 import random
 import struct
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from dnslib import EDNS0, QTYPE, DNSError, DNSHeader, DNSQuestion, DNSRecord
 from dnslib.label import DNSLabel, DNSLabelError
+from msgspec import Struct
 
 from mxlab_services.dns.names import Name, fold
 from mxlab_services.dns.wire import UDP_SIZE
@@ -23,8 +23,7 @@ from mxlab_services.dns.wire import UDP_SIZE
 _UNREADABLE = (DNSError, DNSLabelError, ValueError, LookupError, struct.error, RecursionError)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """A message that answers our question."""
 
     message: DNSRecord

@@ -8,11 +8,12 @@ the zones say at that time, except `stale`, which keeps them as they were when i
 # (dnslib, which holds record data, has no types)
 
 import math
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from dnslib import MX, QTYPE
 from dnslib.label import DNSLabel
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mxlab_services.board import INVALID, Board, Occasion, Standing
 from mxlab_services.dns.names import ROOT, Name, fold, is_below, name_text, parse_name
@@ -43,8 +44,7 @@ _TTL = 60  # lab seconds, of a made-up record where the zone has none to take it
 _ADDRESSES = ("A", "AAAA")
 
 
-@dataclass(frozen=True, slots=True)
-class Treated:
+class Treated(Struct, frozen=True):
     """What to answer, after how many real seconds, and whether with nothing but TC."""
 
     result: Result

@@ -10,11 +10,11 @@ either order are understood; `$INCLUDE` is refused.
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from dnslib import AAAA, CNAME, MX, NS, PTR, RD, SOA, TXT, A
 from dnslib.label import DNSLabel
+from msgspec import Struct
 
 from mxlab_services.dns.names import Name, fold, name_text, parse_name, unescape
 from mxlab_services.errors import ZoneError
@@ -24,8 +24,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _TTL = re.compile(r"(?:\d+[smhdw])+|\d+", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One resource record of class IN. `owner` is in lower case, `ttl` in lab seconds."""
 
     owner: Name
@@ -42,8 +41,7 @@ class Record:
         return self.owner, self.type, text if self.type == "TXT" else text.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """What to remove: a whole RRset (`record` is None) or one record."""
 
     owner: Name
@@ -51,14 +49,12 @@ class Pattern:
     record: Record | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(Struct, frozen=True):
     text: str
     quoted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     line: int
     blank: bool  # it begins with white space: the owner is that of the entry before
     tokens: list[_Token]

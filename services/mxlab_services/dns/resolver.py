@@ -7,9 +7,10 @@ min(SOA TTL, SOA MINIMUM) (RFC 2308 §5), failures briefly (RFC 9520 §3.2); its
 import asyncio
 import random
 from collections import OrderedDict
-from dataclasses import dataclass, replace
 
 from dnslib import CLASS, QTYPE, RCODE, RR, DNSRecord
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mxlab_services.clock import Clock
 from mxlab_services.control import DigReport
@@ -29,16 +30,14 @@ FAILURE_TTL = 5.0  # lab seconds; RFC 9520 §3.2 wants between 1 s and 5 min
 CACHED = 10_000  # answers kept
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """An outcome and the lab seconds for which it holds."""
 
     answer: Answer
     ttl: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """What one message says about a name: records, or a status, or a name to ask for (`next`)."""
 
     name: Name

@@ -7,8 +7,9 @@ Each answer is encoded once and kept until a zone changes, so a busy lab costs a
 import asyncio
 import contextlib
 import errno
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from mxlab_services.control import Controls, ZoneList, ZoneReplace, ZoneReport, ZoneUpdate
 from mxlab_services.dns.faults import NEVER, DnsFaults, Treated
@@ -33,8 +34,7 @@ _TRANSFERS = ("AXFR", "IXFR")
 Transport = Literal["udp", "tcp"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """An encoded answer, and what its event says. An empty `packet` means silence."""
 
     packet: bytes

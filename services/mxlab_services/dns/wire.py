@@ -7,10 +7,10 @@ Reading never raises: a packet is a Query, an rcode to answer it with, or nothin
 # (dnslib, which holds record data, has no types)
 
 import struct
-from dataclasses import dataclass
 
 from dnslib import CLASS, EDNS0, QTYPE, RCODE, RR, DNSHeader, DNSQuestion, DNSRecord
 from dnslib.label import DNSBuffer, DNSLabel
+from msgspec import Struct
 
 from mxlab_services.dns.names import Name, fold
 from mxlab_services.dns.records import Record
@@ -26,8 +26,7 @@ _HEADER = struct.Struct("!HHHHHH")
 _OPT = 41
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """One question. `name` is in the asker's case; `size` is what fits into a UDP reply."""
 
     id: int

@@ -7,9 +7,10 @@ A zone is a value; `Zones` holds the server's and changes them whole or not at a
 # (dnslib, which holds record data, has no types)
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 
 from dnslib import SOA
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mxlab_services.dns.names import Name, fold, is_below, name_text, parse_name
 from mxlab_services.dns.records import Pattern, Record, parse_pattern, parse_records
@@ -20,8 +21,7 @@ MAX_CHAIN = 16  # CNAMEs followed within one answer
 Node = dict[str, tuple[Record, ...]]  # the RRsets of one name, by type
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """One authoritative answer. `rcode` is NOERROR, NXDOMAIN or REFUSED (no zone of ours)."""
 
     rcode: str
@@ -30,8 +30,7 @@ class Result:
     additional: tuple[Record, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Zone:
+class Zone(Struct, frozen=True):
     """One zone. `problems` are violations it was loaded with (`strict=False`).
 
     `warnings` are legal or tolerated, and worth a word. `nodes` holds empty non-terminals too.
@@ -128,8 +127,7 @@ def _check(origin: Name, nodes: dict[Name, Node]) -> tuple[list[str], list[str]]
     return problems, warnings
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What a replace or an update did to a zone."""
 
     zone: Zone

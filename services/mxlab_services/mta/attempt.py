@@ -8,7 +8,8 @@ import logging
 import random
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from mxlab_services import events
 from mxlab_services.clock import Clock

@@ -6,8 +6,9 @@ a reply or an address can break out of its field. Whether a notification is due 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from mxlab_services.clock import rfc5322_date
 from mxlab_services.mta.types import Envelope, Queued, Recipient, Reply, header_block
@@ -17,8 +18,7 @@ RETURN_LIMIT = 50_000  # bytes; a larger original comes back as its headers unle
 _WISH = {"failed": "FAILURE", "delayed": "DELAY", "delivered": "SUCCESS", "relayed": "SUCCESS"}
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(Struct, frozen=True):
     """What became of one recipient; `host` is the MTA that said so, or empty; `tried` is the lab
     time of the last attempt, 0 if there was none."""
 
@@ -29,8 +29,7 @@ class Fate:
     tried: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reporter:
+class Reporter(Struct, frozen=True):
     """Who reports: its name, and a token for the Message-ID and the boundary; `now` is lab time."""
 
     hostname: str
@@ -91,8 +90,7 @@ def notification(
     return envelope, (_lines([*head, ""], kinds.charset) + body + f"--{boundary}--\r\n".encode())
 
 
-@dataclass(frozen=True, slots=True)
-class _Kinds:
+class _Kinds(Struct, frozen=True):
     """The media types of a report's parts: RFC 3464's, or RFC 6533's for addresses in UTF-8."""
 
     charset: str

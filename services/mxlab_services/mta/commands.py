@@ -7,7 +7,8 @@ exception.
 
 import ipaddress
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mxlab_services.mta.types import Recipient, Reply
 
@@ -33,8 +34,7 @@ LOCAL_PART_BYTES, DOMAIN_BYTES, PATH_BYTES = 64, 255, 256  # RFC 5321 §4.5.3.1.
 ENVID_CHARACTERS, ORCPT_CHARACTERS = 100, 500  # RFC 3461 §4.4, §4.2
 
 
-@dataclass(frozen=True, slots=True)
-class MailFrom:
+class MailFrom(Struct, frozen=True):
     """MAIL FROM with its parameters; `size` is the bytes that the client announces."""
 
     sender: str

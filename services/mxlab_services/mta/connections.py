@@ -9,10 +9,10 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from aiosmtplib.esmtp import parse_esmtp_extensions
+from msgspec import Struct
 
 from mxlab_services.config import MtaConfig
 from mxlab_services.errors import ConfigError
@@ -25,8 +25,7 @@ MESSAGES = 100  # taken by one connection
 Key = tuple[str, str]  # host and address
 
 
-@dataclass(frozen=True, slots=True)
-class NoSession:
+class NoSession(Struct, frozen=True):
     """No host to talk to: the last `stage` reached, and what was said or happened there."""
 
     stage: Literal["connect", "greeting", "ehlo"]

@@ -8,7 +8,8 @@ destination, not per message (C1); then one probe decides. Lives in memory only.
 import asyncio
 import random
 from collections import deque
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from mxlab_services.mta.retry import Schedule
 from mxlab_services.mta.types import Queued
@@ -16,8 +17,7 @@ from mxlab_services.mta.types import Queued
 FIRST = 2  # attempts at a time, to begin with
 
 
-@dataclass(slots=True)
-class Lane:
+class Lane(Struct):
     """The state of one destination.
 
     `buffer` holds messages read ahead from the spool, `active` the queue ids being tried now.

@@ -7,7 +7,6 @@ accepted to the end or not at all; at most `limits.sessions` connections are ope
 import asyncio
 import logging
 import ssl
-import tempfile
 from pathlib import Path
 
 from mxlab_services.board import Board
@@ -136,6 +135,8 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext:
 
     Python reads certificates from files only.
     """
+    import tempfile  # a start without TLS need not load it
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as chain:
         chain.write(f"{certificate}\n{key}")

@@ -5,7 +5,8 @@ Guarantee: without a fault that strikes, every answer here is "go on"; what stri
 
 import ipaddress
 import ssl
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from mxlab_services.board import Board, Occasion, Standing, Wait
 from mxlab_services.clock import Clock
@@ -28,8 +29,7 @@ _PREFIXES = {4: 24, 6: 64}  # what counts as one peer to a greylist (RFC 6647 §
 _TRIPLETS = 100_000  # that a greylist remembers
 
 
-@dataclass(frozen=True, slots=True)
-class Instead:
+class Instead(Struct, frozen=True):
     """In the place of a positive reply: a reply, after which the session may end, or a reset."""
 
     reply: str = ""
@@ -55,8 +55,7 @@ class Greybook:
         return now - self._first.setdefault(key, now) >= fault.seconds
 
 
-@dataclass(slots=True)
-class EdgeFaults:
+class EdgeFaults(Struct):
     """The faults of one edge, and what some of them keep, by the fault's id."""
 
     board: Board

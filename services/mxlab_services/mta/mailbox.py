@@ -1,6 +1,6 @@
-"""Where a primary delivers: Maildir folders on a disk, and mailboxes on a MemoryDisk.
+"""Where a primary delivers: Maildir folders on a disk.
 
-Guarantee of both: when `deliver` has returned, the message survives a crash; when it has raised,
+Guarantee: when `deliver` has returned, the message survives a crash; when it has raised,
 the mailbox is as it was. A Maildir message is written in `tmp`, synced, renamed into `new`, and
 then `new` is synced, so a reader never sees a part of one. Deliveries that wait at the same time
 are done in one turn of the disk thread and share the sync of each folder.
@@ -16,14 +16,14 @@ import heapq
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote, unquote
 
+from msgspec import Struct
+
 from mxlab_services.errors import SpoolError
 from mxlab_services.ids import Ids
-from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.mta.spool_repair import sync_directory
 from mxlab_services.mta.spool_writer import spool_error
 from mxlab_services.mta.types import Stored
@@ -31,7 +31,7 @@ from mxlab_services.mta.worker import Caller, Failure, Worker
 
 _SAFE = "@+"  # beside letters, digits and _.-~: these stay as they are in a folder's name
 _NAME = re.compile(r"(\d+)\.M(\d{6})Q\w+\.([0-9a-f]{32})\.mxlab")
-_KNOWN = 1000  # messages of former lives known in each mailbox: more than are under way at a time
+KNOWN = 1000  # messages of former lives known in each mailbox: more than are under way at a time
 _LONGEST = 255  # bytes of a file name
 _OPEN = 64  # files open at a time
 
@@ -46,8 +46,7 @@ def folder_of(address: str) -> str:
     return name
 
 
-@dataclass(frozen=True, slots=True)
-class _Delivery:
+class _Delivery(Struct, frozen=True):
     address: str
     instant: str
     content: bytes
@@ -155,7 +154,7 @@ def _last_files(folder: Path) -> dict[str, Path]:
         for file in files
         if (found := _NAME.match(file.name))
     )
-    return {digest: file for _, _, file, digest in heapq.nlargest(_KNOWN, named)}
+    return {digest: file for _, _, file, digest in heapq.nlargest(KNOWN, named)}
 
 
 def _write(temporary: Path, delivery: _Delivery) -> int:
@@ -216,36 +215,3 @@ def _messages(folder: Path) -> list[Stored]:
                 continue
             found.append(Stored(unquote(folder.name), file.name, content, at))
     return found
-
-
-class MemoryMailboxes:
-    """Mailboxes on a MemoryDisk; they outlive the node, with what was synced."""
-
-    def __init__(self, disk: MemoryDisk, ids: Ids) -> None:
-        self._disk = disk
-        self._ids = ids
-        self._known = {
-            address: {message.content: message.name for message in box[-_KNOWN:]}
-            for address, box in disk.mailboxes.items()
-        }
-
-    async def deliver(self, address: str, content: bytes, at: float) -> str:
-        """Store durably and answer the name. Raises SpoolFull or SpoolError."""
-        known = self._known.get(address, {}).get(content)
-        if known is not None:
-            return known
-        name = f"{self._ids.queue_id()}.mxlab"
-
-        def store() -> str:
-            self._disk.check(adds=True)
-            self._disk.mailboxes.setdefault(address, []).append(Stored(address, name, content, at))
-            return name
-
-        return await self._disk.commit(store)
-
-    async def read(self, address: str | None = None) -> Sequence[Stored]:
-        """The messages of one mailbox or, for None, of all, oldest first."""
-        boxes = self._disk.mailboxes
-        chosen = boxes.values() if address is None else [boxes.get(address, [])]
-        found = [message for box in chosen for message in box]
-        return sorted(found, key=lambda message: (message.at, message.name))

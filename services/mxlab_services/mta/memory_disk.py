@@ -6,8 +6,9 @@ synced. No threads, no host time; the order of everything follows from the order
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TypeVar, cast
+
+from msgspec import Struct, field
 
 from mxlab_services.control import RecordEntry
 from mxlab_services.errors import SpoolError, SpoolFull
@@ -17,8 +18,7 @@ T = TypeVar("T")
 _Waiting = tuple[Callable[[], object], "asyncio.Future[object]"]
 
 
-@dataclass(slots=True)
-class MemoryDisk:
+class MemoryDisk(Struct):
     """What is durable, and the switches of the disk faults.
 
     `full`: nothing can be added. `read_only`: nothing can be changed. `delay`, where there is one,

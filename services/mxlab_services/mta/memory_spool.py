@@ -7,8 +7,10 @@ Everything is found by sorted lists: no method walks over messages that it does 
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.mta.types import Destination, Pending, Queued, Settled, domain_of
@@ -16,8 +18,7 @@ from mxlab_services.mta.types import Destination, Pending, Queued, Settled, doma
 E = TypeVar("E", str, tuple[float, int], tuple[float, int, str])
 
 
-@dataclass(slots=True)
-class _Domain:
+class _Domain(Struct):
     """What waits for a domain, held or not: (next attempt, number of the message, address)."""
 
     ready: list[tuple[float, int, str]] = field(default_factory=list)

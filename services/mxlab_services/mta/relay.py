@@ -11,9 +11,11 @@ tried, so that a backlog does not wait for the same silence message by message.
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mxlab_services import events
 from mxlab_services.config import MtaConfig
@@ -47,8 +49,7 @@ _COSTLY = 0.5  # real seconds; a host that refuses sooner costs nothing to ask a
 _NO_HOST = Deferred(Reply(451, "4.4.4", "no host to try"))
 
 
-@dataclass(slots=True)
-class _Attempt:
+class _Attempt(Struct):
     """One walk along a route's hosts."""
 
     job: Job
@@ -58,8 +59,7 @@ class _Attempt:
     answered: bool = False  # a host greeted and took EHLO
 
 
-@dataclass(slots=True)
-class _Visit:
+class _Visit(Struct):
     """One host, at one of its addresses. `invoked`: the witness has a transaction on record."""
 
     target: Target

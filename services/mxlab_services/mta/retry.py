@@ -6,7 +6,9 @@ it is computed from is passed in, jitter's random source included (RFC 5321 §4.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mxlab_services.config import RetryConfig
 from mxlab_services.errors import ConfigError
@@ -16,8 +18,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """One system's habits.
 
     `delay` answers the wait after attempt number n (from 1) at age a; `jitter` is the share of it,

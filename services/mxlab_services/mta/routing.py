@@ -7,8 +7,9 @@ its sender will read. Every step is a Decision in plain words with the section t
 import ipaddress
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
+
+from msgspec import Struct, field
 
 from mxlab_services import events
 from mxlab_services.config import MtaConfig
@@ -33,8 +34,7 @@ LITERAL = "RFC 5321 §4.1.3"
 FENCE = "the lab's own rule"  # lab mail cannot leave the lab
 
 
-@dataclass(slots=True)
-class _Notes:
+class _Notes(Struct):
     """What was decided so far on the way to a route."""
 
     domain: str
@@ -65,8 +65,7 @@ class _Notes:
         return Route(self.domain, (), tuple(self.decisions), tuple(self.discarded), failure)
 
 
-@dataclass(slots=True)
-class _Hosts:
+class _Hosts(Struct):
     """The hosts found usable, and what became of those that were not.
 
     `self_at`: the preference at which this MTA found itself. `missing`: a host that is better than

@@ -8,7 +8,8 @@ was delivered is not sent once more.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mxlab_services import events
 from mxlab_services.clock import Clock
@@ -25,8 +26,7 @@ LOCAL = Origin("")
 _REFUSED_WAIT = (0.1, 5.0)  # real seconds between tries while the disk refuses: first, most
 
 
-@dataclass(frozen=True, slots=True)
-class _Notice:
+class _Notice(Struct, frozen=True):
     """A notification about `fates`, ready to be stored."""
 
     message: Queued

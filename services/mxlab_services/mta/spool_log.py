@@ -7,15 +7,15 @@ acknowledged, and the log is damaged. (Damage to the very last transaction canno
 """
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 _HEADER = struct.Struct(">8I")  # magic, version, page size, sequence, salts (2), checksums (2)
 _FRAME = struct.Struct(">6I")  # page, pages after commit or 0, salts (2), checksums (2)
 
 
-@dataclass(frozen=True, slots=True)
-class LogPages:
+class LogPages(Struct, frozen=True):
     """The pages of a log's present generation, in order: does each end a transaction?
 
     `header_damaged`: there are pages, but SQLite will not accept what stands before them.

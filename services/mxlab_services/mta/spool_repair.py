@@ -10,12 +10,12 @@ counts; the log lies beside as `spool.db.damaged-N-wal`.
 import contextlib
 import logging
 import os
-import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mxlab_services.errors import SpoolError
 from mxlab_services.mta import spool_tables as tables
@@ -30,8 +30,7 @@ _SIDES = ("-wal", "-shm")
 _GAP = 1_000_000  # row ids looked up one by one where the tables cannot be walked
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(Struct, frozen=True):
     """What was wrong with a spool when it was opened; the damaged database lies at `kept`.
 
     `saved` messages are in the spool again. `lost` are the queue ids that could still be read of
@@ -86,7 +85,7 @@ def _left_open(
         kept = _kept(path, 1)
         kept.touch()  # the number is taken
         kept = _beside(kept, "-wal")
-        shutil.copyfile(log_kept, kept)
+        kept.write_bytes(log_kept.read_bytes())
         return Damage(problem, tables.count(db), (), kept)
     if resumed:
         problem = "a crash cut a repair short; it is finished now"

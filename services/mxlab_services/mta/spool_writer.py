@@ -4,9 +4,10 @@ import errno
 import logging
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from msgspec import Struct
 
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.mta import spool_repair as repair
@@ -20,38 +21,32 @@ log = logging.getLogger(__name__)
 _MOST_PAGES = 0xFFFFFFFE  # SQLite's own limit
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True):
     message: Queued
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(Struct, frozen=True):
     settled: Settled
     extra: tuple[tuple[Queued, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     queue_id: str
     held: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Requeue:
+class Requeue(Struct, frozen=True):
     now: float
     domain: str
     queue_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(Struct, frozen=True):
     queue_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Restrict:
+class Restrict(Struct, frozen=True):
     full: bool
     read_only: bool
 

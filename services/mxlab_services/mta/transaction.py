@@ -6,8 +6,9 @@ relay's business. "No reply read" counts as 451 before the final dot and as unkn
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from mxlab_services.config import Timeouts
 from mxlab_services.mta.session import Session
@@ -19,8 +20,7 @@ _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _UNSENDABLE_PATH = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # "a b"@example.test is a path
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(Struct, frozen=True):
     """What a host made of one recipient.
 
     again: too many recipients; this one goes into another transaction with the same host.
@@ -30,8 +30,7 @@ class Fate:
     reply: Reply
 
 
-@dataclass(slots=True)
-class Transaction:
+class Transaction(Struct):
     """One transaction's course. `fates` has every recipient once it is over.
 
     `stale`: the kept connection turned out to be closed before MAIL was answered; nothing happened.

@@ -3,8 +3,9 @@
 import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 _TRACE_HEADER = re.compile(rb"(?:received|return-path|delivered-to):", re.IGNORECASE)
 _MESSAGE_ID = re.compile(
@@ -12,8 +13,7 @@ _MESSAGE_ID = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """An SMTP reply: `code` (RFC 5321 §4.2), `enhanced` (RFC 3463; may be empty) and text.
 
     A relay uses code 0 where no reply was read (refused, timeout, connection lost): the text says
@@ -28,8 +28,7 @@ class Reply:
         return " ".join(part for part in (str(self.code or ""), self.enhanced, self.text) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """250 to the final dot was read from `host`; `remote_id` is its queue id if it told one.
 
     `carries_dsn` is False where the recipient's wishes (RFC 3461) ended here: the host has no DSN.
@@ -41,8 +40,7 @@ class Delivered:
     carries_dsn: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(Struct, frozen=True):
     """Not now. `unknown`: the dot was sent and no reply was read, so a copy may exist at `host`.
 
     `dead`: no host of the destination answered, so the next message need not try either.
@@ -54,8 +52,7 @@ class Deferred:
     dead: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """Never: a 5yz reply from `host`, or a permanent failure found while routing (no host)."""
 
     reply: Reply
@@ -65,16 +62,14 @@ class Failed:
 Result = Delivered | Deferred | Failed
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """One decision on the way to a route; `section` is the standard's section that explains it."""
 
     text: str
     section: str
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One host to try. `addresses` in the order in which to try them."""
 
     host: str
@@ -82,8 +77,7 @@ class Target:
     addresses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """The hosts for a domain, in the order in which to try them (RFC 5321 §5.1).
 
     Without targets, `failure` says whether to wait (Deferred) or to give up (Failed).
@@ -102,8 +96,7 @@ class Router(Protocol):
     async def route(self, domain: str, message: str | None = None) -> Route: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(Struct, frozen=True):
     """A forward-path with its delivery-notification wishes (RFC 3461 §4.1, §4.2).
 
     `notify` is empty, NEVER, or a list of SUCCESS, FAILURE, DELAY joined by commas.
@@ -114,8 +107,7 @@ class Recipient:
     orcpt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """The envelope of RFC 5321 §2.3.1 with the parameters that relays must carry along.
 
     `sender` is the reverse-path without brackets, empty for the null reverse-path. `ret` (FULL,
@@ -130,8 +122,7 @@ class Envelope:
     envid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """A recipient that is still to be delivered. Times are lab time.
 
     `reason` is the last reply; `attempts` counts tries that reached for a host; `tried` is when the
@@ -149,8 +140,7 @@ class Pending:
         return self.recipient.address
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(Struct, frozen=True):
     """A message in the spool, without its content.
 
     `key` names the message across the lab, `digest` its content (see below); `size` is bytes.
@@ -173,8 +163,7 @@ class Queued:
     warned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a message came from: what the edge saw of the session that brought it.
 
     `peer` is the peer's IP address, `helo` the name it gave, `protocol` the `with` word of the
@@ -197,8 +186,7 @@ class Accept(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """One delivery attempt of one message to recipients of one domain."""
 
     queue_id: str
@@ -245,8 +233,7 @@ class Witness(Protocol):
     ) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """What an attempt changed for one message: recipients that are `done` leave the spool, those
     in `deferred` stay with their new counters. Recipients named in neither stay as they are."""
 
@@ -256,8 +243,7 @@ class Settled:
     warned: bool | None = None  # None: unchanged
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """All that waits for one domain. `next_attempt` (lab time) is the earliest of its recipients'
     that are not held, or None where all are."""
 
@@ -341,8 +327,7 @@ class Spool(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A message that lies in a mailbox; `name` is unique within the mailbox."""
 
     address: str

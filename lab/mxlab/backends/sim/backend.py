@@ -24,9 +24,9 @@ from mxlab_services.control import Request
 from mxlab_services.errors import ServiceError
 from mxlab_services.events import Emitter, Event
 from mxlab_services.ids import SeededIds
+from mxlab_services.memory_storage import MemoryStorage
 from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.node import Parts, RunningNode, start_node
-from mxlab_services.storage import MemoryStorage
 
 R = TypeVar("R")
 EPOCH = 1_893_456_000.0  # lab time at the start: 2030-01-01 00:00 UTC
