@@ -9,7 +9,7 @@ mirror=${2:-http://deb.debian.org/debian}
 drop() { printf '%s' "--dpkgopt=path-exclude=$1"; }
 
 exec mmdebstrap --quiet --variant=minbase --format=tar \
-  --include=python3,bind9-dnsutils,swaks,libnet-dns-perl,netcat-openbsd \
+  --include=python3,bind9-dnsutils,swaks,libnet-dns-perl,libnet-ssleay-perl,netcat-openbsd \
   --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "2"' \
   --aptopt='Acquire::http::Timeout "20"' --aptopt='APT::Install-Recommends "false"' \
   "$(drop '/usr/share/doc/*')" "$(drop '/usr/share/man/*')" "$(drop '/usr/share/info/*')" \

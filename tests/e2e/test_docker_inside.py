@@ -142,6 +142,11 @@ async def test_swaks_needs_no_flags(lab: DockerLab) -> None:
     assert len(mailbox) == 1
 
 
+async def test_swaks_can_speak_tls(lab: DockerLab) -> None:
+    _, support = await inside(lab.nodes["client"], "swaks", "--support")
+    assert "=== TLS supported" in support
+
+
 async def _first_delivery(node: Node) -> MailboxDelivered:
     async for event in node.events():
         if isinstance(event.body, MailboxDelivered):

@@ -27,16 +27,16 @@ from mxlab_services.control import (
 from mxlab_services.events import Emitter, Event
 from mxlab_services.node import NoStorage, Parts, RunningNode, ids_for, start_node
 from mxlab_services.storage import FileStorage
+from tests.e2e.process_lab import subnet
 
 ALICE, BOB = "alice@client.test", "bob@example.test"
-SUBNET = "127.53.41.0/28"
 
 
 class Nodes:
     """The nodes of the default topology, each started and stopped by name."""
 
     def __init__(self, folder: Path) -> None:
-        world = World(SUBNET, smtp_port=2525, dns_port=5353, data=str(folder / "{node}"))
+        world = World(subnet(), smtp_port=2525, dns_port=5353, data=str(folder / "{node}"))
         self.plan: Plan = make_plan("test", "run", Topology(), world)
         self.heard: list[Event] = []
         self._news = asyncio.Event()

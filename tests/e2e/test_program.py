@@ -16,13 +16,14 @@ from mxlab.plan import World, make_plan
 from mxlab_services import events
 from mxlab_services.config import AnyConfig, encode_config
 from mxlab_services.control import Ping, Pong, QueueList, Submit, decode_answer, encode_call
+from tests.e2e.process_lab import subnet
 
 SECONDS = 20  # real seconds for anything here
 
 
 def configured(folder: Path, node: str) -> AnyConfig:
     world = World(
-        "127.53.42.0/28", smtp_port=2525, dns_port=5353,
+        subnet(), smtp_port=2525, dns_port=5353,
         control=str(folder / "{node}.sock"), data=str(folder / "{node}"),
     )  # fmt: skip
     return make_plan("test", "run", Topology(), world).node(node)

@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from mxlab_services.board import Board
+from mxlab_services.clock import Clock
 from mxlab_services.config import ClientConfig, MtaConfig
 from mxlab_services.control import (
     Controls,
@@ -23,23 +24,26 @@ from mxlab_services.control import (
     RouteReport,
     Submit,
 )
-from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.events import NodeReady, SpoolDamaged
 from mxlab_services.mta import routing
 from mxlab_services.mta.attempt import Attempts
 from mxlab_services.mta.edge import Edge
 from mxlab_services.mta.edge_faults import EdgeFaults
 from mxlab_services.mta.fault_site import DiskGuard, FaultyMailboxes, MtaFaults
+from mxlab_services.mta.late import LateRelay, LateResolver
 from mxlab_services.mta.operator import Operator
 from mxlab_services.mta.queue import Intake
 from mxlab_services.mta.reading import Reading
-from mxlab_services.mta.relay import SmtpRelay
 from mxlab_services.mta.retry import schedule_of
 from mxlab_services.mta.scheduler import Scheduler
 from mxlab_services.mta.settle import Settlement
 from mxlab_services.mta.sweep import Sweeper
 from mxlab_services.mta.types import Mailboxes, Queued, Spool, domain_of
 from mxlab_services.node import Counting, Journal, Parts, ids_for, randomness
+
+if TYPE_CHECKING:
+    from mxlab_services.dns.resolver import StubResolver
+    from mxlab_services.mta.relay import SmtpRelay
 
 Shut = Callable[[], Awaitable[None]]
 
@@ -82,6 +86,18 @@ def _role(config: MtaConfig) -> Literal["mx", "client"]:
     return "client" if isinstance(config, ClientConfig) else "mx"
 
 
+def _resolver(config: MtaConfig, clock: Clock, emit: Counting) -> "StubResolver":
+    from mxlab_services.dns.resolver import StubResolver
+
+    return StubResolver((config.dns, config.dns_port), clock, randomness(config, "dns"), emit)
+
+
+def _relay(config: MtaConfig, journal: Journal | None, emit: Counting) -> "SmtpRelay":
+    from mxlab_services.mta.relay import SmtpRelay
+
+    return SmtpRelay(config, journal, emit)
+
+
 def _tell_damage(spool: Spool, emit: Counting) -> None:
     damage = getattr(spool, "damage", None)
     if isinstance(damage, _Damaged):
@@ -110,13 +126,11 @@ class _Mta:
         mailboxes = FaultyMailboxes(mailboxes, self.board)
         rng = randomness(config, "queue")
         schedule = schedule_of(config.retry)
-        self._resolver = StubResolver(
-            (config.dns, config.dns_port), clock, randomness(config, "dns"), emit
-        )
+        self._resolver = LateResolver(lambda: _resolver(config, clock, emit))
         self._router = routing.MxRouter.of(
             config, self._resolver, randomness(config, "routing"), emit
         )
-        self._relay = SmtpRelay(config, journal, emit)
+        self._relay = LateRelay(lambda: _relay(config, journal, emit))
         self.intake = Intake(config.hostname, spool, ids, clock, emit)
         settlement = Settlement(
             config.hostname, spool, self.intake, ids, clock, emit, self._count_backscatter
