@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mxlab.model.topology import Topology
 from mxlab.plan import World, make_plan
+from mxlab.tls import Authority
 from mxlab_services import events
-from mxlab_services.config import AnyConfig, encode_config
+from mxlab_services.config import AnyConfig, MxConfig, encode_config
 from mxlab_services.control import Ping, Pong, QueueList, Submit, decode_answer, encode_call
 from tests.e2e.process_lab import subnet
 
@@ -87,6 +89,17 @@ async def test_a_wrong_configuration_is_one_line_and_exit_2(
     _, log = await process.communicate()
     assert process.returncode == 2
     assert wrong in log.decode()
+    assert log.count(b"\n") == 1
+
+
+async def test_an_authority_that_is_none_ends_the_start(tmp_path: Path) -> None:
+    config = configured(tmp_path, "mx1")
+    assert isinstance(config, MxConfig)
+    wrong = replace(Authority("lab").issue(["mx1.example.test"], config.address), ca="none")
+    process = await spawn("mxlab_services", config=replace(config, tls=wrong))
+    _, log = await process.communicate()
+    assert process.returncode == 2
+    assert "`tls.ca`" in log.decode()
     assert log.count(b"\n") == 1
 
 

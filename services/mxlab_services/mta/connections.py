@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from mxlab_services.config import MtaConfig
 from mxlab_services.errors import ConfigError
+from mxlab_services.mta.read_buffer import read_buffer
 from mxlab_services.mta.session import Session, as_reply
 from mxlab_services.mta.types import Reply
 
@@ -43,6 +44,7 @@ class Connector:
         """`leave` says goodbye to a host that will not serve. Raises ConfigError for a bad CA."""
         self._config = config
         self._leave = leave
+        self._buffer = read_buffer()
         self._times = config.timeouts
         self._tls: ssl.SSLContext | None = None
         if config.tls is not None:
@@ -97,7 +99,7 @@ class Connector:
         loop = asyncio.get_running_loop()
         port = self._config.smtp_port
         peer = f"{host.strip('[]')}[{address}]:{port}"
-        session = Session(loop, peer, dialog)
+        session = Session(self._buffer, peer, dialog)
         try:
             async with asyncio.timeout(self._times.connect):
                 await loop.create_connection(

@@ -14,6 +14,7 @@ from mxlab_services.config import MtaConfig
 from mxlab_services.events import Emit, Refused
 from mxlab_services.mta.edge_faults import EdgeFaults
 from mxlab_services.mta.policy import Policy
+from mxlab_services.mta.read_buffer import read_buffer
 from mxlab_services.mta.retry import schedule_of
 from mxlab_services.mta.smtp_server import Flush, Session
 from mxlab_services.mta.types import Accept, Envelope, Origin
@@ -41,6 +42,7 @@ class Edge:
         self.faults = faults or EdgeFaults(Board(emit))
         self.tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
         self.hops = min(config.limits.hops, schedule_of(config.retry).hops)
+        self.buffer = read_buffer()
         self._accept = accept
         self._sessions: dict[Session, None] = {}
         self._accepting: dict[asyncio.Task[str], None] = {}

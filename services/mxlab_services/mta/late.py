@@ -31,6 +31,10 @@ class LateRelay:
     def _is_made(self) -> bool:
         return "_relay" in self.__dict__
 
+    def load(self) -> None:
+        """Make it now. Raises what `make` does (ConfigError)."""
+        self._relay  # noqa: B018 - a cached property
+
     async def deliver(self, route: Route, job: Job) -> Mapping[str, Result]:
         return await self._relay.deliver(route, job)
 

@@ -175,6 +175,8 @@ class _Mta:
 
     async def start(self, stack: contextlib.AsyncExitStack) -> None:
         """Begin to listen and to deliver; `stack` ends it in the opposite order."""
+        if self.config.tls is not None:
+            self._relay.load()  # an authority that is none ends the start
         stack.push_async_callback(self._relay.close)
         stack.push_async_callback(self._scheduler.close)
         await self.faults.clear_disk()

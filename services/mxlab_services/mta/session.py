@@ -16,6 +16,7 @@ from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDi
 from aiosmtplib.protocol import MAX_RESPONSE_LENGTH, SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
+from mxlab_services.mta.read_buffer import ReadsIntoBuffer
 from mxlab_services.mta.types import Reply
 
 BLOCK = 64 * 1024  # bytes of message data written before waiting for the peer to take them
@@ -23,15 +24,16 @@ _MAX_UNREAD = 10_000  # replies; a peer that sends more than was asked for is cu
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)")
 
 
-class Session(SMTPProtocol):
+class Session(SMTPProtocol, ReadsIntoBuffer):
     """A connection to `peer` (how it is named in replies and logs).
 
     `dialog` collects the conversation, a line each. `extensions` are the peer's, keywords in lower
     case; `used` counts the messages taken.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, peer: str, dialog: list[str]) -> None:
-        super().__init__(loop)
+    def __init__(self, buffer: memoryview, peer: str, dialog: list[str]) -> None:
+        super().__init__(asyncio.get_running_loop())
+        self.buffer = buffer
         self.peer = peer
         self.dialog = dialog
         self.extensions: dict[str, str] = {}

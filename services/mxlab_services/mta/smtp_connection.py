@@ -21,6 +21,7 @@ from mxlab_services.board import Wait
 from mxlab_services.config import MtaConfig
 from mxlab_services.mta.edge_faults import SessionFaults
 from mxlab_services.mta.inflow import Inflow
+from mxlab_services.mta.read_buffer import ReadsIntoBuffer
 
 log = logging.getLogger(__name__)
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's, several lines a connection
@@ -32,14 +33,19 @@ _SLOW = 10  # ... that must come within so many times the idle limit
 _LAST_WORD = 5.0  # real seconds that a client gets to read why it is cut off
 
 
-class Connection(smtp.SMTP):
+class Connection(smtp.SMTP, ReadsIntoBuffer):
     """One connection. What the commands mean is the subclass's; `faults` may come in between."""
 
     line_length_limit = 64 * 1024  # of the stream reader: what a client may send ahead
 
     def __init__(
-        self, config: MtaConfig, tls: ssl.SSLContext | None, faults: SessionFaults
+        self,
+        config: MtaConfig,
+        tls: ssl.SSLContext | None,
+        faults: SessionFaults,
+        buffer: memoryview,
     ) -> None:
+        self.buffer = buffer
         self.limits = config.limits
         self.peer = ""  # the client's address
         self.tls = tls

@@ -34,6 +34,7 @@ class Sessions(Protocol):
     tls: ssl.SSLContext | None
     hops: int
     flush: Flush | None
+    buffer: memoryview
 
     def closed(self, session: "Session") -> None: ...
 
@@ -50,7 +51,7 @@ class Session(Connection):
         self._verb = "CONNECT"
         self._named: str | None = None  # the recipient that the command under way is about
         self.begun()
-        super().__init__(edge.config, edge.tls, SessionFaults(edge.faults))
+        super().__init__(edge.config, edge.tls, SessionFaults(edge.faults), edge.buffer)
 
     def begun(self) -> None:
         self._helo = ""
