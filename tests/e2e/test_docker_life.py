@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +24,7 @@ from mxlab.errors import (
     SubnetClash,
 )
 from mxlab.model.topology import Exchange, Topology
-from mxlab_services.control import Ping
+from mxlab_services.control import Ping, Submit
 from mxlab_services.events import NodeReady
 
 pytestmark = pytest.mark.docker
@@ -339,6 +340,32 @@ async def relayed_engine(path: Path) -> AsyncIterator[Callable[[], None]]:
         yield cut
     finally:
         cut()
+
+
+HERE = """#!/bin/sh
+# In the place of ssh: the far machine is this one.
+while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
+[ $# -gt 0 ] && shift && exec env -u DOCKER_HOST "$@"
+exit 0
+"""
+
+
+@pytest.mark.skipif(not shutil.which("docker"), reason="needs the docker command")
+async def test_an_engine_behind_ssh_serves_like_any_other(
+    lab_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(HERE)
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", "ssh://elsewhere")
+    async with DockerBackend().deploy(Order(lab_name, "r1"), quiet) as lab:
+        await lab.nodes["client"].request(Submit("alice@client.test", ["bob@example.test"]))
+        async with asyncio.timeout(20):
+            async for event in lab.nodes["mx1"].events():
+                if event.kind == "mailbox.delivered":
+                    break
+    assert things_of(lab_name) == []
 
 
 def test_labels_are_the_documented_ones() -> None:

@@ -19,6 +19,7 @@ import urllib3
 from docker.errors import APIError, ContextException, DockerException, TLSParameterError
 from docker.utils import kwargs_from_env
 
+from mxlab.backends.docker.ssh import Tunnel
 from mxlab.backends.docker.streams import Stream, run_in_thread
 from mxlab.errors import EnvironmentProblem, LabError, NoEngine
 
@@ -70,11 +71,17 @@ def find_endpoint() -> Endpoint:
 
 
 class Engine:
-    """An engine that answered once. `api` is docker's low-level client; use it through `call`."""
+    """An engine that answered once. `api` is docker's low-level client; use it through `call`.
 
-    def __init__(self, api: docker.APIClient, endpoint: Endpoint) -> None:
+    `tunnel` is what leads to it, if it is on another machine; it goes with the engine.
+    """
+
+    def __init__(
+        self, api: docker.APIClient, endpoint: Endpoint, tunnel: Tunnel | None = None
+    ) -> None:
         self.api = api
         self.endpoint = endpoint
+        self._tunnel = tunnel
         self._busy: set[asyncio.Future[Any]] = set()
 
     async def call(self, doing: str, function: Callable[[docker.APIClient], T]) -> T:
@@ -114,6 +121,8 @@ class Engine:
 
     def close(self) -> None:
         self.api.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
 
 
 def _stop(source: Any) -> None:
@@ -136,15 +145,20 @@ async def connect() -> Engine:
         endpoint = find_endpoint()
         with _translated("answer", endpoint):
             _knock(endpoint.url)
-            api = docker.APIClient(
-                base_url=endpoint.url,
-                tls=endpoint.tls or False,
-                timeout=CONNECT_SECONDS,
-                max_pool_size=32,
-                use_ssh_client=endpoint.url.startswith("ssh://"),
-            )
+            tunnel = Tunnel(endpoint.url) if endpoint.url.startswith("ssh://") else None
+            try:
+                api = docker.APIClient(
+                    base_url=tunnel.url if tunnel else endpoint.url,
+                    tls=endpoint.tls or False,
+                    timeout=CONNECT_SECONDS,
+                    max_pool_size=32,
+                )
+            except BaseException:
+                if tunnel:
+                    tunnel.close()
+                raise
             api.timeout = CALL_SECONDS
-        return Engine(api, endpoint)
+        return Engine(api, endpoint, tunnel)
 
     return await run_in_thread(work)
 
