@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         deferred,
         delivered,
         dns,
+        etrn,
         eventually,
         fault,
         heal,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Exchange", "Scenario", "Topology", "ask", "bounced", "deferred", "delivered", "dns",
-    "eventually", "fault", "heal", "mailbox", "never", "parallel", "python", "queue", "run", "say",
-    "send", "wait",
+    "etrn", "eventually", "fault", "heal", "mailbox", "never", "parallel", "python", "queue", "run",
+    "say", "send", "wait",
 ]  # fmt: skip
 
 

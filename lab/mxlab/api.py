@@ -27,6 +27,7 @@ from mxlab.model.step import (
     AnyStep,
     Ask,
     Dns,
+    Etrn,
     Eventually,
     Fault,
     Heal,
@@ -44,7 +45,8 @@ from mxlab.steps import Asker
 from mxlab_services.config import TimeConfig
 
 __all__ = [
-    "Scenario", "ask", "bounced", "deferred", "delivered", "dns", "eventually", "fault", "heal",
+    "Scenario", "ask", "bounced", "deferred", "delivered", "dns", "etrn", "eventually", "fault",
+    "heal",
     "mailbox", "never", "parallel", "python", "queue", "run", "say", "send", "wait",
 ]  # fmt: skip
 
@@ -130,6 +132,12 @@ def dns(
     """Change a zone (the domain's, unless `origin` is given): a line of zone text each."""
     given = {"add": tuple(add), "remove": tuple(remove), "zone": zone, "origin": origin}
     return _built(Dns, given)
+
+
+def etrn(host: str, asks: str, *, domain: str | None = None, reply: int | None = None) -> Etrn:
+    """`host` asks another by SMTP to start its queue for the domain: `etrn("mx1", asks="mx2")`."""
+    given = {"host": host, "asks": asks, "domain": domain, "reply": reply}
+    return _built(Etrn, given)
 
 
 def parallel(*steps: AnyStep) -> Parallel:

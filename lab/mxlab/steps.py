@@ -24,6 +24,7 @@ from mxlab.model.step import (
     AnyStep,
     Ask,
     Dns,
+    Etrn,
     Eventually,
     Fault,
     Heal,
@@ -36,6 +37,7 @@ from mxlab.model.step import (
 )
 from mxlab.progress import Asked, Phase, Report, Seen, StepBegan, Waiting
 from mxlab.watch import Watch
+from mxlab_services import control
 from mxlab_services.control import Submit, ZoneReplace, ZoneUpdate
 from mxlab_services.events import LabFault, LabHealed, LabStep
 
@@ -126,6 +128,8 @@ class Steps:
                 await self._eventually(path, step)
             case Never():
                 await self._never(path, step)
+            case Etrn():
+                await self._etrn(path, step)
             case Dns():
                 await self._dns(step)
             case Python():
@@ -219,6 +223,14 @@ class Steps:
         if await self._watch.until(broken, step.during):
             seen = conditions.observed(condition, trace)
             raise StepFailed(self._finding(path, step, Verdict.FAIL, f"it happened: {seen}"))
+
+    async def _etrn(self, path: StepPath, step: Etrn) -> None:
+        host = getattr(self._lab.nodes[step.asks].config, "hostname", step.asks)
+        domain = step.domain or self._lab.topology.domain
+        answer = await self._lab.nodes[step.host].request(control.Etrn(host, domain))
+        as_wished = answer.code == step.reply if step.reply else answer.code // 100 == 2
+        if not as_wished:
+            raise StepFailed(self._finding(path, step, Verdict.FAIL, f"the answer: {answer.text}"))
 
     async def _dns(self, step: Dns) -> None:
         origin = step.origin or self._lab.topology.domain

@@ -156,6 +156,8 @@ def _queue(body: events.Body) -> str:
             return f"is done with {queue_id}"
         case events.Flushed(scope=scope):
             return f"is asked to try {scope} now"
+        case events.EtrnSent(host=host, domain=domain, reply=reply):
+            return f"asks {host} to start its queue for {domain}: {reply} (RFC 1985)"
         case events.Edited(queue_id=queue_id, action=action):
             return f"an operator says {action} to {queue_id}"
         case events.SpoolDamaged(problem=problem):

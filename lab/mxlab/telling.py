@@ -9,6 +9,7 @@ from mxlab.model.step import (
     AnyStep,
     Ask,
     Dns,
+    Etrn,
     Eventually,
     Fault,
     Heal,
@@ -97,6 +98,10 @@ def _sentence(step: AnyStep, faults: Mapping[str, Fault]) -> str:
             return f"Within {format_duration(within)} {condition}."
         case Never(condition=condition, during=during):
             return f"For {format_duration(during)} it must not happen that {condition}."
+        case Etrn(host=host, asks=asks, reply=reply):
+            answer = f"; the answer is to be {reply}" if reply else ""
+            what = f"its mail for {step.domain or 'the domain'}"
+            return f"{host} asks {asks} by ETRN to send {what} now{answer}."
         case Dns():
             return f"The zone {step.origin or 'of the domain'} changes: {_changes(step)}."
         case Python(target=target):

@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 import msgspec
 
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 R_co = TypeVar("R_co", covariant=True)
 MAX_LINE = 16 * 1024 * 1024  # bytes of one request or reply
+
+
+HostName = Annotated[str, msgspec.Meta(pattern=r"^@?[A-Za-z0-9._-]+$", max_length=254)]
 
 
 class Request(msgspec.Struct, Generic[R_co], frozen=True, forbid_unknown_fields=True):
@@ -121,6 +124,17 @@ class DigReport(msgspec.Struct, frozen=True):
     authority: list[str]
     text: str
     milliseconds: float
+
+
+class EtrnReport(msgspec.Struct, frozen=True):
+    """The reply to ETRN, as `text`, and its `code` (RFC 1985 §5.3), 0 where none was read.
+
+    `dialog` is the conversation, a line each, with `C: ` or `S: ` in front.
+    """
+
+    code: int
+    text: str
+    dialog: list[str]
 
 
 class ZoneReport(msgspec.Struct, frozen=True):
@@ -250,6 +264,15 @@ class Dig(Request[DigReport], frozen=True):
     tcp: bool = False
 
 
+class Etrn(Request[EtrnReport], frozen=True):
+    """Ask `host` by SMTP to start its queue for `domain` (RFC 1985)."""
+
+    method = "etrn"
+    reply = EtrnReport
+    host: HostName
+    domain: HostName
+
+
 class ZoneList(Request[list[ZoneReport]], frozen=True):
     method = "zone.list"
     reply = list[ZoneReport]
@@ -315,7 +338,7 @@ REQUESTS: dict[str, type[Request[Any]]] = {
     request.method: request
     for request in (
         Ping, Stats, QueueList, QueueEdit, QueueFlush, MailboxList, MailboxRead, Submit, Record,
-        Route, Dig,
+        Route, Dig, Etrn,
         ZoneList, ZoneReplace, ZoneUpdate,
         FaultSet, FaultClear, FaultList,
     )
@@ -341,12 +364,6 @@ class Controls:
         if handler is None:
             raise ControlError(f"this node does not answer {request.method!r}", -32601)
         return cast("R", await handler(request))
-
-
-class Requester(Protocol):
-    """Whoever can put a request to a node."""
-
-    async def __call__(self, request: Request[R]) -> R: ...
 
 
 # --- the wire ------------------------------------------------------------------------------------

@@ -182,6 +182,19 @@ class Flushed(Body, frozen=True):
     messages: int
 
 
+class EtrnSent(Body, frozen=True):
+    """This node asked `host` to start its queue for `domain` (RFC 1985).
+
+    `reply` is the answer, or what happened instead; `dialog` is as in relay.tried.
+    """
+
+    kind = "etrn.sent"
+    host: str
+    domain: str
+    reply: str
+    dialog: list[str]
+
+
 class Edited(Body, frozen=True):
     """An operator held, released, requeued, deleted or expired a message."""
 
@@ -291,7 +304,7 @@ KINDS: dict[str, type[Body]] = {
     body.kind: body
     for body in (
         NodeReady, NodeStopping, DnsQuery, DnsZone, Lookup, Routed, Accepted, Refused,
-        AttemptStarted, Tried, Outcome, Deferred, Removed, Flushed, Edited,
+        AttemptStarted, Tried, Outcome, Deferred, Removed, Flushed, EtrnSent, Edited,
         SpoolDamaged, MailboxDelivered, Bounced,
         BounceSuppressed, DestinationDead, DestinationAlive,
         FaultStruck, LabStep, LabFault, LabHealed,

@@ -14,7 +14,7 @@ from mxlab.loader import load, scenario_ids
 from mxlab.model.finding import Verdict
 from mxlab.model.mechanism import Mechanism, inner, outer
 from mxlab.model.scenario import Scenario
-from mxlab.model.step import AnyStep, Dns, Fault, Heal, Parallel, Send
+from mxlab.model.step import AnyStep, Dns, Etrn, Fault, Heal, Parallel, Send
 from mxlab.model.topology import Exchange
 from mxlab.report import text
 
@@ -41,6 +41,11 @@ def without_dns_change(number: int) -> Sabotage:
         return _with_steps(scenario, lambda step: step is not gone)
 
     return sabotage
+
+
+def without_etrn(scenario: Scenario) -> Scenario:
+    """Nobody asks, so the mail comes when its time has come."""
+    return _with_steps(scenario, lambda step: not isinstance(step, Etrn))
 
 
 def sent_to(batch: str, recipient: str) -> Sabotage:
@@ -103,10 +108,10 @@ SABOTAGED: dict[str, tuple[Sabotage, ...]] = {
     "counterfactual-without": (without("asleep"), topology(mx=(ONE, TWO))),
     "disk-full": (without("full"), without("down")),
     "dns-down": (without("dark"),),
+    "etrn-on-return": (without("down"), topology(schedule="workshop"), without_etrn),
     "equal-preferences": (topology(mx=(ONE, TWO)), without("down")),
     "five-day-outage": (without("down"), topology(schedule="postfix")),
     "flapping-primary": (without("down-1"), without("down-2"), without("down-3")),
-    "flush-on-return": (without("down"), topology(schedule="workshop")),
     "greylisting": (
         without("strict"),
         with_fault("lax", inner.Greylist("mx1", seconds=86400)),

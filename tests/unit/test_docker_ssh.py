@@ -96,9 +96,7 @@ def test_a_login_that_fails_is_told_in_the_words_of_ssh(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSH_FAILS", "Permission denied (publickey).")
-    with pytest.raises(
-        NoEngine, match=r"@lab\.test:2222: Permission denied"
-    ) as caught:
+    with pytest.raises(NoEngine, match=r"@lab\.test:2222: Permission denied") as caught:
         Tunnel(URL)
     assert caught.value.hint == "see that `ssh -l teacher -p 2222 lab.test docker version` works"
 

@@ -34,6 +34,12 @@ def complain(problem: LabError | str) -> None:
                 note(f"       {text}")
 
 
+def say_dialog(dialog: Iterable[str]) -> None:
+    """An SMTP conversation as the events hold it, with arrows for who speaks."""
+    for line in dialog:
+        say(f" {'->' if line.startswith('C: ') else '<-'} {line[3:]}")
+
+
 def say_json(value: Any, *, indent: int = 2) -> None:
     """The value as JSON; `indent` 0: on one line."""
     import msgspec

@@ -1,4 +1,4 @@
-"""queue, qshape, flush: postqueue's, postsuper's and qshape's habits."""
+"""queue, qshape, flush: postqueue's, postsuper's and qshape's habits; etrn: flush from afar."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
-from mxlab.cli.output import Waiting, complain, note, say, say_json, table
+from mxlab.cli.output import Waiting, complain, note, say, say_dialog, say_json, table
 from mxlab.cli.running import attached, each, mtas, work
-from mxlab.errors import UsageError
+from mxlab.errors import EXIT_FAILED, UsageError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Node
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command()(queue)
     app.command()(qshape)
     app.command()(flush)
+    app.command()(etrn)
 
 
 def _ids(short: str, name: str, text: str) -> typer.models.OptionInfo:
@@ -176,6 +177,42 @@ async def _flush(names: list[str], lab_name: str, request: "Request[int]", json:
         return
     for node, count in answers:
         say(f"{node.config.node}: trying {_messages(count)}")
+
+
+def etrn(
+    host: Annotated[str, typer.Argument(metavar="NODE", help="Who is to start its queue.")],
+    asking: Annotated[str | None, typer.Option("--from", metavar="NODE", help="Who asks.")] = None,
+    domain: Annotated[
+        str | None, typer.Option("--domain", "-s", metavar="DOMAIN", help="What waits for it.")
+    ] = None,
+    lab: LabName = DEFAULT_LAB,
+    json: AsJson = False,
+) -> None:
+    """Ask a node by SMTP to start its queue for a domain (RFC 1985), as a host that is back does.
+
+    From the best primary, for the lab's domain, unless said otherwise. Exit code 1 for a refusal.
+    """
+    work(_etrn(host, asking, domain, lab, json))
+
+
+async def _etrn(
+    host: str, asking: str | None, domain: str | None, lab_name: str, json: bool
+) -> None:
+    from mxlab_services.control import Etrn
+
+    async with attached(lab_name) as lab:
+        best = min(lab.topology.mx, key=lambda exchange: exchange.preference).host
+        (asked,) = mtas(lab, [host])
+        (node,) = mtas(lab, [asking or best])
+        request = Etrn(getattr(asked.config, "hostname", host), domain or lab.topology.domain)
+        answer = await node.request(request)
+    if json:
+        say_json(answer)
+    else:
+        say_dialog(answer.dialog)
+        say(answer.text)
+    if answer.code // 100 != 2:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _messages(count: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
-from mxlab.cli.output import Waiting, note, say, say_json
+from mxlab.cli.output import Waiting, note, say, say_dialog, say_json
 from mxlab.cli.running import attached, node_called, work
 from mxlab.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, UsageError
 
@@ -183,8 +183,7 @@ def _conversation(tried: "object", json: bool) -> dict[str, object]:
     assert isinstance(tried, Tried)
     if not json:
         say(f"=== {tried.queue_id}: {tried.host} [{tried.address}], preference {tried.preference}")
-        for line in tried.dialog:
-            say(f" {'->' if line.startswith('C: ') else '<-'} {line[3:]}")
+        say_dialog(tried.dialog)
         say(f"=== {tried.stage}: {tried.reply} ({tried.seconds:.3f} s)")
     shown: dict[str, object] = msgspec.to_builtins(tried)
     return shown

@@ -12,7 +12,7 @@ import msgspec
 
 from mxlab.model.condition import AnyCondition, Mailbox, Queue, batch_of
 from mxlab.model.mechanism import MECHANISMS
-from mxlab.model.step import AnyStep, Eventually, Fault, Heal, Never, Parallel, Send
+from mxlab.model.step import AnyStep, Etrn, Eventually, Fault, Heal, Never, Parallel, Send
 from mxlab.model.topology import Topology
 
 CHECKS = (
@@ -128,6 +128,8 @@ def problems(scenario: Scenario) -> list[Problem]:
             case Heal(fault=name) if name not in faults:
                 text = "no fault of that id was injected before"
                 found.append(Problem((*where, "heal"), text, name, tuple(faults)))
+            case Etrn():
+                found += _etrn((*where, "etrn"), step, scenario.topology)
             case Eventually(condition=condition) | Never(condition=condition):
                 found += _condition((*where, step.key), condition, hosts, batches)
             case _:
@@ -140,6 +142,15 @@ def problems(scenario: Scenario) -> list[Problem]:
         else:
             found += _condition(("expect", number), item, hosts, batches)
     return found
+
+
+def _etrn(where: tuple[str | int, ...], step: Etrn, topology: Topology) -> Iterator[Problem]:
+    mtas = tuple(host for host in topology.hosts if host != topology.dns)
+    for key, host in (("host", step.host), ("asks", step.asks)):
+        if host not in mtas:
+            yield Problem((*where, key), "there is no such mail host", host, mtas)
+    if step.host == step.asks:
+        yield Problem((*where, "asks"), f"{step.host} asks itself")
 
 
 def steps_path(path: StepPath) -> tuple[str | int, ...]:

@@ -11,7 +11,7 @@ import msgspec
 from mxlab.model.condition import AnyCondition, Id
 from mxlab.model.duration import format_duration
 from mxlab.model.mechanism import Mechanism
-from mxlab.model.topology import Domain
+from mxlab.model.topology import Domain, Host
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^[^@\s<>]+@[^@\s<>]+$", max_length=254)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
@@ -121,6 +121,22 @@ class Never(Step, frozen=True):
         return f"never, for {format_duration(self.during)}: {self.condition}"
 
 
+class Etrn(Step, frozen=True):
+    """A host asks another by SMTP to start its queue for a domain (RFC 1985), the lab's by default.
+
+    Fails if the answer is not positive; or, with `reply`, if it is not just that code.
+    """
+
+    key = "etrn"
+    host: Host
+    asks: Host
+    domain: Domain | None = None
+    reply: Annotated[int, msgspec.Meta(ge=200, le=599)] | None = None
+
+    def __str__(self) -> str:
+        return f"etrn: {self.host} asks {self.asks} to start its queue"
+
+
 class Dns(Step, frozen=True):
     """Change a zone: remove, then add records (a line of zone text each), or put `zone` in its
     place. `origin` is the lab's domain unless given. It is a change, not a fault: nothing heals it.
@@ -162,9 +178,9 @@ class Parallel(Step, frozen=True):
 
 
 AnyStep = (
-    Say | Ask | Send | Fault | Heal | Wait | Eventually | Never | Dns | Python | Parallel
+    Say | Ask | Send | Fault | Heal | Wait | Eventually | Never | Etrn | Dns | Python | Parallel
 )  # fmt: skip
 STEPS: dict[str, type[AnyStep]] = {
     kind.key: kind
-    for kind in (Say, Ask, Send, Fault, Heal, Wait, Eventually, Never, Parallel, Dns, Python)
+    for kind in (Say, Ask, Send, Fault, Heal, Wait, Eventually, Never, Parallel, Etrn, Dns, Python)
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mxlab_services.control import DigReport
 from mxlab_services.dns.answers import Answer
-from mxlab_services.mta.types import Job, Result, Route
+from mxlab_services.mta.types import Job, Reply, Result, Route
 
 if TYPE_CHECKING:
     from mxlab_services.dns.resolver import StubResolver
@@ -37,6 +37,9 @@ class LateRelay:
 
     async def deliver(self, route: Route, job: Job) -> Mapping[str, Result]:
         return await self._relay.deliver(route, job)
+
+    async def etrn(self, host: str, address: str, domain: str, dialog: list[str]) -> Reply:
+        return await self._relay.etrn(host, address, domain, dialog)
 
     def forget(self) -> None:
         if self._is_made:

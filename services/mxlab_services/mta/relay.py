@@ -115,6 +115,20 @@ class SmtpRelay:
                 self._emit(outcome, job.key)
         return attempt.results
 
+    async def etrn(self, host: str, address: str, domain: str, dialog: list[str]) -> Reply:
+        """Ask a host to start its queue for `domain`, on a connection of its own (RFC 1985 §5).
+
+        Answers its reply, or what happened instead; writes the conversation to `dialog`.
+        """
+        opened = await self._connector.open(host, address, dialog)
+        if not isinstance(opened, Session):
+            return opened.reply
+        try:
+            opened.send([f"ETRN {domain}"])
+            return await opened.reply(self._times.command, "ETRN")
+        finally:
+            self._pool.leave(opened)
+
     def forget(self) -> None:
         """Ask every host again, however silent it was a moment ago."""
         self._silent.clear()

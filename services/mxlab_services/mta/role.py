@@ -11,6 +11,8 @@ from mxlab_services.control import (
     Controls,
     Dig,
     DigReport,
+    Etrn,
+    EtrnReport,
     MailboxList,
     MailboxRead,
     Ping,
@@ -24,7 +26,7 @@ from mxlab_services.control import (
     RouteReport,
     Submit,
 )
-from mxlab_services.events import NodeReady, SpoolDamaged
+from mxlab_services.events import EtrnSent, NodeReady, SpoolDamaged
 from mxlab_services.mta import routing
 from mxlab_services.mta.attempt import Attempts
 from mxlab_services.mta.edge import Edge
@@ -38,7 +40,7 @@ from mxlab_services.mta.retry import schedule_of
 from mxlab_services.mta.scheduler import Scheduler
 from mxlab_services.mta.settle import Settlement
 from mxlab_services.mta.sweep import Sweeper
-from mxlab_services.mta.types import Mailboxes, Queued, Spool, domain_of
+from mxlab_services.mta.types import Mailboxes, Queued, Reply, Spool, domain_of
 from mxlab_services.node import Counting, Journal, Parts, ids_for, randomness
 
 if TYPE_CHECKING:
@@ -162,6 +164,7 @@ class _Mta:
         controls.add(MailboxRead, self._reading.whole)
         controls.add(Route, self._route)
         controls.add(Dig, self._dig)
+        controls.add(Etrn, self._etrn)
         if self._journal is not None:
             from mxlab_services.client.submission import Submission
 
@@ -212,6 +215,17 @@ class _Mta:
 
     async def _dig(self, request: Dig) -> DigReport:
         return await self._resolver.dig(request.name, request.type, request.tcp)
+
+    async def _etrn(self, request: Etrn) -> EtrnReport:
+        found = await self._resolver.addresses(request.host)
+        reply = Reply(0, "", f"no address of {request.host}: {found.status}")
+        dialog: list[str] = []
+        for address in found.addresses:
+            reply = await self._relay.etrn(request.host, address, request.domain, dialog)
+            if reply.code:
+                break
+        self._emit(EtrnSent(request.host, request.domain, str(reply), list(dialog)))
+        return EtrnReport(reply.code, str(reply), dialog)
 
     async def _record(self, _: Record) -> list[RecordEntry]:
         return self._journal.entries() if self._journal is not None else []
