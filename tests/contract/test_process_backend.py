@@ -1,6 +1,7 @@
 """What only labs of local processes have to survive: torn files, stale numbers, a killed `up`."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -194,6 +195,14 @@ def test_a_port_in_use_is_named_and_the_next_subnet_tried() -> None:
         holder.listen(1)
         assert find_space((), 3) != free
     assert find_space([free.subnet], 3).subnet != free.subnet
+
+
+def test_two_at_once_that_begin_at_the_same_subnet_get_two() -> None:
+    """Neither has bound a port yet, and their folders know nothing of each other."""
+    with contextlib.ExitStack() as claims:
+        one = find_space((), 3, "same", claims)
+        assert find_space((), 3, "same").subnet != one.subnet
+    assert find_space((), 3, "same").subnet == one.subnet
 
 
 def test_no_subnet_is_an_error_that_says_why() -> None:

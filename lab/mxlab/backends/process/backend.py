@@ -131,7 +131,7 @@ class ProcessBackend:
                 self._claim(folder)
                 claims.enter_context(locked(folder.path, wait=True))
                 try:
-                    written = self._plan(folder, order)
+                    written = self._plan(folder, order, claims)
                 except BaseException as error:
                     _undo(folder, error)
                     raise
@@ -172,12 +172,13 @@ class ProcessBackend:
         except OSError as error:
             raise EnvironmentProblem(f"{folder.path} cannot be made: {error.strerror}") from error
 
-    def _plan(self, folder: LabFolder, order: Order) -> Written:
+    def _plan(self, folder: LabFolder, order: Order, claims: contextlib.ExitStack) -> Written:
         others = [other.read() for other in self._folders(folder.path.parent)]
         space = find_space(
             (other.subnet for other in others if other is not None),
             len(order.topology.hosts),
             str(folder.path),
+            claims,
         )
         epoch = order.time.epoch or time.time()  # noqa: TID251 - when this lab's time begins
         world = replace(

@@ -1,8 +1,10 @@
 """Finds a subnet of 127.0.0.0/8 and ports that nobody uses.
 
-Guarantee: what is chosen was bound here a moment ago, on each address, and is in no other lab.
+Guarantee: what is chosen was bound here a moment ago, on each address, is in no other lab, and is
+chosen by nobody else until the claim on it ends.
 """
 
+import contextlib
 import errno
 import hashlib
 import ipaddress
@@ -16,8 +18,13 @@ SMTP_PORTS = (25, 2525, 10025)
 DNS_PORTS = (53, 5353, 10053)
 
 
-def find_space(taken: Iterable[str], hosts: int, first: str = "") -> World:
+def find_space(
+    taken: Iterable[str], hosts: int, first: str = "", claims: contextlib.ExitStack | None = None
+) -> World:
     """Subnet and ports for `hosts` nodes, apart from the subnets `taken`; low ports if allowed.
+
+    Other processes of this machine, whatever labs they know of, pass the subnet over until `claims`
+    closes: by then its ports are in use, or it is free again.
 
     `first` decides where the search begins, so that labs that do not know of each other seldom
     want the same, and the same lab gets the same again.
@@ -29,15 +36,44 @@ def find_space(taken: Iterable[str], hosts: int, first: str = "") -> World:
     for subnet in _candidates(first):
         if subnet in used:
             continue
-        network = ipaddress.ip_network(subnet)
-        addresses = [str(network[World(subnet).first + number]) for number in range(hosts)]
-        smtp, dns = _first_free(addresses, SMTP_PORTS), _first_free(addresses, DNS_PORTS)
-        if isinstance(smtp, int) and isinstance(dns, int):
-            return World(subnet, smtp_port=smtp, dns_port=dns)
-        problem = f"{smtp if isinstance(smtp, str) else dns}"
+        claim = _claim(subnet)
+        if claim is None:
+            problem = f"{subnet} is being taken by another lab"
+            continue
+        with contextlib.ExitStack() as claiming:
+            claiming.enter_context(claim)
+            world = _world(subnet, hosts)
+            if isinstance(world, World):
+                if claims is not None:
+                    claims.enter_context(claiming.pop_all())
+                return world
+            problem = world
     raise SubnetClash(
         f"no subnet of 127.0.0.0/8 is free: {problem}", "`ss -lntup` shows who has the ports"
     )
+
+
+def _claim(subnet: str) -> socket.socket | None:
+    """Hold a name that one process of a machine can have at a time; None: another has it."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0mxlab {subnet}")
+    except OSError as error:
+        claim.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return None
+    return claim
+
+
+def _world(subnet: str, hosts: int) -> World | str:
+    """The subnet with ports that are free on the addresses of all hosts, or what is in the way."""
+    network = ipaddress.ip_network(subnet)
+    addresses = [str(network[World(subnet).first + number]) for number in range(hosts)]
+    smtp, dns = _first_free(addresses, SMTP_PORTS), _first_free(addresses, DNS_PORTS)
+    if isinstance(smtp, int) and isinstance(dns, int):
+        return World(subnet, smtp_port=smtp, dns_port=dns)
+    return f"{smtp if isinstance(smtp, str) else dns}"
 
 
 def low_ports_allowed() -> bool:
