@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         parallel,
         python,
         queue,
+        retries,
         run,
         say,
         send,
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Exchange", "Scenario", "Topology", "ask", "bounced", "deferred", "delivered", "dns",
-    "etrn", "eventually", "fault", "heal", "mailbox", "never", "parallel", "python", "queue", "run",
-    "say", "send", "wait",
+    "etrn", "eventually", "fault", "heal", "mailbox", "never", "parallel", "python", "queue",
+    "retries", "run", "say", "send", "wait",
 ]  # fmt: skip
 
 

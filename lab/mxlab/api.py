@@ -18,7 +18,15 @@ from mxlab import runner
 from mxlab.backends.base import Backend
 from mxlab.errors import ScenarioError, UnknownName, UsageError
 from mxlab.faults import problem_of
-from mxlab.model.condition import AnyCondition, Bounced, Condition, Deferred, Delivered, Queue
+from mxlab.model.condition import (
+    AnyCondition,
+    Bounced,
+    Condition,
+    Deferred,
+    Delivered,
+    Queue,
+    Retries,
+)
 from mxlab.model.condition import Mailbox as MailboxCondition
 from mxlab.model.duration import parse_duration
 from mxlab.model.mechanism import MECHANISMS
@@ -47,7 +55,7 @@ from mxlab_services.config import TimeConfig
 __all__ = [
     "Scenario", "ask", "bounced", "deferred", "delivered", "dns", "etrn", "eventually", "fault",
     "heal",
-    "mailbox", "never", "parallel", "python", "queue", "run", "say", "send", "wait",
+    "mailbox", "never", "parallel", "python", "queue", "retries", "run", "say", "send", "wait",
 ]  # fmt: skip
 
 Duration = str | float  # "500ms", "2h", "5d", or lab seconds
@@ -175,6 +183,11 @@ def bounced(batch: str | Send) -> Bounced:
 def deferred(batch: str | Send) -> Deferred:
     """Every message of the batch waits in a queue because an attempt failed."""
     return Deferred(_batch(batch))
+
+
+def retries(batch: str | Send, *, count: int, seconds: float) -> Retries:
+    """At least `count` retries of the batch begin within some `seconds` of lab time."""
+    return _built(Retries, {"batch": _batch(batch), "count": count, "seconds": seconds})
 
 
 def mailbox(

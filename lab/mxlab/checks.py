@@ -6,16 +6,17 @@ evidence of which a part is missing. A failure that was seen stays a failure.
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from mxlab import order
+from mxlab.ending import in_the_end, submitted
 from mxlab.evidence import Evidence
 from mxlab.failures import failures
-from mxlab.ledger import Ledger, Unit, make_ledger
-from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Mailbox, Queue
+from mxlab.ledger import make_ledger
+from mxlab.model.condition import AnyCondition
 from mxlab.model.finding import Finding, Verdict
 from mxlab.model.mechanism import MECHANISMS, inner
+from mxlab.opinion import Case, Check, Opinion
 from mxlab.retries import spacing
 from mxlab.trace import LAB, Trace
 from mxlab_services import events
@@ -26,32 +27,6 @@ _STRIKING = frozenset(
     if issubclass(kind, inner.InnerFault) and kind is not inner.Refuse  # which nobody sees
 )
 SHOWN = 20  # details of one finding, at most
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What is judged."""
-
-    trace: Trace
-    evidence: Evidence
-    ledger: Ledger
-
-
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """What a check says: how many things it looked at, what was wrong, and what it proves.
-
-    `whole`: a pass needs evidence without gaps.
-    """
-
-    looked_at: int
-    wrong: tuple[str, ...]
-    good: str
-    bad: str
-    whole: bool = True
-
-
-Check = Callable[[Case], Opinion]
 
 
 def judge(
@@ -70,7 +45,7 @@ def judge(
     for item in expect:
         name = item if isinstance(item, str) else str(item)
         try:
-            check = known[item] if isinstance(item, str) else _condition(item)
+            check = known[item] if isinstance(item, str) else in_the_end(item)
             findings.append(_finding(name, check(case), case.ledger.gaps))
         except Exception as error:  # noqa: BLE001 - likewise
             findings.append(_crashed(name, error))
@@ -219,7 +194,7 @@ def _queues_empty(case: Case) -> Opinion:
 
 
 def _all_delivered(case: Case) -> Opinion:
-    return _submitted(case, "delivered", lambda unit: bool(unit.copies))
+    return submitted(case, "delivered", lambda unit: bool(unit.copies))
 
 
 def _nothing_bounced(case: Case) -> Opinion:
@@ -269,58 +244,6 @@ def _faults_struck(case: Case) -> Opinion:
     tally = ", ".join(f"{name} {struck[name]} times" for name in injected)
     bad = f"{len(wrong)} of {len(injected)} faults never struck"
     return Opinion(len(injected), wrong, f"faults struck: {tally}", bad)
-
-
-def _submitted(case: Case, word: str, good: Callable[[Unit], bool], batch: str = "") -> Opinion:
-    keys = [
-        (sent.message, recipient.casefold())
-        for sent in case.evidence.submissions
-        if not batch or sent.batch == batch
-        for recipient in sent.recipients
-    ]
-    units = [case.ledger.units[key] for key in keys]
-    wrong = tuple(f"{unit}: {unit.state}" for unit in units if not good(unit))
-    text = f"{len(units) - len(wrong)} of {len(units)} are {word}"
-    return Opinion(len(units), wrong, text, text)
-
-
-def _condition(condition: AnyCondition) -> Check:
-    """A condition that is to hold in the end, judged from the final evidence."""
-
-    def check(case: Case) -> Opinion:
-        match condition:
-            case Queue(host=host, holds=str(name)):
-                return _submitted(case, f"queued at {host}", lambda u: host in u.queued, name)
-            case Queue(host=host, count=count):
-                entries = case.evidence.queues.get(host)
-                if entries is None:
-                    return Opinion(0, (), "", "")
-                text = f"{host} holds {len(entries)} messages"
-                wrong = () if len(entries) == count else (f"{text}, not {count}",)
-                return Opinion(1, wrong, text, text, whole=False)
-            case Delivered(batch=name):
-                return _submitted(case, "delivered", lambda unit: bool(unit.copies), name)
-            case Bounced(batch=name):
-                return _submitted(case, "bounced", lambda unit: bool(unit.bounced), name)
-            case Deferred(batch=name):
-                return _submitted(case, "queued", lambda unit: bool(unit.queued), name)
-            case Mailbox():
-                return _mailbox(case, condition)
-
-    return check
-
-
-def _mailbox(case: Case, condition: Mailbox) -> Opinion:
-    entries = [
-        entry
-        for node, found in case.evidence.mailboxes.items()
-        if condition.host in (None, node)
-        for entry in found
-        if entry.address.casefold() == condition.address.casefold()
-    ]
-    text = f"the mailbox of {condition.address} holds {len(entries)} messages"
-    wrong = () if condition.fits(len(entries)) else (f"{text}: {condition}",)
-    return Opinion(len(case.evidence.mailboxes), wrong, text, text)
 
 
 CHECKS: Mapping[str, Check] = {

@@ -4,11 +4,19 @@ A host that is down or frozen cannot be asked what it holds: there the trace alo
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from mxlab.backends.base import Lab, Node
 from mxlab.errors import NodeUnreachable
-from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Mailbox, Queue
+from mxlab.model.condition import (
+    AnyCondition,
+    Bounced,
+    Deferred,
+    Delivered,
+    Mailbox,
+    Queue,
+    Retries,
+)
 from mxlab.trace import Batch, Trace
 from mxlab_services.control import MailboxEntry, MailboxList, Ping, QueueEntry, QueueList
 from mxlab_services.events import MailboxDelivered
@@ -34,6 +42,8 @@ def seems(condition: AnyCondition, trace: Trace) -> bool:
             return _deferred(_batch(trace, name), trace)
         case Mailbox():
             return condition.fits(_in_mailbox(condition, trace))
+        case Retries(batch=name, count=count, seconds=seconds):
+            return rush(_batch(trace, name).retries, seconds) >= count
 
 
 def observed(condition: AnyCondition, trace: Trace) -> str:
@@ -58,6 +68,8 @@ def observed(condition: AnyCondition, trace: Trace) -> str:
             return f"{batch.waiting} of {batch.messages} wait in a queue, {tried}"
         case Mailbox(address=address):
             return f"the mailbox of {address} holds {_in_mailbox(condition, trace)} messages"
+        case Retries(batch=name, seconds=seconds):
+            return told(_batch(trace, name).retries, seconds)
 
 
 async def confirmed(condition: AnyCondition, trace: Trace, lab: Lab) -> bool:
@@ -76,7 +88,7 @@ async def confirmed(condition: AnyCondition, trace: Trace, lab: Lab) -> bool:
             return (await node.request(Ping())).queued == count
         case Delivered(batch=name):
             return await _all_delivered(trace, lab, name)
-        case Bounced() | Deferred():
+        case Bounced() | Deferred() | Retries():
             return seems(condition, trace)
         case Mailbox():
             return condition.fits(await _lying_in(condition, trace, lab))
@@ -151,6 +163,22 @@ def _deferred(batch: Batch, trace: Trace) -> bool:
         return False
     holders = [node for node, count in batch.queued.items() if count]
     return batch.deferred == batch.messages or all(trace.dead[node] for node in holders)
+
+
+def rush(times: Sequence[float], seconds: float) -> int:
+    """The most of `times`, which are in order, within so many seconds of each other."""
+    most = first = 0
+    for last, at in enumerate(times):
+        while times[first] < at - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def told(retries: Sequence[float], seconds: float) -> str:
+    """How much they come in a rush, in words."""
+    most = rush(retries, seconds)
+    return f"of {len(retries)} retries at most {most} begin within {seconds:g} s"
 
 
 def _messages(trace: Trace, batch: str) -> set[str]:

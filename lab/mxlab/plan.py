@@ -93,7 +93,7 @@ def make_plan(lab: str, run: str, topology: Topology, world: World) -> Plan:
             "smtp_port": world.smtp_port,
             "data": world.data.format(node=host),
             "networks": [str(network)],
-            "retry": RetryConfig(schedule=topology.schedule),
+            "retry": RetryConfig(schedule=topology.schedule, jitter=topology.jitter),
         }
 
     authority = _authority(lab) if topology.tls else None

@@ -4,6 +4,7 @@
 that a stream lost shows as a gap: `seq` counts from 0 at each start of a node.
 """
 
+from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -37,13 +38,15 @@ class Fate:
     delivered: set[str] = field(default_factory=set)
     bounced: set[str] = field(default_factory=set)
     deferred: bool = False
+    retries: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Batch:
     """Counters of one batch. `queued`: node -> how many of its messages wait there; `waiting`: how
     many wait anywhere; `deferred`: for how many an attempt was made in vain; `delivered` and
-    `bounced` count pairs of message and recipient."""
+    `bounced` count pairs of message and recipient. `retries`: when each attempt after the first of
+    a message began, in order."""
 
     messages: int = 0
     units: int = 0
@@ -52,6 +55,7 @@ class Batch:
     deferred: int = 0
     delivered: int = 0
     bounced: int = 0
+    retries: list[float] = field(default_factory=list)
 
 
 class Trace:
@@ -98,6 +102,7 @@ class Trace:
             batch.deferred += fate.deferred
             batch.delivered += len(fate.delivered & set(fate.recipients))
             batch.bounced += len(fate.bounced & set(fate.recipients))
+            batch.retries = sorted(batch.retries + fate.retries)
 
     def events(self) -> list[Event]:
         """All events by lab time; each node's stay in the order written."""
@@ -130,6 +135,8 @@ class Trace:
                 self._failed(self.fates[about], recipients)
             case events.Bounced(about=about):
                 self._by_message[about].append(event)
+            case events.AttemptStarted(attempt=attempt) if message is not None and attempt > 1:
+                self._again(self.fates[message], event.at)
             case events.Deferred() if message is not None:
                 self._in_vain(self.fates[message])
             case events.DestinationDead(domain=domain):
@@ -194,6 +201,11 @@ class Trace:
                 fate.bounced.add(name)
                 if (batch := self._batch(fate)) and name in fate.recipients:
                     batch.bounced += 1
+
+    def _again(self, fate: Fate, at: float) -> None:
+        fate.retries.append(at)
+        if fate.batch is not None:
+            insort(self.batches[fate.batch].retries, at)
 
     def _in_vain(self, fate: Fate) -> None:
         if not fate.deferred:

@@ -12,6 +12,7 @@ import msgspec
 from mxlab_services.errors import ConfigError
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -79,6 +80,7 @@ class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schedule: str = "workshop"
     lifetime: PositiveSeconds | None = None  # None: the schedule's own
     warning: float | None = None  # delay warning after so long; 0: none; None: the schedule's own
+    jitter: Share | None = None  # chance lengthens a wait by so much; None: as the schedule has it
 
 
 class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

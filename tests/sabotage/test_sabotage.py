@@ -95,6 +95,7 @@ def _mapped(scenario: Scenario, change: Callable[[AnyStep], AnyStep]) -> Scenari
 
 ONE, TWO = Exchange("mx1", 10), Exchange("mx2", 20)
 SABOTAGED: dict[str, tuple[Sabotage, ...]] = {
+    "aimed-at-backup": (without("filter"), without("same-filter")),
     "backscatter": (without("down"), topology(backup_knows_recipients=True)),
     "backup-crash": (without("primary-down"), without("backup-down")),
     "both-down": (without("primary-down"), without("backup-down")),
@@ -147,6 +148,8 @@ SABOTAGED: dict[str, tuple[Sabotage, ...]] = {
     ),
     "sole-mx-loop": (topology(mx=(ONE,)), topology(mx=(ONE, TWO))),
     "stale-ttl": (without("retired"), without_dns_change(1)),
+    "stampede": (without("sick"), topology(jitter=0.8)),
+    "stampede-jitter": (without("sick"), topology(jitter=0.0)),
     "swapped-preferences": (without("slip"), topology(mx=(ONE, Exchange("mx2", 20, "primary")))),
     "tarpit": (without("slower"), with_fault("slow", inner.Tarpit("mx1", seconds=8))),
     "tls-broken": (without("cut"), topology(tls=False)),

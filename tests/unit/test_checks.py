@@ -3,12 +3,13 @@
 import pytest
 
 from mxlab import checks
-from mxlab.checks import CHECKS, Case, Opinion, judge
+from mxlab.checks import CHECKS, judge
 from mxlab.evidence import Evidence
 from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import CHECKS as NAMES
 from mxlab.model.topology import Topology
+from mxlab.opinion import Case, Opinion
 from mxlab.trace import Trace
 from mxlab_services import events
 from mxlab_services.control import RecordEntry

@@ -82,6 +82,16 @@ def test_c3_jitter_lengthens_and_comes_from_the_source_given(name: str) -> None:
     assert waits == [schedule.wait(3, HOUR, random.Random(seed)) for seed in range(50)]
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_c_jitter_can_be_set(name: str) -> None:
+    plain = schedule_of(RetryConfig(schedule=name, jitter=0.0))
+    assert {plain.wait(1, 0.0, random.Random(n)) for n in range(9)} == {plain.delay(1, 0.0)}
+    half = schedule_of(RetryConfig(schedule=name, jitter=0.5))
+    waits = [half.wait(1, 0.0, random.Random(n)) / half.delay(1, 0.0) for n in range(99)]
+    assert 1.0 <= min(waits) < 1.1
+    assert 1.4 < max(waits) <= 1.5
+
+
 def test_c_postfix_has_no_jitter() -> None:
     assert SCHEDULES["postfix"].wait(1, 0, RNG) == 300
 

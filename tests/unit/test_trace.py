@@ -1,7 +1,11 @@
 """The merged trace: gaps, counters that conditions live on, and a message's biography."""
 
+from collections.abc import Iterator
+
+import pytest
+
 from mxlab.conditions import observed, seems
-from mxlab.model.condition import Bounced, Deferred, Delivered, Mailbox, Queue
+from mxlab.model.condition import Bounced, Deferred, Delivered, Mailbox, Queue, Retries
 from mxlab.story import biography, describe
 from mxlab.trace import LAB, Trace
 from mxlab_services import events
@@ -66,6 +70,33 @@ def test_a_batch_named_early_counts_the_same() -> None:
     mine, other = early.batches["batch"], late.batches["batch"]
     assert (mine.delivered, mine.waiting, mine.deferred) == (1, 0, 1)
     assert (other.delivered, other.waiting, other.deferred) == (1, 0, 1)
+
+
+def retried(*times: float) -> Iterator[Event]:
+    for seq, at in enumerate(times, start=2):
+        again = events.AttemptStarted("C1", "example.test", [BOB], seq)
+        yield Event(at, seq, "client", MESSAGE, again)
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "holds"),
+    [(3, 10.0, True), (4, 10.0, False), (4, 100.0, True), (5, 1000.0, False), (2, 1.0, False)],
+)
+def test_retries_count_where_they_come_in_a_rush(count: int, seconds: float, holds: bool) -> None:
+    """The first attempt is none, and the order in which nodes are heard does not matter."""
+    rush = Retries("batch", count, seconds)
+    early, late = submitted().trace(), submitted().trace()
+    early.add_batch("batch", [(MESSAGE, [BOB])])
+    for trace in (early, late):
+        first = events.AttemptStarted("C1", "example.test", [BOB], 1)
+        trace.add(Event(100.0, 1, "client", MESSAGE, first))
+        for event in retried(108.0, 100.0, 104.0, 190.0):
+            trace.add(event)
+    late.add_batch("batch", [(MESSAGE, [BOB])])
+    assert [seems(rush, trace) for trace in (early, late)] == [holds, holds]
+    most = {10.0: 3, 100.0: 4, 1000.0: 4, 1.0: 1}[seconds]
+    said = f"of 4 retries at most {most} begin within {seconds:g} s"
+    assert observed(rush, early) == observed(rush, late) == said
 
 
 def test_deferred_takes_a_failed_attempt() -> None:

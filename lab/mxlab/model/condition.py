@@ -83,9 +83,22 @@ class Mailbox(Condition, frozen=True, rename={"at_least": "at-least"}):
         return f"the mailbox of {self.address}{where} holds {number} messages"
 
 
-AnyCondition = Queue | Delivered | Bounced | Deferred | Mailbox
+class Retries(Condition, frozen=True):
+    """At least `count` attempts at messages of the batch, each the second or a later one of its
+    message, began within some `seconds` of lab time: how much the retries come in a rush."""
+
+    key = "retries"
+    batch: Id
+    count: Annotated[int, msgspec.Meta(ge=1)]
+    seconds: Annotated[float, msgspec.Meta(gt=0)]
+
+    def __str__(self) -> str:
+        return f"{self.count} retries of {self.batch} begin within {self.seconds:g} s"
+
+
+AnyCondition = Queue | Delivered | Bounced | Deferred | Mailbox | Retries
 CONDITIONS: dict[str, type[AnyCondition]] = {
-    kind.key: kind for kind in (Queue, Delivered, Bounced, Deferred, Mailbox)
+    kind.key: kind for kind in (Queue, Delivered, Bounced, Deferred, Mailbox, Retries)
 }
 
 

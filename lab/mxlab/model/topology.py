@@ -40,7 +40,8 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `recipients` are the addresses that exist at the domain; None takes any. The backups know them
     too, unless `backup_knows_recipients` is false. `schedule` names one of the MTA's retry
-    schedules. With `tls`, every MTA offers and uses STARTTLS with the lab's own CA.
+    schedules; `jitter` is the share of a wait by which chance may lengthen it, None: the schedule's
+    own. With `tls`, every MTA offers and uses STARTTLS with the lab's own CA.
     """
 
     domain: Domain = "example.test"
@@ -54,6 +55,7 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recipients: tuple[str, ...] | None = None
     backup_knows_recipients: bool = True
     schedule: str = "workshop"
+    jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     tls: bool = False
 
     @property

@@ -97,4 +97,6 @@ def schedule_of(config: RetryConfig) -> Schedule:
         )
     lifetime = found.lifetime if config.lifetime is None else config.lifetime
     warning = found.warning if config.warning is None else config.warning
+    if config.jitter is not None:
+        found = replace(found, jitter=config.jitter, jitter_seconds=0.0)
     return replace(found, lifetime=lifetime, warning=warning)
