@@ -28,7 +28,8 @@ class World:
 
     `subnet` holds all addresses; node number n gets its address n + `first`. `control` and `data`
     are path patterns in which `{node}` stands for the node's name. `listen` is what every node
-    binds its ports to; None: its own address.
+    binds its ports to; None: its own address. `submitters` are networks, beside the client itself,
+    from which the client takes mail for any address.
     """
 
     subnet: str
@@ -40,6 +41,7 @@ class World:
     time: TimeConfig = field(default_factory=TimeConfig)
     seed: int = 0
     listen: str | None = None
+    submitters: tuple[str, ...] = ("127.0.0.1/32",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def make_plan(lab: str, run: str, topology: Topology, world: World) -> Plan:
         ClientConfig(
             **mta(topology.client, topology.client_domain),
             local_domains=[topology.client_domain],
-            submission_networks=[f"{addresses[topology.client]}/32", "127.0.0.1/32"],
+            submission_networks=[f"{addresses[topology.client]}/32", *world.submitters],
         )
     )
     return Plan(lab, run, topology, str(network), tuple(nodes))

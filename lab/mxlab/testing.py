@@ -27,7 +27,7 @@ from mxlab.model.topology import Topology
 from mxlab.runner import silent
 from mxlab.steps import StepFailed, Steps
 from mxlab.watch import Watch, watching
-from mxlab_services.config import ClientConfig, MtaConfig, TimeConfig
+from mxlab_services.config import MtaConfig, TimeConfig
 from mxlab_services.control import (
     MailboxList,
     MailboxRead,
@@ -151,14 +151,7 @@ class LabDesk:
     def smtp(self) -> Endpoint:
         """The lab's outgoing mail server: it takes what a program of this machine submits, queues
         it, and finds the exchange. Raises Unsupported where it cannot be reached from here."""
-        client = self._lab.nodes[self._lab.topology.client]
-        config = client.config
-        if self._lab.backend != "process" or not isinstance(config, ClientConfig):
-            raise Unsupported(
-                f"the {self._lab.backend} backend lets no program of this machine submit",
-                'use --mxlab-backend process, or an exchange: mxlab.smtp_of("mx1")',
-            )
-        return Endpoint(config.address, config.smtp_port)
+        return self.smtp_of(self._lab.topology.client)
 
     def smtp_of(self, exchange: str) -> Endpoint:
         """One exchange, for a program that finds its way by itself. Raises UnknownName."""

@@ -65,6 +65,14 @@ def test_the_program_in_the_docs_is_tested_as_the_docs_say(place: Path) -> None:
     assert outcomes(session(place))["passed"] == 5
 
 
+@pytest.mark.docker
+def test_it_is_tested_against_containers_too(place: Path) -> None:
+    program, tests = blocks("testing.md", "python")
+    (place / "notify.py").write_text(program)
+    (place / "test_notify.py").write_text(tests)
+    assert outcomes(session(place, "--mxlab-backend", "docker"))["passed"] == 5
+
+
 def test_a_test_that_fails_leaves_the_lab_clean_for_the_next(place: Path) -> None:
     (place / "test_order.py").write_text(
         """

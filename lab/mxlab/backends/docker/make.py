@@ -37,7 +37,6 @@ async def make_networks(engine: Engine, order: Order, asked: str | None) -> tupl
     taken = [*_taken(networks), *(host_routes() if _is_local(engine) else ())]
     refused: list[str] = []
     for subnet in free_subnets(taken, asked):
-        plan = _plan(order, subnet)
         try:
             lab = await _make_network(engine, order, "lab", subnet)
         except EngineRefused as error:
@@ -46,7 +45,8 @@ async def make_networks(engine: Engine, order: Order, asked: str | None) -> tupl
             refused.append(f"{subnet}: {error.explanation}")
             continue
         publish = await _make_network(engine, order, "publish", None) if order.publish else None
-        return Networks(lab, publish), plan
+        submitters = await _subnets_of(engine, publish) if publish else ()
+        return Networks(lab, publish), _plan(order, subnet, submitters)
     raise clash_error(refused)
 
 
@@ -57,8 +57,17 @@ def already_up(lab: str) -> AlreadyUp:
     )
 
 
-def _plan(order: Order, subnet: str) -> Plan:
-    world = World(subnet=subnet, time=order.time, seed=order.seed, listen="0.0.0.0")
+async def _subnets_of(engine: Engine, network: str) -> tuple[str, ...]:
+    """A network's subnets; from one of their addresses the host's own connections come."""
+    found = await engine.call("inspect a network", lambda api: api.inspect_network(network))
+    return tuple(pool["Subnet"] for pool in found["IPAM"]["Config"])
+
+
+def _plan(order: Order, subnet: str, submitters: tuple[str, ...]) -> Plan:
+    world = World(
+        subnet=subnet, time=order.time, seed=order.seed, listen="0.0.0.0",
+        submitters=("127.0.0.1/32", *submitters),
+    )  # fmt: skip
     return make_plan(order.lab, order.run, order.topology, world)
 
 

@@ -124,10 +124,8 @@ def service_ports(config: AnyConfig) -> dict[str, tuple[str, ...]]:
     match config:
         case DnsConfig(port=port):
             return {"dns": (f"{port}/udp", f"{port}/tcp")}
-        case MxConfig(smtp_port=port):
+        case MxConfig(smtp_port=port) | ClientConfig(smtp_port=port):
             return {"smtp": (f"{port}/tcp",)}
-        case ClientConfig():
-            return {}
 
 
 def decode_topology(text: str) -> Topology:

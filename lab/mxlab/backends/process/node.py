@@ -24,7 +24,7 @@ from mxlab.backends.process.folder import NodeFolder
 from mxlab.backends.process.follow import lines
 from mxlab.backends.process.life import Life, exit_code, life_of, spawn
 from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
-from mxlab_services.config import AnyConfig, DnsConfig, MtaConfig, MxConfig
+from mxlab_services.config import AnyConfig, DnsConfig, MtaConfig
 from mxlab_services.events import Event, NodeReady
 
 
@@ -181,10 +181,8 @@ class ProcessNode(Conversing):
         match self._config:
             case DnsConfig(address=address, port=port):
                 return {"dns": (address, port)}
-            case MxConfig(address=address, smtp_port=port):
+            case MtaConfig(address=address, smtp_port=port):
                 return {"smtp": (address, port)}
-            case _:
-                return {}
 
 
 async def _exit(life: Life) -> int | None:
