@@ -76,12 +76,12 @@ class Engine:
     `tunnel` is what leads to it, if it is on another machine; it goes with the engine.
     """
 
-    def __init__(
-        self, api: docker.APIClient, endpoint: Endpoint, tunnel: Tunnel | None = None
-    ) -> None:
-        self.api = api
+    def __init__(self, endpoint: Endpoint, tunnel: Tunnel | None) -> None:
+        """Ask for its version. Raises docker's and requests' exceptions."""
         self.endpoint = endpoint
         self._tunnel = tunnel
+        self.api = self._client(None, CONNECT_SECONDS)
+        self.api.timeout = CALL_SECONDS
         self._busy: set[asyncio.Future[Any]] = set()
 
     async def call(self, doing: str, function: Callable[[docker.APIClient], T]) -> T:
@@ -105,8 +105,17 @@ class Engine:
     async def stream(
         self, doing: str, opening: Callable[[docker.APIClient], Any]
     ) -> AsyncIterator[Stream[Any]]:
-        """Open one of docker's cancellable streams and iterate over it without blocking."""
-        source = await self.call(doing, opening)
+        """Open one of docker's cancellable streams and iterate over it without blocking.
+
+        It has a client of its own. A connection of `api` could end in good order, and serve the
+        next call already, in the moment in which it is cut.
+        """
+        own = self._client(self.api.api_version, CALL_SECONDS)
+        try:
+            source = await self.call(doing, lambda _: opening(own))
+        except BaseException:
+            own.close()
+            raise
 
         def items() -> Iterator[Any]:
             with _translated(doing, self.endpoint):
@@ -118,6 +127,17 @@ class Engine:
         finally:
             await asyncio.shield(stream.close())
             release(source)
+            own.close()
+
+    def _client(self, version: str | None, seconds: int) -> docker.APIClient:
+        """A client with connections of its own; without a version it asks for it."""
+        return docker.APIClient(
+            base_url=self._tunnel.url if self._tunnel else self.endpoint.url,
+            version=version,
+            tls=self.endpoint.tls or False,
+            timeout=seconds,
+            max_pool_size=32,
+        )
 
     def close(self) -> None:
         self.api.close()
@@ -147,18 +167,11 @@ async def connect() -> Engine:
             _knock(endpoint.url)
             tunnel = Tunnel(endpoint.url) if endpoint.url.startswith("ssh://") else None
             try:
-                api = docker.APIClient(
-                    base_url=tunnel.url if tunnel else endpoint.url,
-                    tls=endpoint.tls or False,
-                    timeout=CONNECT_SECONDS,
-                    max_pool_size=32,
-                )
+                return Engine(endpoint, tunnel)
             except BaseException:
                 if tunnel:
                     tunnel.close()
                 raise
-            api.timeout = CALL_SECONDS
-        return Engine(api, endpoint, tunnel)
 
     return await run_in_thread(work)
 
