@@ -34,8 +34,11 @@ def judge(
     trace: Trace,
     evidence: Evidence,
     checks: Mapping[str, Check] | None = None,
+    *,
+    idle_passes: bool = False,
 ) -> list[Finding]:
-    """One finding for each expectation."""
+    """One finding for each expectation. With `idle_passes` a check that had nothing to look at, in
+    evidence that is whole, passes."""
     known = CHECKS if checks is None else checks
     try:
         case = Case(trace, evidence, make_ledger(trace, evidence))
@@ -46,13 +49,13 @@ def judge(
         name = item if isinstance(item, str) else str(item)
         try:
             check = known[item] if isinstance(item, str) else in_the_end(item)
-            findings.append(_finding(name, check(case), case.ledger.gaps))
+            findings.append(_finding(name, check(case), case.ledger.gaps, idle_passes))
         except Exception as error:  # noqa: BLE001 - likewise
             findings.append(_crashed(name, error))
     return findings
 
 
-def _finding(name: str, opinion: Opinion, gaps: tuple[str, ...]) -> Finding:
+def _finding(name: str, opinion: Opinion, gaps: tuple[str, ...], idle_passes: bool) -> Finding:
     if opinion.wrong:
         more = len(opinion.wrong) - SHOWN
         tail = (f"and {more} more",) if more > 0 else ()
@@ -61,7 +64,8 @@ def _finding(name: str, opinion: Opinion, gaps: tuple[str, ...]) -> Finding:
         shown = (*opinion.wrong[:SHOWN], *tail, *(gaps if verdict is Verdict.UNKNOWN else ()))
         return Finding(name, verdict, opinion.bad, shown)
     if not opinion.looked_at:
-        return Finding(name, Verdict.UNKNOWN, "there was nothing to look at")
+        verdict = Verdict.PASS if idle_passes and not gaps else Verdict.UNKNOWN
+        return Finding(name, verdict, "there was nothing to look at")
     if gaps:
         return Finding(name, Verdict.UNKNOWN, "the evidence has gaps", gaps)
     return Finding(name, Verdict.PASS, opinion.good)

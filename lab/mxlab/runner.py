@@ -153,7 +153,12 @@ class _Run:
             self._lap("collect")
         seconds = lab.clock.time() - begin
         self._progress(Phase("judging"))
-        findings += judge(self._scenario.expect, watch.trace, evidence)
+        findings += judge(
+            self._scenario.expect,
+            watch.trace,
+            evidence,
+            idle_passes=self._scenario.idle_passes,
+        )
         self._lap("judge")
         result = RunResult(
             scenario=self._scenario,

@@ -61,6 +61,18 @@ def test_an_empty_run_is_unknown(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_where_a_check_may_be_idle_it_passes_but_not_on_evidence_with_gaps(name: str) -> None:
+    empty = Evidence(topology=Topology())
+    (found,) = judge([name], Trace(), empty, idle_passes=True)
+    assert (found.verdict, found.text) == (PASS, "there was nothing to look at")
+    gap = Trace()
+    gap.add(Event(99.0, 77, "mx1", None, events.Flushed("all", 0)))
+    gap.add(Event(99.0, 79, "mx1", None, events.Flushed("all", 0)))
+    (found,) = judge([name], gap, empty, idle_passes=True)
+    assert found.verdict is not PASS
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_gap_in_the_trace_never_passes(name: str) -> None:
     history = through_both()
     trace = history.trace()

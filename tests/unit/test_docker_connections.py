@@ -30,7 +30,7 @@ class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Server
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.send_response(200)
         if "/events" in self.path:
             self.send_header("Transfer-Encoding", "chunked")

@@ -94,6 +94,7 @@ class Schedule:
             expect=INVARIANTS,
             seed=self.seed,
             backend="sim",
+            idle_passes=True,
             id="chaos",
         )
 

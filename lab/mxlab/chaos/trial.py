@@ -42,7 +42,7 @@ def try_out(schedule: Schedule) -> Trial:
         except Exception as error:  # noqa: BLE001 - a crash is what this looks for
             crash = Finding("no-crash", Verdict.FAIL, f"{type(error).__name__}: {error}")
             return Trial(schedule, (crash,), 0.0, "")
-    wrong = [finding for finding in result.findings if _is_wrong(finding)]
+    wrong = [finding for finding in result.findings if finding.verdict is not Verdict.PASS]
     if errors:
         text = f"{len(errors)} errors were logged"
         wrong.append(Finding("no-errors-logged", Verdict.FAIL, text, tuple(errors[:20])))
@@ -57,14 +57,6 @@ def digest_of(result: RunResult) -> str:
             digest.update(encode(event))
     digest.update(repr(result.findings).encode())
     return digest.hexdigest()
-
-
-def _is_wrong(finding: Finding) -> bool:
-    """A failure, or a check that could not say: it crashed, or evidence was missing. Nothing to
-    look at is no finding (an idle schedule has no attempts, say)."""
-    return finding.verdict is Verdict.FAIL or (
-        finding.verdict is Verdict.UNKNOWN and bool(finding.details)
-    )
 
 
 class _Errors(logging.Handler):

@@ -50,7 +50,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A scenario. `needs` are kinds of faults that the backend must be able to do; `expect` names
     checks, or states conditions for the end. `time_scale`, `seed` and `backend` are preferences
     that the command line overrides. `backends`: the worlds in which the story can be told at all
-    (one that waits for days needs virtual time); none named: every one.
+    (one that waits for days needs virtual time); none named: every one. With `idle_passes` a check
+    may have nothing to look at; else the run is inconclusive then.
     """
 
     title: str
@@ -63,6 +64,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time_scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     backend: World | None = None
     backends: tuple[World, ...] = ()
+    idle_passes: bool = False
     id: str = ""
     origin: Origin | None = None
 

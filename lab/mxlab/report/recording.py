@@ -156,6 +156,7 @@ def _findings(
     recorded: Sequence[Finding], scenario: Scenario, trace: Trace, evidence: Evidence
 ) -> tuple[Finding, ...]:
     """The recorded findings, with those of the expectations in the place of the old ones."""
-    judged = {finding.check: finding for finding in judge(scenario.expect, trace, evidence)}
+    again = judge(scenario.expect, trace, evidence, idle_passes=scenario.idle_passes)
+    judged = {finding.check: finding for finding in again}
     old = [judged.pop(finding.check, finding) for finding in recorded]
     return (*old, *judged.values())
