@@ -7,6 +7,7 @@ A zone is a value; `Zones` holds the server's and changes them whole or not at a
 # (dnslib, which holds record data, has no types)
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from dnslib import SOA
 from msgspec import Struct
@@ -96,6 +97,7 @@ def make_zone(origin: Name, records: Iterable[Record]) -> Zone:
     return Zone(origin, soas[0], tuple(kept.values()), nodes, tuple(problems), tuple(warnings))
 
 
+@lru_cache(maxsize=64)  # a zone never changes, and labs of one shape have the same
 def load_zone(origin: str, text: str, strict: bool = True) -> Zone:
     """The zone in `text` (RFC 1035 §5). Raises ZoneError; with `strict=False` only where no
     zone can be made of it, so that a lab can serve a wrong one on purpose.
