@@ -128,7 +128,7 @@ class EdgeDesk(Faulty):
         self.edge = Edge(config, DiskGuard(self.accept, board), self.emit, None, EdgeFaults(board))
         boxes = MemoryMailboxes(self.disk, ids)
         self.mailboxes = FaultyMailboxes(boxes, board)
-        board.answer(self.controls, MtaFaults(self.edge, spool, self.clock))
+        board.answer(self.controls, MtaFaults(self.edge, spool, self.clock, lambda: None))
 
     async def accept(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
         queue_id = await self._intake(envelope, content, origin)

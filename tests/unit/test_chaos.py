@@ -19,6 +19,7 @@ from mxlab.chaos.trial import try_out
 from mxlab.chaos.writing import scenario_text
 from mxlab.cli.app import app
 from mxlab.loader import load, loads
+from mxlab.model.inner import DiskFull, InnerFault, ReadOnly
 from mxlab.model.mechanism import Kill, Pause, Stop
 from mxlab.model.scenario import problems
 from mxlab.model.topology import Topology
@@ -71,6 +72,15 @@ def test_the_same_schedule_gives_the_same_digest_and_another_seed_another(seed: 
     assert first.digest != other.digest
     assert first.wrong == ()
     assert first.lab_seconds > 86400
+
+
+@pytest.mark.parametrize("fault", [ReadOnly("any"), DiskFull("any")])
+def test_a_disk_that_refuses_for_days_is_asked_ever_less_often(fault: InnerFault) -> None:
+    """The outcome of an attempt cannot be recorded; the world went on for 50,000 turns a day."""
+    actions = (MAIL, Break(fault, CLIENT), Pass(5 * 86400.0))
+    tried = try_out(Schedule(Topology(schedule="opensmtpd"), actions))
+    assert tried.wrong == ()
+    assert tried.lab_seconds > 5 * 86400
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])

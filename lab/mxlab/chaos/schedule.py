@@ -12,6 +12,7 @@ import msgspec
 
 from mxlab.model.inner import DnsMechanism, InnerFault, MailboxFull
 from mxlab.model.mechanism import Mechanism
+from mxlab.model.outer import Partition
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import AnyStep, Dns, Fault, Heal, Send, Wait
 from mxlab.model.topology import Exchange, Topology
@@ -150,6 +151,8 @@ class _Script:
             return dns
         if isinstance(fault, MailboxFull):
             hosts = self.topology.primaries
+        elif isinstance(fault, Partition):
+            hosts = tuple(host for host in hosts if host not in fault.peers)
         elif isinstance(fault, InnerFault):
             hosts = tuple(host for host in hosts if host != dns)
         return hosts[number % len(hosts)]

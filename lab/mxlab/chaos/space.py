@@ -31,6 +31,8 @@ LINKS = (
     outer.Reject(ANY, how="prohibited"),
     outer.Loss(ANY, share=0.2),
     outer.SlowLink(ANY, seconds=0.7),
+    outer.CutLink(ANY, after=600),
+    *(outer.Partition(ANY, peers=(peer,)) for peer in ("mx1", "client", "dns")),
 )
 MAIL = (
     inner.LoseAck(ANY, first=1),
@@ -44,6 +46,10 @@ MAIL = (
     inner.Reset(ANY, verb="DOT", first=1),
     inner.Cut(ANY, after=400),
     inner.Delay(ANY, verb="DOT", seconds=30.0),
+    inner.Tarpit(ANY, seconds=3.0),
+    inner.Latency(ANY, seconds=1.5),
+    inner.Bandwidth(ANY, rate=200),
+    inner.SlowClose(ANY, seconds=30.0),
     inner.Greylist(ANY, seconds=60.0),
     inner.DiskFull(ANY),
     inner.ReadOnly(ANY),
@@ -54,6 +60,7 @@ DNS = (
     inner.DnsServfail(name=f"mx1.{DOMAIN}"),
     inner.DnsNxdomain(name=DOMAIN),
     inner.DnsTimeout(name=DOMAIN, first=4),
+    inner.DnsDelay(name=DOMAIN, seconds=1.5),
     inner.DnsRefused(name=DOMAIN),
     inner.DnsTruncate(name=DOMAIN),
     inner.DnsStale(name=DOMAIN),

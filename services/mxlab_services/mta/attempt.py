@@ -74,8 +74,10 @@ class Attempts:
         self._emit = emit
 
     def forget(self) -> None:
-        """Ask every host again in the next attempts, however silent it was a moment ago."""
+        """Ask every host again in the next attempts, however silent it was a moment ago, and the
+        disk for what it refused."""
         self._relay.forget()
+        self._settlement.try_again()
 
     async def content(self, queue_id: str) -> bytes | None:
         """The content, empty where the disk does not give it; None if the message is gone."""

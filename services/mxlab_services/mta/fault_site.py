@@ -5,7 +5,7 @@ and as the configuration says where none is left.
 """
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from mxlab_services.board import INVALID, Board, Occasion, Standing
@@ -35,9 +35,15 @@ class _Restricts(Protocol):
 
 
 class MtaFaults:
-    """The faults of the MTA with this edge and spool; a Site. The edge's board is the node's."""
+    """The faults of the MTA with this edge and spool; a Site. The edge's board is the node's.
 
-    def __init__(self, edge: Edge, spool: Spool, clock: Clock) -> None:
+    `when_mended` is called when the disk is as it was.
+    """
+
+    def __init__(
+        self, edge: Edge, spool: Spool, clock: Clock, when_mended: Callable[[], None]
+    ) -> None:
+        self._when_mended = when_mended
         self._edge = edge
         self._board = edge.faults.board
         self._spool = spool
@@ -84,6 +90,7 @@ class MtaFaults:
                 await self._listen()
             case DiskFull() | ReadOnly():
                 await self._restrict()
+                self._when_mended()
             case Greylist():
                 self._edge.faults.greybooks.pop(standing.id, None)
             case TlsBroken():

@@ -150,7 +150,7 @@ class _Mta:
         self._guarded = DiskGuard(self.intake, self.board)
         faults = EdgeFaults(self.board)
         self._edge = Edge(config, self._guarded, emit, self._flush_site, faults)
-        self.faults = MtaFaults(self._edge, spool, clock)
+        self.faults = MtaFaults(self._edge, spool, clock, settlement.try_again)
         self._local = frozenset(domain.lower() for domain in config.local_domains)
         emit.counts.setdefault("backscatter", 0)
 

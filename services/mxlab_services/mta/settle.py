@@ -6,6 +6,7 @@ was delivered is not sent once more.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
@@ -23,7 +24,9 @@ from mxlab_services.mta.types import Origin, Queued, Settled, Spool
 log = logging.getLogger(__name__)
 
 LOCAL = Origin("")
-_REFUSED_WAIT = (0.1, 5.0)  # real seconds between tries while the disk refuses: first, most
+# Real seconds between tries while the disk refuses: at first, and at the most, until a tenth of the
+# time that it has lasted is more.
+_REFUSED_WAIT = (0.1, 5.0)
 
 
 class _Notice(Struct, frozen=True):
@@ -55,6 +58,12 @@ class Settlement:
         self._clock = clock
         self._emit = emit
         self._told = told
+        self._again = asyncio.Event()
+
+    def try_again(self) -> None:
+        """The disk may take again what it refused: what waits for it is tried now."""
+        self._again.set()
+        self._again = asyncio.Event()
 
     async def record(
         self,
@@ -89,14 +98,18 @@ class Settlement:
 
     async def _settle(self, settled: Settled, notices: Sequence[_Notice]) -> bool:
         wait, most = _REFUSED_WAIT
+        waited = 0.0
         extra = [(notice.message, notice.content) for notice in notices]
         while True:
             try:
                 return await self._spool.settle(settled, extra)
             except SpoolError as error:
                 log.error("the outcome of %s waits for the disk: %s", settled.queue_id, error)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, most)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._again.wait()
+                waited += wait
+                wait = min(wait * 2, max(most, waited / 10))
 
     def _notices(
         self,
