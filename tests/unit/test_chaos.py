@@ -22,7 +22,7 @@ from mxlab.loader import load, loads
 from mxlab.model.inner import DiskFull, InnerFault, ReadOnly
 from mxlab.model.mechanism import Kill, Pause, Stop
 from mxlab.model.scenario import problems
-from mxlab.model.topology import Topology
+from mxlab.model.topology import Exchange, Topology
 from mxlab_services.mta.attempt import Attempts
 from mxlab_services.mta.queue import Intake
 from tests.chaos_planted.faults import PLANTED
@@ -81,6 +81,23 @@ def test_a_disk_that_refuses_for_days_is_asked_ever_less_often(fault: InnerFault
     tried = try_out(Schedule(Topology(schedule="opensmtpd"), actions))
     assert tried.wrong == ()
     assert tried.lab_seconds > 5 * 86400
+
+
+def test_a_warning_that_the_disk_kept_waiting_for_days_is_not_too_old_to_be_sent() -> None:
+    """It was given up at once, without an attempt: its age counted from when it was made up."""
+    ghost = Mail("ghost@example.test", (BOB,), 3)
+    actions = (ghost, Pass(0.001), Break(ReadOnly("any"), CLIENT), Pass(5 * 86400.0))
+    assert try_out(Schedule(Topology(schedule="opensmtpd"), actions)).wrong == ()
+
+
+def test_attempts_side_by_side_that_fail_one_after_the_other_pause_from_the_last() -> None:
+    """The next probe came a time after the first of them had failed, too soon after the other."""
+    ghost = Mail("ghost@example.test", (NOBODY,), 2)
+    alone = Topology(
+        mx=(Exchange("mx1", 10),), recipients=(BOB, "carol@example.test"), schedule="opensmtpd"
+    )
+    actions = (ghost, Pass(0.013), Break(Pause("any"), 1), Pass(3600.0))
+    assert try_out(Schedule(alone, actions)).wrong == ()
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])

@@ -58,13 +58,16 @@ class Lane(Struct):
         self.limit = max(1, self.limit // 2)
 
     def died(self, now: float, reason: str, schedule: Schedule, rng: random.Random) -> bool:
-        """No host answered; False where that was known already (attempts made side by side)."""
-        if self.suspended(now):
-            return False
+        """No host answered; False where that was known already (attempts made side by side): then
+        the pause lasts as if only this one had failed."""
+        known = self.suspended(now)
         if self.dead_since is None:
             self.dead_since = now
-        self.failures += 1
-        self.dead_until = now + schedule.wait(self.failures, now - self.dead_since, rng)
+        self.failures += not known
+        pause = schedule.wait(self.failures, now - self.dead_since, rng)
+        self.dead_until = max(self.dead_until, now + pause)
+        if known:
+            return False
         self.reason = reason
         self.limit = 1
         self.buffer.clear()

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mxlab_services import events
 from mxlab_services.clock import Clock
@@ -96,12 +97,12 @@ class Settlement:
                 self._told(message)
         return gone
 
-    async def _settle(self, settled: Settled, notices: Sequence[_Notice]) -> bool:
+    async def _settle(self, settled: Settled, notices: list[_Notice]) -> bool:
         wait, most = _REFUSED_WAIT
         waited = 0.0
-        extra = [(notice.message, notice.content) for notice in notices]
         while True:
             try:
+                extra = [(notice.message, notice.content) for notice in notices]
                 return await self._spool.settle(settled, extra)
             except SpoolError as error:
                 log.error("the outcome of %s waits for the disk: %s", settled.queue_id, error)
@@ -109,6 +110,8 @@ class Settlement:
                     async with asyncio.timeout(wait):
                         await self._again.wait()
                 waited += wait
+                now = self._clock.time()  # a notification's life begins when it is in the spool
+                notices[:] = [replace(n, message=replace(n.message, arrived=now)) for n in notices]
                 wait = min(wait * 2, max(most, waited / 10))
 
     def _notices(
