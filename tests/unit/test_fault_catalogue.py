@@ -2,7 +2,6 @@
 
 import msgspec
 import pytest
-import yaml
 
 from mxlab import runner
 from mxlab.backends.base import Order
@@ -14,11 +13,11 @@ from mxlab.errors import LabError, ScenarioError, Unsupported, UsageError
 from mxlab.faults import CATALOGUE, fault_called, inject, problem_of, refuse_unsupported, undo
 from mxlab.faults.inner import to_service
 from mxlab.faults.standing import heal, standing
-from mxlab.faults.table import example
+from mxlab.faults.table import sample
 from mxlab.loader import loads
 from mxlab.model.condition import AnyCondition, Deferred, Delivered, Mailbox, Queue
 from mxlab.model.finding import Verdict
-from mxlab.model.mechanism import MECHANISMS, Kill, Mechanism, inner, outer
+from mxlab.model.mechanism import MECHANISMS, Kill, inner, outer
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import AnyStep, Eventually, Fault, Heal, Never, Send, Wait
 from mxlab.model.topology import Topology
@@ -32,13 +31,6 @@ SERVICE = {kind.__struct_config__.tag: kind for kind in AnyFault.__args__}
 NUMBERS = (msgspec.inspect.IntType, msgspec.inspect.FloatType)
 SEND = Send("batch", "alice@client.test", "bob@example.test", count=3)
 TLS = Topology(tls=True)
-
-
-def sample(kind: type[Mechanism]) -> Mechanism:
-    """One of that kind, with nothing but what it needs."""
-    given = {name: yaml.safe_load(value) for name, value in example(kind).items()}
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-    return kind(**given)
 
 
 def play(*steps: AnyStep, expect: tuple[str | AnyCondition, ...] = ("nothing-lost",)) -> RunResult:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import msgspec
+import yaml
 
 from mxlab.backends.base import Backend
 from mxlab.faults import able
@@ -60,6 +61,12 @@ def example(mechanism: type[Mechanism]) -> dict[str, str]:
     if mechanism is inner.DnsMxWithoutAddress:
         found["name"] = "mx1.example.test"
     return found
+
+
+def sample(mechanism: type[Mechanism]) -> Mechanism:
+    """One of that kind, with nothing but what it needs."""
+    given = {name: yaml.safe_load(value) for name, value in example(mechanism).items()}
+    return msgspec.convert(given, mechanism)
 
 
 def _usage(mechanism: type[Mechanism]) -> str:
