@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 LOCK    = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
           --generate-hashes --no-header --no-annotate --no-emit-index-url
 
-.PHONY: demo test lint unit again bench wheel-test lock clean help
+.PHONY: demo test lint unit again bench wheel-test versions lock clean help
 
 help: ## Say what the targets are
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -29,6 +29,9 @@ unit: $(STAMP) ## All tests; those that need Docker are skipped, by name, where 
 
 wheel-test: $(STAMP) ## Build the wheel, install it into a clean environment, run a scenario from /
 	sh tests/wheel.sh $(BIN)
+
+versions: $(STAMP) ## The simulation's events on another version of Python (OTHER=..., else Debian's next)
+	sh tests/versions.sh $(BIN)
 
 again: lint ## The tests that failed last, one at a time: red only where a test fails twice
 	$(BIN)/pytest -q -m 'not bench' --last-failed --last-failed-no-failures none
