@@ -1,4 +1,4 @@
-"""Prints a digest of all events of each scenario in the simulation, for two seeds, and of some chaos.
+"""Prints a digest of all events of each scenario in the simulation, for two seeds, and chaos.
 
 Scenarios with TLS are left out: their times depend on the machine's OpenSSL too.
 """
@@ -29,7 +29,9 @@ def digest(result: RunResult) -> str:
 def main() -> int:
     for name in scenario_ids():
         scenario = load(name)
-        if scenario.topology.tls or (scenario.backends and SimBackend.name not in scenario.backends):
+        if scenario.topology.tls or (
+            scenario.backends and SimBackend.name not in scenario.backends
+        ):
             continue
         for seed in SEEDS:
             print(name, seed, digest(run(scenario, "sim", seed=seed, lab="digest")), flush=True)
