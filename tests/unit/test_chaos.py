@@ -100,6 +100,20 @@ def test_attempts_side_by_side_that_fail_one_after_the_other_pause_from_the_last
     assert try_out(Schedule(alone, actions)).wrong == ()
 
 
+def test_a_flush_in_the_midst_of_an_attempt_and_an_answer_that_is_old_by_then() -> None:
+    """The attempt was to pass a host over of which the flush had forgotten that it was silent; and
+    a destination that was found dead came alive by what a host had said before that."""
+    three = Topology(
+        mx=(Exchange("mx1", 10), Exchange("mx2", 20), Exchange("mx3", 20)), schedule="opensmtpd"
+    )
+    two, one = Mail("alice@client.test", (BOB,), 2), MAIL
+    kill, pause = Kill("any"), Pause("any")
+    actions = (
+        Break(pause, 2), two, Pass(0.009), Break(kill, 1), Break(kill, 3), one, Pass(5.0),
+    )  # fmt: skip
+    assert try_out(Schedule(three, actions)).wrong == ()
+
+
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_the_hash_seed_changes_nothing(hash_seed: str) -> None:
     code = (

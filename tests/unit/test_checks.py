@@ -10,6 +10,7 @@ from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import CHECKS as NAMES
 from mxlab.model.topology import Topology
 from mxlab.opinion import Case, Opinion
+from mxlab.telling import MEANING
 from mxlab.trace import Trace
 from mxlab_services import events
 from mxlab_services.control import RecordEntry
@@ -40,8 +41,8 @@ def verdict(name: str, history: History) -> Verdict:
     return finding(name, history).verdict
 
 
-def test_the_checks_are_those_that_a_scenario_may_name() -> None:
-    assert set(CHECKS) == set(NAMES)
+def test_the_checks_are_those_that_a_scenario_may_name_and_have_a_meaning() -> None:
+    assert set(CHECKS) == set(NAMES) == set(MEANING)
 
 
 NOTHING_THERE = ("queued-at-sender", "bounces-justified", "failures-notified", "faults-struck")

@@ -97,14 +97,15 @@ class SmtpRelay:
         """
         attempt = _Attempt(job, list(job.envelope.recipients))
         walk = [(target, address) for target in route.targets for address in target.addresses]
-        asked = [place for place in walk if not self._is_silent(place[0].host, place[1])] or walk
-        for target, address in walk:
+        silent = [place for place in walk if self._silence(*place)]
+        for place in walk:
             if not attempt.left:
                 break
-            if (target, address) in asked:
-                await self._visit(attempt, target, address)
+            silence = self._silence(*place) if place in silent and len(silent) < len(walk) else None
+            if silence is None:
+                await self._visit(attempt, *place)
             else:
-                self._pass_over(job, target, address)
+                self._pass_over(job, *place, silence)
         for recipient in attempt.left:
             result = attempt.results.get(recipient.address) or route.failure or _NO_HOST
             if isinstance(result, Deferred) and route.targets and not attempt.answered:
@@ -141,14 +142,15 @@ class SmtpRelay:
         """QUIT on the idle connections. Returns when they are closed."""
         await self._pool.close()
 
-    def _is_silent(self, host: str, address: str) -> bool:
-        until, _ = self._silent.get((host, address), (0.0, None))
-        return asyncio.get_running_loop().time() < until
+    def _silence(self, target: Target, address: str) -> Reply | None:
+        """What happened where the host was silent a moment ago. An operator may have it forgotten
+        at any time, and so does an answer."""
+        until, reply = self._silent.get((target.host, address), (0.0, None))
+        return reply if asyncio.get_running_loop().time() < until else None
 
-    def _pass_over(self, job: Job, target: Target, address: str) -> None:
+    def _pass_over(self, job: Job, target: Target, address: str, silence: Reply) -> None:
         """Say that the host is not asked, and why not."""
-        _, reply = self._silent[target.host, address]
-        text = f"passed over, since a moment ago: {reply}"
+        text = f"passed over, since a moment ago: {silence}"
         self._emit(
             events.Tried(
                 job.queue_id, target.host, address, target.preference, "skipped", text, 0.0, []

@@ -325,7 +325,10 @@ class Scheduler:
         if dead:
             self._died(lane, str(dead[0].reply), key)
             return
-        if lane.answered():
+        silent = all(isinstance(r, Deferred) and not r.reply.code for r in outcomes)
+        if silent and lane.suspended(self._clock.time()):
+            pass  # what answered this attempt did so before the destination was found dead
+        elif lane.answered():
             self._emit(events.DestinationAlive(lane.domain), key)
         troubled = any(
             isinstance(r, Deferred) and (r.unknown or r.reply.code in (0, 421)) for r in outcomes

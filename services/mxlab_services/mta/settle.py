@@ -99,7 +99,7 @@ class Settlement:
 
     async def _settle(self, settled: Settled, notices: list[_Notice]) -> bool:
         wait, most = _REFUSED_WAIT
-        waited = 0.0
+        began = asyncio.get_running_loop().time()
         while True:
             try:
                 extra = [(notice.message, notice.content) for notice in notices]
@@ -109,10 +109,10 @@ class Settlement:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self._again.wait()
-                waited += wait
                 now = self._clock.time()  # a notification's life begins when it is in the spool
                 notices[:] = [replace(n, message=replace(n.message, arrived=now)) for n in notices]
-                wait = min(wait * 2, max(most, waited / 10))
+                lasted = asyncio.get_running_loop().time() - began
+                wait = min(wait * 2, max(most, lasted / 10))
 
     def _notices(
         self,
