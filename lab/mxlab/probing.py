@@ -1,20 +1,26 @@
-"""Tries every fault of the catalogue in a world: done and seen, undone and seen to be gone.
+"""Tries every fault of the catalogue in a world: done, felt by what nodes do, and undone.
 
 The labs in which that happens are of its own, and are removed again.
 """
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
 from mxlab.backends.base import Backend, Lab, Order, Progress
-from mxlab.errors import LabError
+from mxlab.errors import LabError, NodeUnreachable
 from mxlab.faults import CATALOGUE, FaultKind, able, inject, undo
 from mxlab.faults.table import sample
+from mxlab.model.mechanism import Mechanism, inner, outer
 from mxlab.model.topology import Topology
+from mxlab_services.control import Dig, Etrn, EtrnReport, QueueFlush, Submit
+from mxlab_services.events import FaultStruck
 
+SENDER = "alice@client.test"
+SIZE = 4000  # bytes: more than a cut connection lets through
 SECONDS = 30.0  # real seconds for one fault, there and back
 
 Result = Literal["works", "unsupported", "failed"]
@@ -63,12 +69,73 @@ async def _until_one_fails(
 async def _there_and_back(lab: Lab, kind: FaultKind, seconds: float) -> str:
     """What was wrong, or nothing."""
     mechanism = sample(kind.mechanism)
+    name = f"probe-{kind.name}"
+    doing = "done"
     try:
         async with asyncio.timeout(seconds):
-            await inject(lab, "probe", mechanism)
-            await undo(lab, "probe", mechanism)
+            await inject(lab, name, mechanism)
+            doing = "felt"
+            await _felt(lab, name, mechanism)
+            doing = "undone"
+            await undo(lab, name, mechanism)
     except TimeoutError:
-        return f"nothing came of it within {seconds:g} s"
+        return f"it was not {doing} within {seconds:g} s"
     except LabError as error:
         return str(error)
     return ""
+
+
+async def _felt(lab: Lab, name: str, mechanism: Mechanism) -> None:
+    """Return once the fault has an effect on what nodes do. What befalls a whole node was seen
+    already; a loss and a cut line are left to chance and to their time."""
+    match mechanism:
+        case inner.DnsMechanism(name=asked):
+            await _strikes(lab, name, mechanism, _questions(lab, asked))
+        case inner.Refuse() | outer.Drop() | outer.Partition() | outer.Reject():
+            if (await _asked(lab, mechanism.host)).code:
+                raise NodeUnreachable(f"{mechanism.kind} {mechanism.host}: it answers all the same")
+        case outer.SlowLink(seconds=seconds):
+            began = lab.clock.time()
+            answer = await _asked(lab, mechanism.host)
+            if answer.code and lab.clock.time() - began < seconds:
+                raise NodeUnreachable(f"{mechanism.kind} {mechanism.host}: it answers at once")
+        case inner.InnerFault():
+            await _strikes(lab, name, mechanism, _mail(lab))
+        case _:
+            pass
+
+
+async def _strikes(
+    lab: Lab, name: str, mechanism: Mechanism, traffic: Coroutine[None, None, None]
+) -> None:
+    """Wait until the node says that the fault struck, while there is traffic."""
+
+    async def told() -> None:
+        async with aclosing(lab.nodes[mechanism.host].events()) as events:  # type: ignore[type-var]
+            async for event in events:
+                if isinstance(event.body, FaultStruck) and event.body.fault == name:
+                    return
+
+    async with asyncio.TaskGroup() as group:
+        meanwhile = group.create_task(traffic)
+        await told()
+        meanwhile.cancel()
+
+
+async def _mail(lab: Lab) -> None:
+    """A message of some size to each exchange, and past what is remembered of earlier ones."""
+    client = lab.nodes[lab.topology.client]
+    for submit in (Submit(SENDER, [f"bob@{lab.topology.domain}"], size=SIZE), QueueFlush()):
+        await client.request(submit)
+
+
+async def _questions(lab: Lab, name: str) -> None:
+    for kind in ("MX", "A"):
+        await lab.nodes[lab.topology.client].request(Dig(name, kind))
+
+
+async def _asked(lab: Lab, host: str) -> EtrnReport:
+    """What `host` answers to the backup that speaks to it by SMTP."""
+    (backup, *_) = lab.topology.backups
+    request = Etrn(f"{host}.{lab.topology.domain}", lab.topology.domain)
+    return await lab.nodes[backup].request(request)

@@ -8,9 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from mxlab.backends.sim.backend import SimBackend, SimLab, SimNode, simulate
+from mxlab.backends.sim.shaping import Shaping
 from mxlab.cli import app
 from mxlab.faults import CATALOGUE
 from mxlab.probing import Probe, probe_faults
+from mxlab_services.board import Board
+from mxlab_services.mta.edge import Edge
 
 
 def probed(seconds: float = 30.0) -> dict[str, Probe]:
@@ -48,12 +51,33 @@ def test_a_fault_that_cannot_be_undone_has_failed(monkeypatch: pytest.MonkeyPatc
     assert "could not be undone" in probed()["pause"].found
 
 
+def test_faults_that_are_listed_and_strike_nothing_have_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Board, "strikes", lambda *_: False)
+    monkeypatch.setattr(Edge, "refuse", lambda _: None)
+    found = probed()
+    wrong = {name for name, probe in found.items() if probe.result == "failed"}
+    inside = {name for name, kind in CATALOGUE.items() if kind.ends_with_life}
+    assert wrong == inside - {"greylist"}  # which keeps a book of its own
+    assert found["refuse"].found == "refuse mx1: it answers all the same"
+    assert found["reply"].found == "it was not felt within 30 s"
+
+
+@pytest.mark.parametrize("name", ["drop", "partition", "reject", "slow-link"])
+def test_lines_that_are_as_good_as_before_have_failed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shaping, "_renew", lambda *_: None)
+    assert probed()[name].result == "failed"
+
+
 def test_a_fault_that_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async def forever(self: SimLab, host: str) -> None:
         await self.clock.sleep(1e9)
 
     monkeypatch.setattr(SimLab, "disconnect", forever)
-    assert probed(5.0)["disconnect"].found == "nothing came of it within 5 s"
+    assert probed(5.0)["disconnect"].found == "it was not done within 5 s"
 
 
 def test_the_command_tells_what_each_world_did(

@@ -1,6 +1,8 @@
 """The faults by name: what each needs, does, and how it is undone and seen.
 
-Each is confirmed by observation, when it is injected and when it is undone.
+Each is confirmed when it is injected and when it is undone: what befalls a whole node by the node's
+state, what strikes inside a node or on a link by what that lists as set. Whether a fault is felt by
+what nodes do, `mxlab.probing` tries.
 """
 
 from collections.abc import Callable, Iterable
