@@ -63,6 +63,14 @@ class Store(Protocol):
         """The names of the images that the file held."""
         ...
 
+    async def tagged(self, repository: str) -> list[str]:
+        """The names, with tags, of all images of that repository."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Take the name away, and the image if it has no other; False where it is in use."""
+        ...
+
 
 def image_tag(kind: Kind) -> str:
     """The name of the image on that kind of base, from its content."""
@@ -139,6 +147,18 @@ async def load_image(store: Store, progress: Progress, path: Path) -> str:
         f"{path} holds {', '.join(names) or 'no image'}; this mxlab needs {' or '.join(wanted)}",
         "save the image again with the version of mxlab that runs here",
     )
+
+
+async def prune_images(store: Store) -> tuple[list[str], list[str]]:
+    """Remove the images and bases that other versions of mxlab made; answers which, and which could
+    not be removed since containers use them."""
+    current = {LATEST, base_tag(), *(image_tag(kind) for kind in KINDS)}
+    there = [name for kind in ("mxlab", "mxlab-base") for name in await store.tagged(kind)]
+    removed: list[str] = []
+    used: list[str] = []
+    for name in sorted(set(there) - current):
+        (removed if await store.remove(name) else used).append(name)
+    return removed, used
 
 
 @contextmanager

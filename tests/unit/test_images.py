@@ -18,6 +18,7 @@ from mxlab.images import (
     ensure_image,
     image_tag,
     load_image,
+    prune_images,
 )
 
 
@@ -29,6 +30,7 @@ class FakeStore:
         self.reachable = reachable
         self.built: list[tuple[str, bytes]] = []
         self.file_holds: list[str] = []
+        self.used: set[str] = set()
 
     async def present(self, name: str) -> bool:
         return name in self.names
@@ -53,6 +55,14 @@ class FakeStore:
 
     async def save(self, name: str, path: Path) -> None:
         path.write_text(name)  # noqa: ASYNC240 - a few bytes
+
+    async def tagged(self, repository: str) -> list[str]:
+        return [name for name in self.names if name.partition(":")[0] == repository]
+
+    async def remove(self, name: str) -> bool:
+        if name not in self.used:
+            self.names.remove(name)
+        return name not in self.used
 
     async def load(self, path: Path) -> list[str]:
         path.read_text()  # noqa: ASYNC240 - likewise
@@ -142,6 +152,17 @@ async def test_packages_that_cannot_be_fetched_show_pips_last_lines(
 
 
 @pytest.mark.usefixtures("_no_fetching")
+async def test_pruning_leaves_what_is_current_or_used() -> None:
+    current = {LATEST, base_tag(), image_tag("debian"), "python:3.13-slim", "other:mxlab"}
+    old = {"mxlab:0123456789ab", "mxlab:aaaaaaaaaaaa", "mxlab-base:0123456789ab"}
+    store = FakeStore(*current, *old)
+    store.used = {"mxlab:aaaaaaaaaaaa"}
+    removed = ["mxlab-base:0123456789ab", "mxlab:0123456789ab"]
+    assert await prune_images(store) == (removed, ["mxlab:aaaaaaaaaaaa"])
+    assert store.names == current | store.used
+    assert await prune_images(store) == ([], ["mxlab:aaaaaaaaaaaa"])
+
+
 async def test_context_is_the_same_bytes_each_time_and_holds_the_services() -> None:
     first, second = FakeStore(PYTHON_BASE), FakeStore(PYTHON_BASE)
     await build_image(first, quiet)

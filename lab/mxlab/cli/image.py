@@ -1,4 +1,4 @@
-"""image build, save, load: the containers' image."""
+"""image build, save, load, prune: the containers' image."""
 
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +43,29 @@ def save(
 def load(file: Annotated[Path, typer.Argument(metavar="FILE")], json: AsJson = False) -> None:
     """Take the image from a file that `image save` wrote."""
     _do("load", "auto", file, json)
+
+
+@app.command()
+def prune(json: AsJson = False) -> None:
+    """Remove what other versions of mxlab built, but for what a container uses."""
+    removed, used = work(_prune())
+    if json:
+        say_json({"removed": removed, "used": used})
+        return
+    for name in removed:
+        say(f"removed {name}")
+    for name in used:
+        say(f"kept {name}: a container uses it")
+    if not removed and not used:
+        say("Nothing was there but what this version uses.")
+
+
+async def _prune() -> tuple[list[str], list[str]]:
+    from mxlab import images
+    from mxlab.backends.docker import image_store
+
+    async with image_store() as store:
+        return await images.prune_images(store)
 
 
 def _do(verb: str, base: str, file: Path | None, json: bool) -> None:

@@ -145,6 +145,19 @@ class ImageStore:
         with path.open("rb") as file:
             return await self._engine.call(f"load {path}", work)
 
+    async def tagged(self, repository: str) -> list[str]:
+        found = await self._engine.call("list images", lambda api: api.images(repository))
+        return [name for image in found for name in image["RepoTags"] or ()]
+
+    async def remove(self, name: str) -> bool:
+        try:
+            await self._engine.call(f"remove {name}", lambda api: api.remove_image(name))
+        except EngineRefused as error:
+            if error.status == 409:
+                return False
+            raise
+        return True
+
 
 def _last_problem(lines: Any) -> str | None:
     """Read a build's or a pull's progress to its end; the error with the log's end, if any."""
