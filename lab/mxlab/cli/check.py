@@ -1,6 +1,5 @@
 """doctor: what works on this machine."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,6 +38,8 @@ def doctor(
 
 
 async def _doctor(backend: str, faults: bool, json: bool) -> int:
+    import asyncio
+
     from mxlab.doctor import examine, works
 
     probes: list[Probe] = []
