@@ -54,8 +54,8 @@ from mxlab_services.config import TimeConfig
 
 __all__ = [
     "Scenario", "ask", "bounced", "deferred", "delivered", "dns", "etrn", "eventually", "fault",
-    "heal",
-    "mailbox", "never", "parallel", "python", "queue", "retries", "run", "say", "send", "wait",
+    "heal", "mailbox", "never", "parallel", "python", "queue", "retries", "run", "say", "send",
+    "wait",
 ]  # fmt: skip
 
 Duration = str | float  # "500ms", "2h", "5d", or lab seconds

@@ -14,7 +14,6 @@ from mxlab.model.condition import (
     Retries,
 )
 from mxlab.opinion import Case, Check, Opinion
-from mxlab_services.events import AttemptStarted
 
 
 def in_the_end(condition: AnyCondition) -> Check:
@@ -60,11 +59,10 @@ def _mailbox(case: Case, condition: Mailbox) -> Opinion:
 
 def _retries(case: Case, condition: Retries) -> Opinion:
     times = sorted(
-        event.at
+        at
         for sent in case.evidence.submissions
         if sent.batch == condition.batch
-        for event in case.trace.of_message(sent.message)
-        if isinstance(event.body, AttemptStarted) and event.body.attempt > 1
+        for at in case.trace.fates[sent.message].retries
     )
     text = conditions.told(times, condition.seconds)
     reached = conditions.rush(times, condition.seconds) >= condition.count

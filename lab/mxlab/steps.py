@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mxlab import conditions
+from mxlab.asking import ask_to_send
 from mxlab.backends.base import Lab
 from mxlab.errors import LabError
 from mxlab.evidence import Submission
@@ -37,7 +38,6 @@ from mxlab.model.step import (
 )
 from mxlab.progress import Asked, Phase, Report, Seen, StepBegan, Waiting
 from mxlab.watch import Watch
-from mxlab_services import control
 from mxlab_services.control import Submit, ZoneReplace, ZoneUpdate
 from mxlab_services.events import LabFault, LabHealed, LabStep
 
@@ -225,9 +225,7 @@ class Steps:
             raise StepFailed(self._finding(path, step, Verdict.FAIL, f"it happened: {seen}"))
 
     async def _etrn(self, path: StepPath, step: Etrn) -> None:
-        host = getattr(self._lab.nodes[step.asks].config, "hostname", step.asks)
-        domain = step.domain or self._lab.topology.domain
-        answer = await self._lab.nodes[step.host].request(control.Etrn(host, domain))
+        answer = await ask_to_send(self._lab, step.host, step.asks, step.domain)
         as_wished = answer.code == step.reply if step.reply else answer.code // 100 == 2
         if not as_wished:
             raise StepFailed(self._finding(path, step, Verdict.FAIL, f"the answer: {answer.text}"))

@@ -198,14 +198,12 @@ def etrn(
 async def _etrn(
     host: str, asking: str | None, domain: str | None, lab_name: str, json: bool
 ) -> None:
-    from mxlab_services.control import Etrn
+    from mxlab.asking import ask_to_send
 
     async with attached(lab_name) as lab:
         best = min(lab.topology.mx, key=lambda exchange: exchange.preference).host
-        (asked,) = mtas(lab, [host])
-        (node,) = mtas(lab, [asking or best])
-        request = Etrn(getattr(asked.config, "hostname", host), domain or lab.topology.domain)
-        answer = await node.request(request)
+        asked, asker = mtas(lab, [host, asking or best])
+        answer = await ask_to_send(lab, asker.config.node, asked.config.node, domain)
     if json:
         say_json(answer)
     else:

@@ -1,7 +1,7 @@
 """Reading from connections into one buffer that all of them share.
 
-A transport of asyncio would otherwise allocate 256 KiB for each read, however little comes; with
-SMTP's short lines that is a third of the time spent in the system.
+A transport of asyncio would otherwise allocate 256 KiB for each read, however little comes, and
+SMTP's lines are short.
 """
 
 import asyncio

@@ -98,10 +98,12 @@ class SmtpRelay:
         attempt = _Attempt(job, list(job.envelope.recipients))
         walk = [(target, address) for target in route.targets for address in target.addresses]
         silent = [place for place in walk if self._silence(*place)]
+        if len(silent) == len(walk):
+            silent = []
         for place in walk:
             if not attempt.left:
                 break
-            silence = self._silence(*place) if place in silent and len(silent) < len(walk) else None
+            silence = self._silence(*place) if place in silent else None
             if silence is None:
                 await self._visit(attempt, *place)
             else:

@@ -326,9 +326,9 @@ class Scheduler:
             self._died(lane, str(dead[0].reply), key)
             return
         silent = all(isinstance(r, Deferred) and not r.reply.code for r in outcomes)
-        if silent and lane.suspended(self._clock.time()):
-            pass  # what answered this attempt did so before the destination was found dead
-        elif lane.answered():
+        # Found dead meanwhile: what answered this attempt did so before that.
+        overtaken = silent and lane.suspended(self._clock.time())
+        if not overtaken and lane.answered():
             self._emit(events.DestinationAlive(lane.domain), key)
         troubled = any(
             isinstance(r, Deferred) and (r.unknown or r.reply.code in (0, 421)) for r in outcomes

@@ -10,6 +10,7 @@ from typing import Any
 
 from mxlab.backends.base import Progress
 from mxlab.backends.docker.engine import Engine, EngineRefused, connect
+from mxlab.backends.docker.sweep import CONFLICT
 from mxlab.errors import NoImage
 from mxlab.images import Target
 
@@ -153,7 +154,7 @@ class ImageStore:
         try:
             await self._engine.call(f"remove {name}", lambda api: api.remove_image(name))
         except EngineRefused as error:
-            if error.status == 409:
+            if error.status == CONFLICT:
                 return False
             raise
         return True
