@@ -8,7 +8,10 @@ STAMP  := $(VENV)/.installed
 LOCK    = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
           --generate-hashes --no-header --no-annotate --no-emit-index-url
 
-.PHONY: demo test lint unit again bench wheel-test versions lock clean help
+# As root on Debian, what is missing may be installed (python3-venv, mmdebstrap), and is named.
+export MXLAB_INSTALL := 1
+
+.PHONY: demo test lint unit bench wheel-test versions lock clean help
 
 help: ## Say what the targets are
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -24,7 +27,7 @@ lint: $(STAMP) ## Formatting, lint, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(STAMP) ## All tests; those that need Docker are skipped, by name, where no engine answers
+unit: $(STAMP) ## All tests; those that need Docker are skipped, with the reason, where containers cannot be had
 	$(BIN)/pytest -q -m 'not bench' -n auto --dist worksteal
 
 wheel-test: $(STAMP) ## Build the wheel, install it into a clean environment, run a scenario from /
@@ -32,9 +35,6 @@ wheel-test: $(STAMP) ## Build the wheel, install it into a clean environment, ru
 
 versions: $(STAMP) ## The simulation's events on another version of Python (OTHER=..., else Debian's next)
 	sh tests/versions.sh $(BIN)
-
-again: lint ## The tests that failed last, one at a time: red only where a test fails twice
-	$(BIN)/pytest -q -m 'not bench' --last-failed --last-failed-no-failures none
 
 bench: $(STAMP) ## Measure everything, as ratios, and write docs/benchmarks.md
 	cp tests/bench/preface.md docs/benchmarks.md

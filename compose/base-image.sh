@@ -5,7 +5,7 @@
 # Needs mmdebstrap, and root or user namespaces.
 set -eu
 suite=${1:-bookworm}
-mirror=${2:-http://deb.debian.org/debian}
+mirror=${2:-} # Debian's own where none is named
 drop() { printf '%s' "--dpkgopt=path-exclude=$1"; }
 
 exec mmdebstrap --quiet --variant=minbase --format=tar \
@@ -14,4 +14,4 @@ exec mmdebstrap --quiet --variant=minbase --format=tar \
   --aptopt='Acquire::http::Timeout "20"' --aptopt='APT::Install-Recommends "false"' \
   "$(drop '/usr/share/doc/*')" "$(drop '/usr/share/man/*')" "$(drop '/usr/share/info/*')" \
   "$(drop '/usr/share/locale/*')" \
-  "$suite" - "$mirror"
+  "$suite" - ${mirror:+"$mirror"}

@@ -1,35 +1,54 @@
-"""What every test may rely on: the engine probe behind the `docker` marker."""
+"""What every test may rely on: the engine and the image behind the `docker` marker."""
 
+import asyncio
+import fcntl
 import os
 import ssl
 from pathlib import Path
 
 import pytest
 
-
-def _engine_problem() -> str:
-    """Why Docker tests cannot run here, or an empty string."""
-    import asyncio
-
-    from mxlab.backends.docker import DockerBackend
-    from mxlab.errors import LabError
-
-    try:
-        asyncio.run(DockerBackend().find())
-    except LabError as error:
-        return str(error)
-    return ""
+from mxlab import images
+from mxlab.backends.docker import image_store
+from mxlab.errors import EnvironmentProblem
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip Docker tests where no engine answers, unless MXLAB_REQUIRE_DOCKER forbids that."""
+    """Skip Docker tests where containers cannot be had, unless MXLAB_REQUIRE_DOCKER is set."""
     wanted = [item for item in items if item.get_closest_marker("docker")]
-    if not wanted or config.option.collectonly or os.environ.get("MXLAB_REQUIRE_DOCKER"):
+    if not wanted or config.option.collectonly:
         return
-    problem = _engine_problem()
-    if problem:
+    problem = _docker_problem(config)
+    if problem and not os.environ.get("MXLAB_REQUIRE_DOCKER"):
         for item in wanted:
-            item.add_marker(pytest.mark.skip(reason=f"no Docker engine: {problem}"))
+            item.add_marker(pytest.mark.skip(reason=f"no containers here: {problem}"))
+
+
+def _docker_problem(config: pytest.Config) -> str:
+    """Why containers cannot be had here, or an empty string.
+
+    Of several workers one looks, and makes the image if need be; the others wait for its word.
+    """
+    if not hasattr(config, "workerinput"):
+        return asyncio.run(_prepare())
+    common = Path(config.getoption("basetemp")).parent  # each worker's own folder is below it
+    with (common / "containers").open("a+") as word:
+        fcntl.flock(word, fcntl.LOCK_EX)
+        word.seek(0)
+        told = word.read() or f"problem: {asyncio.run(_prepare())}"
+        word.truncate(0)
+        word.write(told)
+        word.flush()
+        return told.removeprefix("problem: ")
+
+
+async def _prepare() -> str:
+    try:
+        async with image_store() as store:
+            await images.ensure_image(store, lambda _: None)
+    except EnvironmentProblem as error:
+        return str(error)
+    return ""
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ twice. Whatever fails is a NoImage that says what, where, and what to do next.
 import asyncio
 import hashlib
 import io
+import os
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -25,6 +27,9 @@ Base = Literal["auto", "python", "debian"]
 Kind = Literal["python", "debian"]
 
 PYTHON_BASE = "python:3.13-slim"
+MAY_INSTALL = (
+    "MXLAB_INSTALL"  # in the environment: root may install Debian's packages (as `make` does)
+)
 LATEST = "mxlab:latest"  # the newest build, by a name for the Compose file
 KINDS: tuple[Kind, ...] = ("python", "debian")
 SUITE = "bookworm"
@@ -202,6 +207,8 @@ async def _find_base(store: Store, progress: Progress, base: Base) -> tuple[Kind
 
 
 async def _make_base(store: Store, progress: Progress) -> None:
+    if shutil.which("mmdebstrap") is None and os.environ.get(MAY_INSTALL):
+        await _install_mmdebstrap(progress)
     progress("making a base image from Debian's packages (half a minute)")
     with tempfile.TemporaryDirectory(prefix="mxlab-base-") as folder:
         archive = Path(folder) / "base.tar"
@@ -209,6 +216,17 @@ async def _make_base(store: Store, progress: Progress) -> None:
         if code != 0:
             raise NoImage(_base_problem(code, log))
         await store.add_base(archive, base_tag())
+
+
+async def _install_mmdebstrap(progress: Progress) -> None:
+    """With apt, as root: as `make` does with python3-venv. Raises NoImage."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return  # the script says what is missing
+    progress("installing mmdebstrap, which makes a base where no registry answers")
+    for words in (["update"], ["install", "-y", "--no-install-recommends", "mmdebstrap"]):
+        code, log = await _run(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", *words])
+        if code != 0:
+            raise NoImage("\n    ".join(["mmdebstrap cannot be installed:", *log[-5:]]))
 
 
 def _base_problem(code: int, log: list[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from mxlab.asking import ask_to_send
 from mxlab.backends.base import Backend, Lab, Order, Progress
-from mxlab.errors import LabError, NodeUnreachable
+from mxlab.errors import LabError, NodeUnreachable, first_of_group
 from mxlab.faults import CATALOGUE, FaultKind, able, inject, undo
 from mxlab.faults.table import sample
 from mxlab.model.mechanism import Mechanism, inner, outer
@@ -117,10 +117,11 @@ async def _strikes(
                 if isinstance(event.body, FaultStruck) and event.body.fault == name:
                     return
 
-    async with asyncio.TaskGroup() as group:
-        meanwhile = group.create_task(traffic)
-        await told()
-        meanwhile.cancel()
+    with first_of_group(LabError):
+        async with asyncio.TaskGroup() as group:
+            meanwhile = group.create_task(traffic)
+            await told()
+            meanwhile.cancel()
 
 
 async def _mail(lab: Lab) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from mxlab import conditions
 from mxlab.asking import ask_to_send
 from mxlab.backends.base import Lab
-from mxlab.errors import LabError
+from mxlab.errors import LabError, first_of_group
 from mxlab.evidence import Submission
 from mxlab.faults import FAULTS, fault_called, inject, undo
 from mxlab.model.finding import Finding, Verdict
@@ -138,15 +138,10 @@ class Steps:
                 await self._parallel(path, steps)
 
     async def _parallel(self, path: StepPath, steps: tuple[AnyStep, ...]) -> None:
-        try:
+        with first_of_group(StepFailed):
             async with asyncio.TaskGroup() as group:
                 for number, step in enumerate(steps):
                     group.create_task(self._step((*path, number), step))
-        except* StepFailed as failures:
-            failed = failures.exceptions[0]
-            while isinstance(failed, BaseExceptionGroup):
-                failed = failed.exceptions[0]
-            raise failed from None
 
     async def _ask(self, step: Ask) -> None:
         if self._asker is not None:

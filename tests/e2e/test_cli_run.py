@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from mxlab.backends.process.folder import state_root
 from mxlab.cli import app
+from tests.support.signals import interruptible
 
 MXLAB = (sys.executable, "-u", "-c", "from mxlab.cli import main; main()")
 SECONDS = 90
@@ -134,7 +135,7 @@ def test_an_interrupted_run_is_130_and_leaves_nothing(
 ) -> None:
     story.write_text(HANGING)
     with subprocess.Popen(
-        [*MXLAB, "run", str(story), "--backend", "process"],
+        interruptible([*MXLAB, "run", str(story), "--backend", "process"]),
         env=environment,
         stderr=subprocess.PIPE,
         text=True,

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from mxlab.backends.process.folder import state_root
 from mxlab.cli import app
+from tests.support.signals import interruptible
 
 MXLAB = (sys.executable, "-u", "-c", "from mxlab.cli import main; main()")
 SECONDS = 60
@@ -49,7 +50,7 @@ class Terminal:
     def __init__(self, *words: object) -> None:
         self._ours, theirs = pty.openpty()
         self._process = subprocess.Popen(
-            [*MXLAB, *map(str, words)], stdin=theirs, stdout=theirs, stderr=theirs,
+            interruptible([*MXLAB, *map(str, words)]), stdin=theirs, stdout=theirs, stderr=theirs,
             start_new_session=True,
         )  # fmt: skip
         os.close(theirs)

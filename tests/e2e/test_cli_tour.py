@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from mxlab.cli import app
 from mxlab_services.control import QueueEntry
+from tests.support.signals import interruptible
 
 MXLAB = (sys.executable, "-c", "from mxlab.cli import main; main()")
 SECONDS = 90
@@ -215,7 +216,10 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_up_removes_what_it_made(lab: Lab, number: signal.Signals) -> None:
     with subprocess.Popen(
-        [*MXLAB, "up"], env=os.environ | lab.environment, stderr=subprocess.PIPE, text=True
+        interruptible([*MXLAB, "up"]),
+        env=os.environ | lab.environment,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         folder = Path(lab.environment["MXLAB_STATE_DIR"]) / "mxlab" / lab.name
         _until_exists(folder)

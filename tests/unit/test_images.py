@@ -119,6 +119,39 @@ async def test_without_registry_and_mmdebstrap_both_reasons_are_told(
     assert "mxlab image load" in error.value.hint
 
 
+@pytest.mark.usefixtures("_no_fetching")
+@pytest.mark.parametrize(
+    ("user", "allowed", "installed"),
+    [(0, "1", True), (0, "", False), (1000, "1", False)],
+    ids=["root and make", "root without make", "an ordinary user"],
+)
+async def test_root_may_have_mmdebstrap_installed_where_no_registry_answers(
+    monkeypatch: pytest.MonkeyPatch, user: int, allowed: str, installed: bool
+) -> None:
+    tools = {"apt-get"}
+    ran: list[str] = []
+
+    async def machine(command: list[str], output: Path | None = None) -> tuple[int, list[str]]:
+        ran.append(" ".join(command))
+        if command[-1] == "mmdebstrap":
+            tools.add("mmdebstrap")
+        if command[0] == "sh" and "mmdebstrap" not in tools:
+            return 127, ["base-image.sh: 14: exec: mmdebstrap: not found"]
+        return 0, []
+
+    monkeypatch.setattr(images, "_run", machine)
+    monkeypatch.setattr("shutil.which", lambda name: name if name in tools else None)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setenv(images.MAY_INSTALL, allowed)
+    store = FakeStore(reachable=False)
+    if installed:
+        assert await ensure_image(store, quiet) == image_tag("debian")
+    else:
+        with pytest.raises(NoImage, match="mmdebstrap is not installed"):
+            await ensure_image(store, quiet)
+    assert any("apt-get" in line for line in ran) is installed
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

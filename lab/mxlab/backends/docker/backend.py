@@ -30,7 +30,14 @@ from mxlab.backends.docker.shape import (
     shapes,
 )
 from mxlab.backends.docker.sweep import found_labs, labelled, sweep
-from mxlab.errors import AlreadyUp, EnvironmentProblem, LabError, NotUp, UnknownName
+from mxlab.errors import (
+    AlreadyUp,
+    EnvironmentProblem,
+    LabError,
+    NotUp,
+    UnknownName,
+    first_of_group,
+)
 from mxlab.model.topology import Topology
 from mxlab.plan import Plan
 from mxlab_services.clock import Clock, ScaledClock
@@ -191,20 +198,12 @@ async def _start_all(
 
     first, *others = shapes(plan)
     claim = await make_container(engine, image, first, networks)
-    try:
+    with first_of_group(LabError):
         async with asyncio.TaskGroup() as group:
             group.create_task(start(first, claim))
             for shape in others:
                 group.create_task(start(shape))
-    except* LabError as group_error:
-        raise _first(group_error) from None
     return {config.node: nodes[config.node] for config in plan.nodes}
-
-
-def _first(group: BaseExceptionGroup[LabError]) -> LabError:
-    """The error to show of several; the first to happen comes first."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _leave(engine: Engine, lab: DockerLab, *, remove: bool) -> None:

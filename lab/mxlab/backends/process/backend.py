@@ -32,6 +32,7 @@ from mxlab.errors import (
     NotUp,
     UnknownName,
     Unsupported,
+    first_of_group,
 )
 from mxlab.model.topology import Topology
 from mxlab.plan import Plan, make_plan
@@ -86,12 +87,10 @@ class ProcessLab:
 
     async def start(self) -> None:
         """Start all nodes, in parallel, each ready. Raises the first LabError."""
-        try:
+        with first_of_group(LabError):
             async with asyncio.TaskGroup() as group:
                 for node in self._nodes.values():
                     group.create_task(node.start())
-        except* LabError as several:
-            raise _first(several) from None
 
     async def let_go(self) -> None:
         """Close every control channel."""
@@ -283,9 +282,3 @@ def _remove(folder: LabFolder) -> Removed:
     raise EnvironmentProblem(
         f"the lab {folder.lab!r} comes back while it is removed", "end the other mxlab first"
     )
-
-
-def _first(group: BaseExceptionGroup[LabError]) -> LabError:
-    """The error to show of several."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
