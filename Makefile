@@ -54,7 +54,7 @@ $(STAMP): pyproject.toml tests/requirements.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	    echo "installing python3-venv, which Debian keeps apart from Python" && \
-	    apt-get update -qq && apt-get install -y -qq python3-venv; } || \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; } || \
 	  { echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes --requirement tests/requirements.txt

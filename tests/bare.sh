@@ -6,7 +6,7 @@
 set -eu
 suite=${SUITE:-bookworm}
 socket=${DOCKER_SOCKET:-/var/run/docker.sock}
-certificates=/etc/ssl/certs/ca-certificates.crt
+certificates=/etc/ssl/certs/ca-certificates.crt bundle=/etc/host-certificates.crt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -23,7 +23,7 @@ inside() {
     exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
       PIP_CERT="$5" PIP_DISABLE_PIP_VERSION_CHECK=1 CI="$6" \
       chroot --userspec="$2:$2" "$1" sh -euc "cd ~$2/mxlab; export HOME=~$2; $3"
-  ' sh "$root" "$user" "$command" "$engine" "$certificates" "${CI:-}"
+  ' sh "$root" "$user" "$command" "$engine" "$bundle" "${CI:-}"
 }
 
 # fresh ROOT: a machine as a newcomer has it, and a clone in the home of root and of a student.
@@ -31,7 +31,7 @@ fresh() {
   mkdir "$1"
   tar --extract --file "$work/base.tar" --directory "$1"
   cp -L /etc/resolv.conf "$1/etc/resolv.conf"
-  install -D -m 0644 "$certificates" "$1$certificates"
+  install -m 0644 "$certificates" "$1$bundle"
   chroot "$1" useradd --create-home student
   for home in root home/student; do
     mkdir "$1/$home/mxlab"
