@@ -11,7 +11,7 @@ LOCK    = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 # As root on Debian, what is missing may be installed (python3-venv, mmdebstrap), and is named.
 export MXLAB_INSTALL := 1
 
-.PHONY: demo test lint unit bench wheel-test versions lock clean help
+.PHONY: demo test lint unit bench wheel-test bare versions lock clean help
 
 help: ## Say what the targets are
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -32,6 +32,9 @@ unit: $(STAMP) ## All tests; those that need Docker are skipped, with the reason
 
 wheel-test: $(STAMP) ## Build the wheel, install it into a clean environment, run a scenario from /
 	sh tests/wheel.sh $(BIN)
+
+bare: ## The README's two commands on a minimal Debian 12, with this machine's engine and without
+	sh tests/bare.sh
 
 versions: $(STAMP) ## The simulation's events on another version of Python (OTHER=..., else Debian's next)
 	sh tests/versions.sh $(BIN)

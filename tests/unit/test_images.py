@@ -74,6 +74,11 @@ def quiet(_: str) -> None:
     """Progress that nobody looks at."""
 
 
+@pytest.fixture(autouse=True)
+def _nothing_may_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(images.MAY_INSTALL, raising=False)  # `make` sets it
+
+
 @pytest.fixture
 def _no_fetching(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fetch(target: Target, folder: Path) -> None:
