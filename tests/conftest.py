@@ -13,6 +13,7 @@ from mxlab.backends.docker import image_store
 from mxlab.errors import EnvironmentProblem
 
 
+@pytest.hookimpl(trylast=True)  # after -m and -k: an image is made only for tests that will run
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip Docker tests where containers cannot be had, unless MXLAB_REQUIRE_DOCKER is set."""
     wanted = [item for item in items if item.get_closest_marker("docker")]
