@@ -51,15 +51,22 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        near = nearest(name, names)
+        hint = f"did you mean {near!r}? " if near else ""
         listing = f"known: {', '.join(names)}" if names else f"there is no {kind} at all"
         super().__init__(f"no {kind} is called {name!r}", hint + listing)
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The one of `known` that was most likely meant, in whatever case; or nothing."""
+    names = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), names, n=1)
+    return names[near[0]] if near else ""
+
+
 class ScenarioError(UsageError):
     """A scenario file is wrong. `line` and `column` count from 1; 0 means the whole file.
-    `text` is the message without the place."""
+    `text` is the message without the place; `more` are the other mistakes in the file."""
 
     def __init__(
         self, message: str, *, file: str = "", line: int = 0, column: int = 0, hint: str = ""
@@ -67,6 +74,41 @@ class ScenarioError(UsageError):
         place = ":".join(str(part) for part in (file, line or "", column or "") if part)
         super().__init__(f"{place}: {message}" if place else message, hint)
         self.text, self.file, self.line, self.column = message, file, line, column
+        self.more: tuple[ScenarioError, ...] = ()
+
+    @property
+    def every(self) -> "tuple[ScenarioError, ...]":
+        """All mistakes that were found, this one first."""
+        return self, *self.more
+
+
+class Mistakes:
+    """Gathers what is wrong with the parts of a file, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[ScenarioError] = []
+
+    def add(self, error: ScenarioError) -> None:
+        """Note one, with all that it brings along."""
+        self.found += error.every
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """What is wrong with the part that is read within is noted, and the next part read."""
+        try:
+            yield
+        except ScenarioError as error:
+            self.add(error)
+
+    def check(self) -> None:
+        """Raise the first by place, with the others; nothing where there are none."""
+        unlike = {(e.file, e.line, e.column, e.text): e for e in self.found}
+        if unlike:
+            first, *more = sorted(unlike.values(), key=lambda error: (error.line, error.column))
+            for error in more:
+                error.more = ()
+            first.more = tuple(more)
+            raise first
 
 
 class EnvironmentProblem(LabError):

@@ -7,12 +7,13 @@ It says only what is certain: where a `python` or `dns` step may have changed th
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from mxlab.backends.base import Backend
 from mxlab.errors import Unsupported
 from mxlab.faults import refuse_unsupported
+from mxlab.functions import folder_of, target_problem
+from mxlab.loader import Survey
 from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue, batch_of
 from mxlab.model.mechanism import MECHANISMS, Kill, Pause, Stop
 from mxlab.model.scenario import (
@@ -56,8 +57,19 @@ class Remark:
 
 def remarks(scenario: Scenario, worlds: Sequence[Backend]) -> list[Remark]:
     """All that is to be said, in the order of the file where it has one."""
-    found = [Remark(problem) for problem in problems(scenario)]
-    found += _Walk(scenario).remarks()
+    return [Remark(problem) for problem in problems(scenario)] + _regrets(scenario, worlds)
+
+
+def survey_remarks(found: Survey, worlds: Sequence[Backend]) -> list[Remark]:
+    """All that is to be said of those parts of a file that could be read."""
+    said = [Remark(problem) for problem in found.problems()]
+    if found.scenario is not None and found.lab_known:
+        said += _regrets(found.scenario, worlds)
+    return said
+
+
+def _regrets(scenario: Scenario, worlds: Sequence[Backend]) -> list[Remark]:
+    found = list(_Walk(scenario).remarks())
     found += _functions(scenario)
     found += _expectations(scenario)
     found += _worlds(scenario, worlds)
@@ -177,11 +189,15 @@ class _Walk:
 def _functions(scenario: Scenario) -> Iterator[Remark]:
     """Functions beside the scenario file that are not there."""
     for path, step in walk(scenario.steps):
-        file, _, name = step.target.partition(":") if isinstance(step, Python) else ("", "", "")
+        if not isinstance(step, Python):
+            continue
+        file, _, name = step.target.partition(":")
         if not file.endswith(".py") or scenario.origin is None:
             continue
-        place = (*steps_path(path), "python")
-        source = Path(scenario.origin.file).parent / file
+        place, folder = (*steps_path(path), "python"), folder_of(scenario)
+        source = folder / file
+        if target_problem(step.target, folder):
+            continue  # the loader says so; what lies elsewhere is not read
         try:
             tree = ast.parse(source.read_text(encoding="utf-8"), str(source))
         except OSError as error:

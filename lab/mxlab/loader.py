@@ -4,24 +4,27 @@ A scenario is found by its id among those that ship with mxlab, or by the path o
 folder.
 """
 
-import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from mxlab.assets import assets
-from mxlab.errors import ScenarioError, UnknownName, UsageError
+from mxlab.errors import Mistakes, ScenarioError, UnknownName, UsageError, nearest
 from mxlab.faults import problem_of
-from mxlab.model.condition import CONDITIONS, AnyCondition, Id
+from mxlab.functions import HINT, target_problem
+from mxlab.model.condition import CONDITIONS, AnyCondition, Delivered, Id
 from mxlab.model.duration import parse_duration
 from mxlab.model.mechanism import MECHANISMS, Mechanism
 from mxlab.model.scenario import Origin, Problem, Scenario, StepPath, problems
 from mxlab.model.step import STEPS, AnyStep, Eventually, Fault, Heal, Never, Parallel, Say, Wait
 from mxlab.model.step import Python as PythonStep
 from mxlab.model.topology import Topology
-from mxlab.plan import check_topology
-from mxlab.yamlnodes import Tree, parse, read_struct, read_value, unknown_key
+from mxlab.plan import topology_problems
+from mxlab.yamlbounds import MOST_CHARACTERS
+from mxlab.yamlnodes import Reader, Tree, parse, read_fields, read_struct, read_value, unknown_key
 
 VERSION = 1
 FILE = "scenario.yaml"
@@ -59,63 +62,108 @@ def _roots(folder: Path | None) -> list[Path]:
 
 
 def load(name: str, folder: Path | None = None) -> Scenario:
-    """The scenario called `name`, or in the file `name`. Raises ScenarioError."""
-    scenario, tree = read_file(find(name, folder))
-    return _sound(scenario, tree)
+    """The scenario called `name`, or in the file `name`. Raises ScenarioError, with every mistake
+    that is in the file."""
+    return survey_file(find(name, folder)).sound()
 
 
 def loads(text: str, file: str = "<text>", scenario_id: str = "") -> Scenario:
     """The scenario in `text`; `file` is its name in errors."""
-    return _sound(*read(text, file, scenario_id))
-
-
-def read_file(path: Path) -> tuple[Scenario, Tree]:
-    """As `read`, from a file. Raises ScenarioError, UsageError if it cannot be read."""
-    scenario_id = path.resolve().parent.name if path.name == FILE else path.stem
-    return read(_text(path), str(path), scenario_id)
+    return survey(text, file, scenario_id).sound()
 
 
 def read(text: str, file: str, scenario_id: str) -> tuple[Scenario, Tree]:
     """The scenario in `text`, of the right types but perhaps with `problems`, and its tree."""
+    found = survey(text, file, scenario_id)
+    found.mistakes.check()
+    assert found.scenario is not None
+    return found.scenario, found.tree
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All that could be read of a scenario file. `mistakes`: the parts that could not. In the place
+    of such a step stands one of which nothing is known; `scenario` is None where there is no story.
+    `unsure` are words in those parts, where names may be declared; `lab_known`: the topology could
+    be read."""
+
+    scenario: Scenario | None
+    tree: Tree
+    mistakes: Mistakes
+    unsure: frozenset[str]
+    lab_known: bool
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with what could be read."""
+        found = problems(self.scenario) if self.scenario else []
+        return [problem for problem in found if problem.name not in self.unsure]
+
+    def sound(self) -> Scenario:
+        """The scenario. Raises ScenarioError, with everything that is wrong."""
+        for problem in self.problems():
+            self.mistakes.add(problem_at(self.tree, problem))
+        self.mistakes.check()
+        assert self.scenario is not None
+        return self.scenario
+
+
+def survey_file(path: Path) -> Survey:
+    """As `survey`, of a file. Raises ScenarioError for no YAML, UsageError if it cannot be read."""
+    scenario_id = path.resolve().parent.name if path.name == FILE else path.stem
+    return survey(_text(path), str(path), scenario_id)
+
+
+def survey(text: str, file: str, scenario_id: str) -> Survey:
+    """All that can be read of the scenario in `text`. Raises ScenarioError for what is no YAML, or
+    of another version."""
     tree = parse(text, file)
     _version(tree)
-    lines: dict[StepPath, int] = {}
-    values = read_struct(
-        tree,
-        Scenario,
-        {
-            "steps": lambda steps: _steps(steps, lines, ()),
-            "expect": _expect,
-            "topology": _topology,
-        },
-        extra=("mxlab",),
-        hidden=("origin",),
-    )
-    values["id"] = values.get("id") or scenario_id
-    scenario = Scenario(**values, origin=Origin(file, lines))
-    if not scenario.expect:
-        tree.at(["expect"]).fail("expects nothing, so it proves nothing", "name a check")
-    return scenario, tree
-
-
-def _sound(scenario: Scenario, tree: Tree) -> Scenario:
-    for problem in problems(scenario):
-        raise problem_at(tree, problem)
-    return scenario
+    reading = _Reading(Origin(file, {}))
+    special: dict[str, Reader] = {
+        "steps": lambda steps: reading.steps(steps, ()),
+        "expect": reading.expect,
+        "topology": reading.topology,
+    }
+    values, mistakes = read_fields(tree, Scenario, special, extra=("mxlab",), hidden=("origin",))
+    mistakes.found += reading.mistakes.found
+    for key, value in tree.items().values():
+        if key.name not in (*values, "mxlab"):  # it may be what declares hosts or batches
+            reading.unsure.update(value.words())
+    scenario = None
+    if "steps" in values:
+        whole = {"title": "", "expect": (), **values, "id": values.get("id") or scenario_id}
+        scenario = Scenario(**whole, origin=reading.origin)
+    return Survey(scenario, tree, mistakes, frozenset(reading.unsure), reading.lab_known)
 
 
 def load_topology(path: Path) -> Topology:
-    """The topology in a file of its own. Raises ScenarioError."""
-    return _topology(parse(_text(path), str(path)))
+    """The topology in a file of its own, or in a scenario's file or folder. Raises ScenarioError,
+    UsageError if there is none to read."""
+    path = path / FILE if path.is_dir() else path
+    tree = parse(_text(path), str(path))
+    entries = tree.items()
+    if "mxlab" not in entries and "steps" not in entries:
+        return _topology(tree)
+    _version(tree)
+    return _topology(entries["topology"][1]) if "topology" in entries else Topology()
 
 
 def _text(path: Path) -> str:
+    most = 4 * MOST_CHARACTERS  # bytes; a device may be without end
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"not UTF-8 text: {error.reason}", file=str(path)) from error
+        with path.open("rb") as file:
+            data = file.read(most + 1)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > most:
+        raise ScenarioError("too long: no scenario is that large", file=str(path))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        text = f"not UTF-8 text: {error.reason}"
+        raise ScenarioError(text, file=str(path), line=line, column=column) from error
 
 
 def _version(tree: Tree) -> None:
@@ -129,27 +177,71 @@ def _version(tree: Tree) -> None:
 
 def _topology(tree: Tree) -> Topology:
     topology: Topology = read_value(tree, Topology)
-    try:
-        check_topology(topology)
-    except UsageError as error:
-        tree.fail(str(error), error.hint)
+    mistakes = Mistakes()
+    for problem in topology_problems(topology):
+        mistakes.add(problem_at(tree, problem))
+    mistakes.check()
     return topology
 
 
-def _steps(tree: Tree, lines: dict[StepPath, int], above: StepPath) -> tuple[AnyStep, ...]:
-    elements = tree.elements()
-    if not elements:
-        tree.fail("there is no step")
-    found = []
-    for number, element in enumerate(elements):
-        path = (*above, number)
-        lines[path] = element.line
-        found.append(_step(element, lines, path))
-    return tuple(found)
+class _Reading:
+    """Reads a scenario's parts one by one; what is wrong with one does not hide the next."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.lines: dict[StepPath, int] = {}
+        self.origin = Origin(origin.file, self.lines)
+        self.mistakes = Mistakes()
+        self.unsure: set[str] = set()
+        self.lab_known = True
+
+    def topology(self, tree: Tree) -> Topology:
+        with self._part(tree):
+            return _topology(tree)
+        self.lab_known = False
+        self.unsure.update(Topology().hosts)
+        return Topology()
+
+    def steps(self, tree: Tree, above: StepPath) -> tuple[AnyStep, ...]:
+        elements = tree.elements()
+        if not elements:
+            tree.fail("there is no step")
+        found: list[AnyStep] = []
+        for number, element in enumerate(elements):
+            path = (*above, number)
+            self.lines[path] = element.line
+            step: AnyStep = PythonStep("")  # of which nothing is known
+            with self._part(element):
+                step = self._step(element, path)
+            found.append(step)
+        return tuple(found)
+
+    def expect(self, tree: Tree) -> tuple[str | AnyCondition, ...]:
+        elements = tree.elements()
+        if not elements:
+            tree.fail("expects nothing, so it proves nothing", "name a check")
+        found: list[str | AnyCondition] = []
+        for element in elements:
+            item: str | AnyCondition = Delivered(element.name)  # a batch that no file can declare
+            self.unsure.add(element.name)
+            with self._part(element):
+                item = _condition(element) if element.is_mapping else read_value(element, str)
+            found.append(item)
+        return tuple(found)
+
+    @contextmanager
+    def _part(self, tree: Tree) -> Iterator[None]:
+        try:
+            yield
+        except ScenarioError as error:
+            self.mistakes.add(error)
+            self.unsure.update(tree.words())
+
+    def _step(self, tree: Tree, path: StepPath) -> AnyStep:
+        key, value = _only_key(tree, STEPS, "step")
+        return Parallel(self.steps(value, path)) if key == "parallel" else _step(key, value)
 
 
-def _step(tree: Tree, lines: dict[StepPath, int], path: StepPath) -> AnyStep:
-    key, value = _only_key(tree, STEPS, "step")
+def _step(key: str, value: Tree) -> AnyStep:
     match key:
         case "say":
             return Say(read_value(value, str))
@@ -159,8 +251,6 @@ def _step(tree: Tree, lines: dict[StepPath, int], path: StepPath) -> AnyStep:
             return Heal(read_value(value, str))
         case "python":
             return PythonStep(_python(value))
-        case "parallel":
-            return Parallel(_steps(value, lines, path))
         case "fault":
             return _fault(value)
         case "eventually":
@@ -172,11 +262,14 @@ def _step(tree: Tree, lines: dict[StepPath, int], path: StepPath) -> AnyStep:
             return kind(**read_struct(value, kind, {}))
 
 
-def _only_key(tree: Tree, known: dict[str, Any], what: str) -> tuple[str, Tree]:
-    entries = tree.items()
+def _only_key(tree: Tree, known: Iterable[str], what: str) -> tuple[str, Tree]:
+    """The one key that is wanted, and its value."""
+    entries, mistakes = tree.items(), Mistakes()
     for name, (key, _) in entries.items():
         if name not in known:
-            unknown_key(key, known)
+            with mistakes.noted():
+                unknown_key(key, known)
+    mistakes.check()
     if len(entries) != 1:
         tree.fail(f"a {what} has exactly one key, not {len(entries)}", f"one of {', '.join(known)}")
     (name,) = entries
@@ -195,24 +288,40 @@ def _duration(tree: Tree) -> float:
 
 def _python(tree: Tree) -> str:
     target: str = read_value(tree, str)
-    if target.count(":") != 1 or not target.rpartition(":")[2].isidentifier():
-        tree.fail(f"{target!r} names no function", "write file.py:function or module:function")
+    if wrong := target_problem(target, Path(tree.file).parent):
+        tree.fail(wrong, HINT)
     return target
 
 
 def _fault(tree: Tree) -> Fault:
-    entries = tree.items()
-    if "id" not in entries:
-        tree.fail("the key `id` is missing", "a fault has an id, by which it is healed")
-    named = [name for name in entries if name != "id"]
+    entries, mistakes = tree.items(), Mistakes()
+    name, mechanism = "", None
+    with mistakes.noted():
+        if "id" not in entries:
+            tree.fail("the key `id` is missing", "a fault has an id, by which it is healed")
+        name = read_value(entries["id"][1], Id)
+    with mistakes.noted():
+        key, value = _only_other(tree, ("id",), MECHANISMS, "a fault has exactly one mechanism")
+        mechanism = read_mechanism(value, MECHANISMS[key])
+    mistakes.check()
+    assert mechanism is not None
+    return Fault(name, mechanism)
+
+
+def _only_other(
+    tree: Tree, others: tuple[str, ...], known: Iterable[str], rule: str
+) -> tuple[str, Tree]:
+    """The one key beside `others`, and its value."""
+    entries, mistakes = tree.items(), Mistakes()
+    named = [name for name in entries if name not in others]
     for name in named:
-        if name not in MECHANISMS:
-            unknown_key(entries[name][0], [*MECHANISMS, "id"])
+        if name not in known:
+            with mistakes.noted():
+                unknown_key(entries[name][0], [*known, *others])
+    mistakes.check()
     if len(named) != 1:
-        text = f"a fault has exactly one mechanism, not {len(named)}"
-        tree.fail(text, f"one of {', '.join(MECHANISMS)}")
-    kind, value = MECHANISMS[named[0]], entries[named[0]][1]
-    return Fault(read_value(entries["id"][1], Id), read_mechanism(value, kind))
+        tree.fail(f"{rule}, not {len(named)}", f"one of {', '.join(known)}")
+    return named[0], entries[named[0]][1]
 
 
 def read_mechanism(tree: Tree, kind: type[Mechanism]) -> Mechanism:
@@ -233,40 +342,34 @@ def read_mechanism(tree: Tree, kind: type[Mechanism]) -> Mechanism:
 
 
 def _condition_with(tree: Tree, key: str) -> tuple[AnyCondition, float]:
-    entries = tree.items()
-    if key not in entries:
-        tree.fail(f"the key `{key}` is missing", f"add `{key}: 60s`")
-    return _condition(tree, (key,)), _duration(entries[key][1])
+    entries, mistakes = tree.items(), Mistakes()
+    seconds, condition = 0.0, None
+    with mistakes.noted():
+        if key not in entries:
+            tree.fail(f"the key `{key}` is missing", f"add `{key}: 60s`")
+        seconds = _duration(entries[key][1])
+    with mistakes.noted():
+        condition = _condition(tree, (key,))
+    mistakes.check()
+    assert condition is not None
+    return condition, seconds
 
 
 def _condition(tree: Tree, others: tuple[str, ...] = ()) -> AnyCondition:
-    entries = tree.items()
-    named = [name for name in entries if name not in others]
-    for name in named:
-        if name not in CONDITIONS:
-            unknown_key(entries[name][0], [*CONDITIONS, *others])
-    if len(named) != 1:
-        text = f"there must be exactly one condition, not {len(named)}"
-        tree.fail(text, f"one of {', '.join(CONDITIONS)}")
-    kind, value = CONDITIONS[named[0]], entries[named[0]][1]
+    rule = "there must be exactly one condition"
+    key, value = _only_other(tree, others, CONDITIONS, rule)
+    kind = CONDITIONS[key]
     if kind.short and not value.is_mapping:
         return kind(**{kind.short: read_value(value, str)})
     return kind(**read_struct(value, kind, {}))
-
-
-def _expect(tree: Tree) -> tuple[str | AnyCondition, ...]:
-    return tuple(
-        _condition(element) if element.is_mapping else read_value(element, str)
-        for element in tree.elements()
-    )
 
 
 def problem_at(tree: Tree, problem: Problem) -> ScenarioError:
     """What is wrong, with the place in the file and the nearest of what is known."""
     place = tree.at(problem.path)
     if not problem.name:
-        return place.error(problem.text)
-    near = difflib.get_close_matches(problem.name, problem.known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+        return place.error(problem.text, problem.hint)
+    near = nearest(problem.name, problem.known)
+    hint = f"did you mean {near!r}? " if near else ""
     known = f"known: {', '.join(problem.known)}" if problem.known else "there is none at all"
     return place.error(f"{problem.name!r}: {problem.text}", hint + known)

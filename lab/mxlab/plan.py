@@ -2,11 +2,13 @@
 the same lab."""
 
 import ipaddress
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mxlab.errors import UsageError
-from mxlab.model.topology import Topology, is_reserved
+from mxlab.errors import UsageError, nearest
+from mxlab.model.scenario import Problem
+from mxlab.model.topology import LONGEST_NAME, Topology, is_reserved
 from mxlab_services.config import (
     AnyConfig,
     ClientConfig,
@@ -15,6 +17,7 @@ from mxlab_services.config import (
     RetryConfig,
     TimeConfig,
 )
+from mxlab_services.mta.retry import SCHEDULES
 
 if TYPE_CHECKING:
     from mxlab.tls import Authority
@@ -133,19 +136,39 @@ def _authority(lab: str) -> "Authority":
 
 
 def check_topology(topology: Topology) -> None:
-    """Raise UsageError for hosts that repeat or domains that cannot be told apart or are real."""
-    hosts = topology.hosts
-    twice = sorted({host for host in hosts if hosts.count(host) > 1})
-    if twice:
-        raise UsageError(f"two nodes are called {twice[0]!r}", "give each host its own name")
+    """Raise UsageError for the first of `topology_problems`."""
+    for problem in topology_problems(topology):
+        raise UsageError(problem.text, problem.hint)
+
+
+def topology_problems(topology: Topology) -> Iterator[Problem]:
+    """Hosts that repeat, domains that cannot be told apart or are real, names that are too long, a
+    schedule that there is not. Paths begin in the topology."""
+    hosts, schedule = topology.hosts, topology.schedule
+    for host in sorted({host for host in hosts if hosts.count(host) > 1}):
+        text = f"two nodes are called {host!r}"
+        yield Problem((), text, hint="give each host its own name")
     if topology.domain == topology.client_domain:
-        raise UsageError(f"the client cannot have the domain {topology.domain!r} too")
-    for domain in (topology.domain, topology.client_domain):
+        yield Problem((), f"the client cannot have the domain {topology.domain!r} too")
+    for key, domain in (("domain", topology.domain), ("client_domain", topology.client_domain)):
         if not is_reserved(domain):
-            raise UsageError(
+            yield Problem(
+                (key,),
                 f"{domain!r} may belong to somebody",
-                "use a reserved name: one under .test or .example, or example.com/net/org",
+                hint="use a reserved name: one under .test or .example, or example.com/net/org",
             )
+    names = [
+        ("domain", f"{host}.{topology.domain}") for host in hosts if host != topology.client
+    ] + [("client_domain", f"{topology.client}.{topology.client_domain}")]
+    for key, name in names:
+        if len(name) > LONGEST_NAME:
+            text = f"with it a host is called {name[:40]}..., {len(name)} characters long"
+            hint = f"a name has at most {LONGEST_NAME} (RFC 1035 §2.3.4)"
+            yield Problem((key,), text, hint=hint)
+    if schedule not in SCHEDULES:
+        near = nearest(schedule, SCHEDULES)
+        hint = (f"did you mean {near!r}? " if near else "") + f"known: {', '.join(SCHEDULES)}"
+        yield Problem(("schedule",), f"no retry schedule is called {schedule!r}", hint=hint)
 
 
 def _zones(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from mxlab.errors import LabError
     from mxlab.model.scenario import Scenario
     from mxlab.result import RunResult
     from mxlab.testing import LabDesk, RunningLab
@@ -106,8 +107,16 @@ class ScenarioFile(pytest.File):
         try:
             scenario = load(str(self.path))
         except LabError as error:
-            raise self.CollectError("\n".join(filter(None, (str(error), error.hint)))) from error
+            raise self.CollectError(_words(error)) from error
         yield ScenarioItem.from_parent(self, name=scenario.id, scenario=scenario)
+
+
+def _words(error: "LabError") -> str:
+    """What is wrong and what to do next; of a scenario file, all that is wrong."""
+    from mxlab.errors import ScenarioError
+
+    every = error.every if isinstance(error, ScenarioError) else (error,)
+    return "\n".join(text for one in every for text in (str(one), one.hint) if text)
 
 
 class ScenarioFailed(Exception):
@@ -148,7 +157,7 @@ class ScenarioItem(pytest.Item):
             case ScenarioFailed(result=result):
                 return text(result)
             case LabError() as error:
-                return "\n".join(filter(None, (str(error), error.hint)))
+                return _words(error)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:

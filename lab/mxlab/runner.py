@@ -17,9 +17,10 @@ from mxlab.drain import drain
 from mxlab.errors import EnvironmentProblem, ScenarioError, Unsupported
 from mxlab.evidence import collect
 from mxlab.faults import problem_of, refuse_unsupported, refuse_unsupported_here
+from mxlab.functions import HINT, folder_of, target_problem
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import Scenario, fault_kinds, problems, walk
-from mxlab.model.step import Fault
+from mxlab.model.step import Fault, Python
 from mxlab.progress import Judged, Phase, Report
 from mxlab.result import RunResult
 from mxlab.steps import Asker, Gate, StepFailed, Steps
@@ -57,7 +58,7 @@ async def run(
     wrong = problems(scenario)
     if wrong:
         raise ScenarioError(f"{wrong[0].name or scenario.title}: {wrong[0].text}")
-    _check_faults(scenario)
+    _check_steps(scenario)
     if scenario.backends and backend.name not in scenario.backends:
         worlds = " or ".join(scenario.backends)
         raise Unsupported(f"this scenario is not for {backend.name}", f"use --backend {worlds}")
@@ -81,11 +82,18 @@ async def run(
         raise
 
 
-def _check_faults(scenario: Scenario) -> None:
-    """Raise ScenarioError for parameters that make no sense."""
+def _check_steps(scenario: Scenario) -> None:
+    """Raise ScenarioError for parameters that make no sense, and functions that may not be."""
+    folder = folder_of(scenario)
     for path, step in walk(scenario.steps):
         if isinstance(step, Fault) and (wrong := problem_of(step.mechanism)):
             raise ScenarioError(f"{scenario.place(path) or step.id}: {wrong}")
+        if (
+            isinstance(step, Python)
+            and step.call is None
+            and (wrong := target_problem(step.target, folder))
+        ):
+            raise ScenarioError(f"{scenario.place(path) or 'python'}: {wrong}", hint=HINT)
 
 
 async def _to_the_end(task: "asyncio.Task[RunResult]") -> None:

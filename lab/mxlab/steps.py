@@ -5,13 +5,9 @@ first, whatever else failed. A step that fails raises StepFailed with its number
 """
 
 import asyncio
-import importlib
-import importlib.util
 import inspect
 import traceback
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
 
 from mxlab import conditions
 from mxlab.asking import ask_to_send
@@ -19,6 +15,7 @@ from mxlab.backends.base import Lab
 from mxlab.errors import LabError, first_of_group
 from mxlab.evidence import Submission
 from mxlab.faults import FAULTS, fault_called, inject, undo
+from mxlab.functions import load_function
 from mxlab.model.finding import Finding, Verdict
 from mxlab.model.scenario import Scenario, StepPath
 from mxlab.model.step import (
@@ -236,7 +233,7 @@ class Steps:
     async def _python(self, path: StepPath, step: Python) -> None:
         call = step.call
         try:
-            call = call or _function(step.target, self._scenario)
+            call = call or load_function(step.target, self._scenario)
             doing = call(self._lab)
             if not inspect.isawaitable(doing):
                 raise TypeError(f"{step.target} is no `async def` function")
@@ -266,20 +263,3 @@ def _line_of(error: BaseException, call: object) -> str:
     file = call.__code__.co_filename if inspect.isfunction(call) else ""
     last = ([frame for frame in frames if frame.filename == file] or list(frames))[-1]
     return f"{last.filename}:{last.lineno}"
-
-
-def _function(target: str, scenario: Scenario) -> Callable[[Any], Awaitable[None]]:
-    where, _, name = target.partition(":")
-    if where.endswith(".py"):
-        folder = Path(scenario.origin.file).parent if scenario.origin else Path()
-        spec = importlib.util.spec_from_file_location(
-            f"mxlab_scenario_{Path(where).stem}", folder / where
-        )
-        if spec is None or spec.loader is None:
-            raise ImportError(f"{where} cannot be loaded")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    else:
-        module = importlib.import_module(where)
-    found: Callable[[Any], Awaitable[None]] = getattr(module, name)
-    return found

@@ -4,8 +4,8 @@ Every error is a ScenarioError with file, line, column and the key. Nothing is g
 keys, no unknown keys, no text where a number belongs.
 """
 
-import difflib
 import functools
+import math
 import re
 import typing
 from collections.abc import Callable, Iterable
@@ -14,13 +14,13 @@ from typing import Any, NoReturn
 import msgspec
 import yaml
 
-from mxlab.errors import ScenarioError
+from mxlab.errors import Mistakes, ScenarioError, nearest
+from mxlab.typed import say_of, shown
+from mxlab.yamlbounds import OutOfBounds, compose
 
 Reader = Callable[["Tree"], Any]
-_WORDS = {
-    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
-    "array": "a list", "object": "a mapping", "null": "nothing",
-}  # fmt: skip
+_NOT_A_VALUE = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, yaml.YAMLError)
+_LARGEST = 2**63  # what a node's configuration can hold
 
 
 class Tree:
@@ -29,6 +29,7 @@ class Tree:
     def __init__(self, node: yaml.Node, file: str, name: str) -> None:
         self.node, self.file, self.name = node, file, name
         self.line: int = node.start_mark.line + 1
+        self._items: dict[str, tuple[Tree, Tree]] | None = None
 
     def fail(self, message: str, hint: str = "") -> NoReturn:
         raise self.error(message, hint)
@@ -43,6 +44,11 @@ class Tree:
 
     def items(self) -> dict[str, tuple["Tree", "Tree"]]:
         """The entries of a mapping: key -> (the key itself, its value)."""
+        if self._items is None:
+            self._items = self._read_items()
+        return self._items
+
+    def _read_items(self) -> dict[str, tuple["Tree", "Tree"]]:
         if not isinstance(self.node, yaml.MappingNode):
             self.fail(f"expected a mapping (key: value), not {self._shape()}")
         found: dict[str, tuple[Tree, Tree]] = {}
@@ -51,6 +57,8 @@ class Tree:
                 Tree(key_node, self.file, self.name).fail("a key must be a word")
             name = key_node.value
             key = Tree(key_node, self.file, name)
+            if name == "<<":
+                key.fail("merge keys are not read here", "write out what is meant")
             if name in found:
                 key.fail(f"the key stands here twice, first in line {found[name][0].line}")
             found[name] = (key, Tree(value_node, self.file, name))
@@ -75,9 +83,32 @@ class Tree:
         if isinstance(self.node, yaml.SequenceNode):
             return [element.plain() for element in self.elements()]
         try:
-            return _Values.construct_scalar_as_value(self.node)
-        except (ValueError, yaml.YAMLError) as error:
-            self.fail(f"not a value: {error}")
+            value = _Values.construct_scalar_as_value(self.node)
+        except _NOT_A_VALUE as error:
+            kind = self.node.tag.removeprefix("tag:yaml.org,2002:")
+            text = f"`{self.name}`: {shown(self.node.value)} cannot be read as `{kind}`"
+            raise _error(text, self.file, self.node.start_mark) from error
+        if isinstance(value, float) and not math.isfinite(value):
+            self.fail("a number must be finite")
+        if isinstance(value, int) and abs(value) >= _LARGEST:
+            self.fail(f"a whole number must be below {_LARGEST}")
+        return value
+
+    def words(self) -> list[str]:
+        """Every key and value below, as it is written."""
+        if isinstance(self.node, yaml.ScalarNode):
+            return [self.node.value]
+        found: list[str] = []
+        left = [self.node]
+        while left:
+            node = left.pop()
+            if isinstance(node, yaml.ScalarNode):
+                found.append(node.value)
+            elif isinstance(node, yaml.MappingNode):
+                left += [part for pair in node.value for part in pair]
+            elif isinstance(node, yaml.SequenceNode):
+                left += node.value
+        return found
 
     def at(self, path: Iterable[str | int]) -> "Tree":
         """The node to which a path of keys and numbers leads, as far as it leads."""
@@ -104,29 +135,34 @@ class _Values(yaml.SafeLoader):
 
 
 def parse(text: str, file: str) -> Tree:
-    """The tree of a YAML document."""
+    """The tree of a YAML document. Raises ScenarioError."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = compose(text)
+    except OutOfBounds as error:
+        raise _error(str(error.problem), file, error.problem_mark) from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         problem = ", ".join(part for part in (error.context, error.problem) if part)
-        raise ScenarioError(f"not YAML: {problem}", file=file, line=line, column=column) from error
+        mark = error.problem_mark or error.context_mark
+        raise _error(f"not YAML: {problem}", file, mark) from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        raise ScenarioError(
+            f"not YAML: U+{ord(text[error.position]):04X} cannot stand in a file as it is",
+            file=file,
+            line=before.count("\n") + 1,
+            column=error.position - before.rfind("\n"),
+            hint='between double quotes it can be written by its code, as "\\x1b"',
+        ) from error
     except yaml.YAMLError as error:
         raise ScenarioError(f"not YAML: {error}", file=file) from error
     if node is None:
         raise ScenarioError("the file is empty", file=file, hint="start with `mxlab: 1`")
-    _refuse_cycles(node, file, frozenset())
     return Tree(node, file, "")
 
 
-def _refuse_cycles(node: yaml.Node, file: str, above: frozenset[int]) -> None:
-    if id(node) in above:
-        Tree(node, file, "").fail("this anchor contains itself")
-    if isinstance(node, yaml.CollectionNode):
-        for child in node.value:
-            for part in child if isinstance(child, tuple) else (child,):
-                _refuse_cycles(part, file, above | {id(node)})
+def _error(text: str, file: str, mark: yaml.Mark | None) -> ScenarioError:
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    return ScenarioError(text, file=file, line=line, column=column)
 
 
 def read_struct(
@@ -137,7 +173,22 @@ def read_struct(
     extra: Iterable[str] = (),
     hidden: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The fields of struct `kind` in a mapping, as keyword arguments, by field name.
+    """The fields of struct `kind` in a mapping, as keyword arguments, by field name: as
+    `read_fields`, but raises ScenarioError with all mistakes."""
+    values, mistakes = read_fields(tree, kind, special, extra=extra, hidden=hidden)
+    mistakes.check()
+    return values
+
+
+def read_fields(
+    tree: Tree,
+    kind: type[Any],
+    special: dict[str, Reader],
+    *,
+    extra: Iterable[str] = (),
+    hidden: Iterable[str] = (),
+) -> tuple[dict[str, Any], Mistakes]:
+    """The fields that could be read, and the mistakes in the others.
 
     `special` reads the fields that need more than a type; keys in `extra` are allowed and left to
     the caller, fields in `hidden` are for no file to give.
@@ -145,17 +196,21 @@ def read_struct(
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     allowed = {key for key, f in fields.items() if f.name not in hidden}
     values: dict[str, Any] = {}
+    mistakes, given = Mistakes(), set[str]()
     for key, (key_tree, value) in tree.items().items():
-        if key in allowed:
-            field = fields[key]
-            reader = special.get(field.name)
-            values[field.name] = reader(value) if reader else read_value(value, field.type)
-        elif key not in extra:
-            unknown_key(key_tree, [*allowed, *extra])
+        with mistakes.noted():
+            if key in allowed:
+                given.add(key)
+                field = fields[key]
+                reader = special.get(field.name)
+                values[field.name] = reader(value) if reader else read_value(value, field.type)
+            elif key not in extra:
+                given.add(nearest(key, allowed))
+                unknown_key(key_tree, [*allowed, *extra])
     for key, field in fields.items():
-        if field.required and key in allowed and field.name not in values:
-            tree.fail(f"the key `{key}` is missing")
-    return values
+        if field.required and key in allowed and key not in given:
+            mistakes.add(tree.error(f"the key `{key}` is missing"))
+    return values, mistakes
 
 
 def read_value(tree: Tree, kind: Any) -> Any:
@@ -169,10 +224,20 @@ def read_value(tree: Tree, kind: Any) -> Any:
     if typing.get_origin(bare) is tuple and len(arguments) == 2:
         of = arguments[0]
         if isinstance(of, type) and issubclass(of, msgspec.Struct):
-            values = tuple(read_value(element, of) for element in tree.elements())
+            values = tuple(read_each(tree, lambda element: read_value(element, of)))
             _check(tree, tree.plain(), kind)
             return values
     return _check(tree, tree.plain(), kind)
+
+
+def read_each(tree: Tree, reader: Reader) -> list[Any]:
+    """The elements of a list. Raises ScenarioError, with the mistakes in all of them."""
+    found, mistakes = [], Mistakes()
+    for element in tree.elements():
+        with mistakes.noted():
+            found.append(reader(element))
+    mistakes.check()
+    return found
 
 
 def _check(tree: Tree, value: Any, kind: Any) -> Any:
@@ -182,8 +247,7 @@ def _check(tree: Tree, value: Any, kind: Any) -> Any:
         text, _, path = str(error).partition(" - at `$")
         numbers = [int(number) for number in re.findall(r"\[(\d+)\]", path)]
         where = tree.at(numbers)
-        words = re.sub(r"`(\w+)`", lambda m: _WORDS.get(m[1], f"`{m[1]}`"), text)
-        where.fail(words[0].lower() + words[1:])
+        where.fail(*say_of(text, kind, where.plain()))
 
 
 @functools.cache
@@ -195,6 +259,6 @@ def _box(kind: Any) -> Any:
 def unknown_key(key: Tree, known: Iterable[str]) -> NoReturn:
     """Refuse a key, with the nearest that is known."""
     names = sorted(known)
-    near = difflib.get_close_matches(key.name, names, n=1)
-    hint = f"did you mean `{near[0]}`? " if near else ""
+    near = nearest(key.name, names)
+    hint = f"did you mean `{near}`? " if near else ""
     key.fail("unknown key", hint + f"known here: {', '.join(names)}")

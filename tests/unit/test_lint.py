@@ -1,11 +1,15 @@
 """`mxlab scenario lint`: what would be regretted is said, with its place; what is sound is not."""
 
+from pathlib import Path
+
 import pytest
+from typer.testing import CliRunner
 
 from mxlab.backends.base import Node
 from mxlab.backends.docker import DockerBackend
 from mxlab.backends.process import ProcessBackend
 from mxlab.backends.sim.backend import SimBackend
+from mxlab.cli import app
 from mxlab.lint import Remark, remarks
 from mxlab.loader import load, problem_at, read, scenario_ids
 
@@ -151,3 +155,27 @@ def test_what_a_world_cannot_do_is_a_note_and_what_none_can_is_an_error() -> Non
     assert error.problem.path == ("steps", 0, "fault", "pause")
     (wish,) = judged(text.replace("title: t", "title: t\nbackend: sim"), SimBackend(), Unpausable())
     assert wish.level == "error"
+
+
+def test_a_file_with_many_mistakes_has_them_all_in_one_go(tmp_path: Path) -> None:
+    """Those of its words, of its references, and what can never happen."""
+    path = tmp_path / "scenario.yaml"
+    path.write_text(
+        HEAD + "  - fault: {id: x, reply: {host: mx1, verb: RCTP, code: 450}}\n"
+        "  - sned: {id: batch}\n" + SEND + "  - wait: 0s\n  - heal: y\n"
+        "  - never: {during: 0s, bounced: bach}\n"
+        "expect: [nothing-lots, nothing-lost, nothing-lost]\n"
+    )
+    for command in (["run", "--backend", "sim"], ["scenario", "show"], ["scenario", "lint"]):
+        told = CliRunner().invoke(app, [*command, str(path)])
+        assert told.exit_code == 2
+        for said in (
+            ":4:45: ", "`verb`: 'RCTP' is not known here", "did you mean RCPT?",
+            ":5:5: ", "`sned`: unknown key", "did you mean `send`?",
+            ":8:11: ", "'y': no fault of that id", ":9:34: ", "'bach': no batch", "'batch'?",
+            ":10:10: ", "did you mean 'nothing-lost'?",
+        ):  # fmt: skip
+            assert said in told.output
+    told = CliRunner().invoke(app, ["scenario", "lint", str(path)])
+    for said in (":7:11: error: `wait`: waits", "`during`: no time", "stands here twice"):
+        assert said in told.output

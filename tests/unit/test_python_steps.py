@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from mxlab import runner
 from mxlab.backends.sim.backend import SimBackend, simulate
+from mxlab.cli import app
+from mxlab.errors import ScenarioError
 from mxlab.loader import load
 from mxlab.model.finding import Verdict
 from mxlab.model.mechanism import Kill
@@ -110,3 +113,36 @@ def test_a_gate_is_passed_before_each_step_of_the_story() -> None:
     result, _ = play(scenario, gate=gate)
     assert passed == ["send", "say"]
     assert result.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("file", ["link.py", "folder/inner.py", "loop.py"])
+def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path, file: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "inner.py").write_text("async def breaks(lab):\n    pass\n")
+    home = tmp_path / "story"
+    home.mkdir()
+    (home / "link.py").symlink_to(tmp_path / "outside" / "inner.py")
+    (home / "folder").symlink_to(tmp_path / "outside")
+    (home / "loop.py").symlink_to("loop.py")
+    path = home / "scenario.yaml"
+    path.write_text(STORY.replace("extra.py", file))
+    with pytest.raises(ScenarioError, match=rf"{path}:6:13: `python`: '{file}' (is a link|cannot)"):
+        load(str(path))
+    told = CliRunner().invoke(app, ["scenario", "lint", str(path)])
+    assert told.exit_code == 2
+    assert "6:13: error: `python`" in told.stdout
+
+
+def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real.py").write_text("async def breaks(lab):\n    raise ValueError('here')\n")
+    (tmp_path / "link.py").symlink_to("real.py")
+    (tmp_path / "scenario.yaml").write_text(STORY.replace("extra.py", "link.py"))
+    result, _ = play(load(str(tmp_path / "scenario.yaml")))
+    assert any("here" in finding.text for finding in result.findings)
+
+
+@pytest.mark.parametrize("target", ["../x.py:f", "/x.py:f", "no function", "a b:f"])
+def test_a_scenario_made_in_python_is_refused_before_anything_starts(target: str) -> None:
+    story = Scenario(title="t", steps=(Python(target),), expect=("nothing-lost",))
+    with pytest.raises(ScenarioError, match=r"^python: "):
+        play(story)

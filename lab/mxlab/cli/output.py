@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mxlab.errors import LabError
+from mxlab.errors import LabError, ScenarioError
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,12 +26,13 @@ def note(text: str) -> None:
 
 
 def complain(problem: LabError | str) -> None:
-    """Say what is wrong and what to do next."""
-    note(f"mxlab: {problem}")
-    if isinstance(problem, LabError):
-        for text in (*getattr(problem, "__notes__", ()), problem.hint):
-            if text:
-                note(f"       {text}")
+    """Say what is wrong and what to do next; of a scenario file, all that is wrong."""
+    for one in problem.every if isinstance(problem, ScenarioError) else (problem,):
+        note(f"mxlab: {one}")
+        if isinstance(one, LabError):
+            for text in (*getattr(one, "__notes__", ()), one.hint):
+                if text:
+                    note(f"       {text}")
 
 
 def say_dialog(dialog: Iterable[str]) -> None:

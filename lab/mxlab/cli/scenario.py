@@ -135,16 +135,17 @@ def _lint(name: str, folder: Path | None) -> list[dict[str, Any]]:
     from mxlab.backends.docker import DockerBackend
     from mxlab.backends.process import ProcessBackend
     from mxlab.backends.sim.backend import SimBackend
-    from mxlab.lint import remarks
-    from mxlab.loader import find, problem_at, read_file
+    from mxlab.lint import survey_remarks
+    from mxlab.loader import find, problem_at, survey_file
 
     path = find(name, folder)
     try:
-        scenario, tree = read_file(path)
+        found = survey_file(path)
     except ScenarioError as error:
-        return [_row(error, "error")]
-    found = remarks(scenario, (DockerBackend(), ProcessBackend(), SimBackend()))
-    rows = [_row(problem_at(tree, remark.problem), remark.level) for remark in found]
+        return [_row(one, "error") for one in error.every]
+    rows = [_row(error, "error") for error in found.mistakes.found]
+    for remark in survey_remarks(found, (DockerBackend(), ProcessBackend(), SimBackend())):
+        rows.append(_row(problem_at(found.tree, remark.problem), remark.level))
     return sorted(rows, key=lambda row: (row["line"], row["column"]))
 
 

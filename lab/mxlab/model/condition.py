@@ -6,7 +6,13 @@ import msgspec
 
 from mxlab.model.topology import Host
 
-Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+Id = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9_-]{0,40}$",
+        description="an id: at most 41 of a-z, 0-9, _ and -, a letter first",
+    ),
+]
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

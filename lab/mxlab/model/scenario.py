@@ -6,6 +6,7 @@ serves scenarios from files and from Python alike.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from mxlab.model.condition import AnyCondition, Mailbox, Queue, batch_of
 from mxlab.model.mechanism import MECHANISMS
 from mxlab.model.step import AnyStep, Etrn, Eventually, Fault, Heal, Never, Parallel, Send
+from mxlab.model.text import unfit
 from mxlab.model.topology import Topology
 
 CHECKS = (
@@ -75,12 +77,14 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A reference to nothing. `path` leads to it: ("steps", 3, "fault"); `known`: what there is."""
+    """A reference to nothing, or what makes no sense. `path` leads to it: ("steps", 3, "fault");
+    `known`: what there is; `hint`: what to do, where no name is wrong."""
 
     path: tuple[str | int, ...]
     text: str
     name: str = ""
     known: tuple[str, ...] = ()
+    hint: str = ""
 
 
 def walk(steps: tuple[AnyStep, ...], path: StepPath = ()) -> Iterator[tuple[StepPath, AnyStep]]:
@@ -143,7 +147,34 @@ def problems(scenario: Scenario) -> list[Problem]:
                 found.append(Problem(("expect", number), text, item, CHECKS))
         else:
             found += _condition(("expect", number), item, hosts, batches)
-    return found
+    return found + list(_texts(scenario))
+
+
+def _texts(scenario: Scenario) -> Iterator[Problem]:
+    """Characters that cannot stand where they do."""
+    for name in ("id", "title", "summary", "needs", "topology"):
+        for path, text in unfit(getattr(scenario, name), name, (name,)):
+            yield Problem(path, text)
+    for path, step in walk(scenario.steps):
+        where = (*steps_path(path), step.key)
+        found: Iterator[tuple[tuple[str | int, ...], str]]
+        match step:
+            case Parallel():
+                found = iter(())  # its steps come by themselves
+            case Fault(id=name, mechanism=mechanism):
+                found = chain(
+                    unfit(name, "id", (*where, "id")),
+                    unfit(mechanism, "", (*where, mechanism.kind)),
+                )
+            case Eventually(condition=condition) | Never(condition=condition):
+                found = unfit(condition, "", (*where, condition.key))
+            case _:
+                found = unfit(step, "", where)
+        yield from (Problem(at, text) for at, text in found)
+    for number, item in enumerate(scenario.expect):
+        key = () if isinstance(item, str) else (item.key,)
+        for at, text in unfit(item, "", ("expect", number, *key)):
+            yield Problem(at, text)
 
 
 def _etrn(where: tuple[str | int, ...], step: Etrn, topology: Topology) -> Iterator[Problem]:

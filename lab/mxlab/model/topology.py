@@ -5,11 +5,22 @@ from typing import Annotated, Literal
 import msgspec
 
 Host = Annotated[
-    str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,30}$", description="a host name's first label")
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z]([a-z0-9-]{0,29}[a-z0-9])?$",
+        description="a host's name: at most 31 of a-z, 0-9 and hyphens, a letter first, no hyphen "
+        "last",
+    ),
 ]
+LONGEST_NAME = 253  # RFC 1035 §2.3.4, written without the last dot
 Domain = Annotated[
     str,
-    msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?$"),
+    msgspec.Meta(
+        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+        max_length=LONGEST_NAME,
+        description="a domain: labels of a-z, 0-9 and hyphens, at most 63 each (RFC 1035 §2.3.4), "
+        "no hyphen first or last, with dots between",
+    ),
 ]
 Preference = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 

@@ -1,0 +1,63 @@
+"""An author's own functions: found beside the scenario file, or in a module, and nowhere else.
+
+A scenario may come from somebody else: the file of a function lies in the scenario's own folder,
+whatever links there are.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Awaitable, Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mxlab.errors import UsageError
+from mxlab.model.scenario import Scenario
+
+HINT = "write file.py:function, a file beside the scenario, or module:function"
+
+
+def target_problem(target: str, folder: Path) -> str:
+    """Why `target` names no function that a scenario in `folder` may call; or nothing."""
+    where, colon, name = target.partition(":")
+    if not colon or not name.isidentifier():
+        return f"{target!r} names no function"
+    path = PurePosixPath(where)
+    if not where.endswith(".py") and "/" not in where:
+        whole = all(part.isidentifier() for part in where.split("."))
+        return "" if whole else f"{where!r} is neither a module nor a file.py"
+    if path.is_absolute() or ".." in path.parts:
+        return f"{where!r} leads out of the scenario's folder"
+    if not where.endswith(".py"):
+        return f"{where!r} is no file.py"
+    try:
+        here, file = folder.resolve(), (folder / where).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links
+        return f"{where!r} cannot be followed: {error}"
+    if not file.is_relative_to(here):
+        return f"{where!r} is a link that leads out of the scenario's folder"
+    return ""
+
+
+def folder_of(scenario: Scenario) -> Path:
+    """The scenario's folder; the present one for a scenario that came from no file."""
+    return Path(scenario.origin.file).parent if scenario.origin else Path()
+
+
+def load_function(target: str, scenario: Scenario) -> Callable[[Any], Awaitable[None]]:
+    """The function. Raises UsageError for a target that may not be, and what its module raises."""
+    folder = folder_of(scenario)
+    if wrong := target_problem(target, folder):
+        raise UsageError(wrong, HINT)
+    where, _, name = target.partition(":")
+    if where.endswith(".py"):
+        spec = importlib.util.spec_from_file_location(
+            f"mxlab_scenario_{Path(where).stem}", folder / where
+        )
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{where} cannot be loaded")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(where)
+    found: Callable[[Any], Awaitable[None]] = getattr(module, name)
+    return found

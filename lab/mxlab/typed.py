@@ -1,0 +1,53 @@
+"""What msgspec says of a value that does not fit its type, in words for people. Pure."""
+
+import re
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from mxlab.errors import nearest
+
+_WORDS = {
+    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
+    "array": "a list", "object": "a mapping", "null": "nothing",
+}  # fmt: skip
+_LONGEST = 60  # characters of a value that are shown
+
+
+def say_of(said: str, kind: Any, value: object) -> tuple[str, str]:
+    """`said` is msgspec's, of `value`, which should be of type `kind`: the same for people, and a
+    hint or nothing."""
+    if said.startswith("Invalid enum value"):
+        known = [word for literal in _literals(kind) for word in typing.get_args(literal)]
+        near = nearest(value, known) if isinstance(value, str) else ""
+        hint = f"did you mean {near}? " if near else ""
+        return f"{shown(value)} is not known here", f"{hint}known: {', '.join(map(str, known))}"
+    for meta in _metas(kind):
+        if meta.pattern and meta.description and said.endswith(f"regex {meta.pattern!r}"):
+            return f"{shown(value)} is not {meta.description}", ""
+    words = re.sub(r"`(\w+)`", lambda m: _WORDS.get(m[1], f"`{m[1]}`"), said)
+    return words[0].lower() + words[1:], ""
+
+
+def shown(value: object) -> str:
+    """The value, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _metas(kind: Any) -> Iterator[msgspec.Meta]:
+    if typing.get_origin(kind) is typing.Annotated:
+        yield from (meta for meta in kind.__metadata__ if isinstance(meta, msgspec.Meta))
+    if typing.get_origin(kind) is not Literal:
+        for part in typing.get_args(kind):
+            yield from _metas(part)
+
+
+def _literals(kind: Any) -> Iterator[Any]:
+    if typing.get_origin(kind) is Literal:
+        yield kind
+    else:
+        for part in typing.get_args(kind):
+            yield from _literals(part)
