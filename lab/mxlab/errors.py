@@ -101,10 +101,10 @@ class Mistakes:
             self.add(error)
 
     def check(self) -> None:
-        """Raise the first by place, with the others; nothing where there are none."""
+        """Raise the first by file and place, with the others; nothing where there are none."""
         unlike = {(e.file, e.line, e.column, e.text): e for e in self.found}
         if unlike:
-            first, *more = sorted(unlike.values(), key=lambda error: (error.line, error.column))
+            first, *more = sorted(unlike.values(), key=lambda e: (e.file, e.line, e.column))
             for error in more:
                 error.more = ()
             first.more = tuple(more)

@@ -1,10 +1,10 @@
 """YAML -> Scenario. Every error is a ScenarioError that names file, line, column and key.
 
-A scenario is found by its id among those that ship with mxlab, or by the path of its file or
-folder.
+A scenario is found by the path of its file or folder, or by its id among those that ship with mxlab
+and those in a folder of one's own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,21 +36,40 @@ def scenario_ids(folder: Path | None = None) -> list[str]:
 
 
 def find(name: str, folder: Path | None = None) -> Path:
-    """The file of a scenario: `name` is an id, or the path of a file or of its folder. One in
-    `folder` goes before one of the same id that ships with mxlab.
+    """The file of a scenario: the first of `candidates`."""
+    return candidates(name, folder)[0]
+
+
+def candidates(name: str, folder: Path | None = None) -> list[Path]:
+    """Every file that `name` may mean, first the one that is meant: at that path, in a folder of
+    that name here, in `folder`, among those that ship with mxlab.
 
     Raises UnknownName with the nearest id, UsageError for a path that leads to no file.
     """
     path = Path(name)
     if "/" in name or path.suffix in (".yaml", ".yml"):
-        path = path / FILE if path.is_dir() else path
-        if not path.is_file():
+        path = path / FILE if _there(path, Path.is_dir) else path
+        if not _there(path, Path.is_file):
             raise UsageError(f"there is no file {path}", "give a scenario's id or its file")
-        return path
-    for root in _roots(folder):
-        if name and (root / name / FILE).is_file():
-            return root / name / FILE
+        return [path]
+    found: dict[Path, Path] = {}
+    if name:
+        places = [path / FILE, *(root / name / FILE for root in _roots(folder)), path]
+        for place in places:
+            if _there(place, Path.is_file):
+                found.setdefault(place.resolve(), place)
+    if found:
+        return list(found.values())
+    if name and _there(path, Path.is_dir):
+        raise UsageError(f"the folder {name} has no {FILE}", "give a scenario's id or its file")
     raise UnknownName("scenario", name, scenario_ids(folder))
+
+
+def _there(path: Path, kind: Callable[[Path], bool]) -> bool:
+    try:
+        return kind(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _roots(folder: Path | None) -> list[Path]:
@@ -64,7 +83,12 @@ def _roots(folder: Path | None) -> list[Path]:
 def load(name: str, folder: Path | None = None) -> Scenario:
     """The scenario called `name`, or in the file `name`. Raises ScenarioError, with every mistake
     that is in the file."""
-    return survey_file(find(name, folder)).sound()
+    return load_file(find(name, folder))
+
+
+def load_file(path: Path) -> Scenario:
+    """The scenario in that file. Raises as `load` does."""
+    return survey_file(path).sound()
 
 
 def loads(text: str, file: str = "<text>", scenario_id: str = "") -> Scenario:

@@ -138,8 +138,10 @@ class ScenarioItem(pytest.Item):
         from mxlab.api import run
         from mxlab.errors import Unsupported
         from mxlab.model.finding import Verdict
+        from mxlab.model.scenario import told_in
 
-        backend = self.config.getoption("--mxlab-backend") or self._scenario.backend or "process"
+        backend = told_in(self._scenario, self.config.getoption("--mxlab-backend"))
+        backend = "process" if backend == "auto" else backend
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
         name = f"pytest-{worker}-{secrets.token_hex(4)}"
         try:

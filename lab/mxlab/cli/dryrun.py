@@ -17,11 +17,12 @@ WORLDS = (*BACKENDS, "sim")
 async def plans(stories: "list[Scenario]", backend: str | None) -> list[dict[str, Any]]:
     """For each scenario its plan, as plain data. `obstacle`: why its world cannot do it, or ""."""
     from mxlab.doctor import examine
+    from mxlab.model.scenario import told_in
 
     with Waiting() as progress:
         progress("probing")
         checks = await examine()
-    return [_plan(story, backend or story.backend or "auto", checks) for story in stories]
+    return [_plan(story, told_in(story, backend), checks) for story in stories]
 
 
 def _plan(story: "Scenario", backend: str, checks: "list[Check]") -> dict[str, Any]:

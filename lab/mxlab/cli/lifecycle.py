@@ -37,7 +37,8 @@ def up(
         int | None, typer.Option("--mx", metavar="N", help="How many mail exchangers (2).")
     ] = None,
     topology: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A YAML file with the lab's shape.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A YAML file with the lab's shape, or a scenario's."),
     ] = None,
     domain: Annotated[
         str | None, typer.Option(metavar="DOMAIN", help="The mail domain (example.test).")
@@ -65,6 +66,7 @@ def make_topology(
 
     from mxlab.model.topology import Exchange, Topology
     from mxlab.plan import check_topology
+    from mxlab.typed import say_of
 
     if file is not None:
         from mxlab.loader import load_topology
@@ -86,7 +88,10 @@ def make_topology(
     try:
         shape = msgspec.convert(msgspec.to_builtins(shape), Topology)
     except msgspec.ValidationError as error:
-        raise UsageError(f"the lab's shape is wrong: {error}") from error
+        text, _, place = str(error).partition(" - at `$.")
+        key = place.rstrip("`")
+        said, hint = say_of(text, Topology.__annotations__[key], getattr(shape, key))
+        raise UsageError(f"{key}: {said}", hint) from error
     check_schedule(shape.schedule)
     check_topology(shape)
     return shape

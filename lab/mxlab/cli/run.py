@@ -17,12 +17,14 @@ from mxlab.cli.reports import (
     as_json,
 )
 from mxlab.cli.running import BACKENDS, choose_backend, work
+from mxlab.cli.stories import story_file
 from mxlab.errors import (
     EXIT_ENVIRONMENT,
     EXIT_FAILED,
     EXIT_INCONCLUSIVE,
     EXIT_OK,
     EnvironmentProblem,
+    Mistakes,
     UnknownName,
     UsageError,
 )
@@ -39,7 +41,9 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Ids, or files.")],
+    scenarios: Annotated[
+        list[str], typer.Argument(metavar="SCENARIO...", help="Ids, files or folders.")
+    ],
     backend: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +78,8 @@ def run(
 ) -> None:
     """Run scenarios, each in a lab of its own, and judge what became of every message."""
     from mxlab.cli.lifecycle import make_time
-    from mxlab.loader import load
+    from mxlab.loader import load_file
+    from mxlab.model.scenario import Scenario, told_in
 
     if backend not in (None, "auto", *BACKENDS, "sim"):
         raise UnknownName("backend", str(backend), ("auto", *BACKENDS, "sim"))
@@ -83,7 +88,11 @@ def run(
     if lab is not None and len(scenarios) > 1:
         raise UsageError("--lab names one lab; several scenarios need several", "leave it out")
     # Every file is right before anything starts.
-    stories = [load(name, folder) for name in scenarios]
+    stories, mistakes = list[Scenario](), Mistakes()
+    for name in scenarios:
+        with mistakes.noted():
+            stories.append(load_file(story_file(name, folder)))
+    mistakes.check()
     if record is not None and len(stories) > 1:
         raise UsageError("--record records one run", "run the scenarios one by one")
     reports = Reports(junit, report, html, record)
@@ -98,9 +107,8 @@ def run(
     for story in stories:
         try:
             began = perf_counter()
-            result = _one(
-                story, backend or story.backend or "auto", lab, seed, time_scale, keep, step
-            )
+            world = told_in(story, backend)
+            result = _one(story, world, lab, seed, time_scale, keep, step)
             result = replace(result, real_seconds=perf_counter() - began)
         except EnvironmentProblem as error:
             if len(stories) == 1:

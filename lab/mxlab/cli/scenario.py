@@ -7,6 +7,7 @@ import typer
 
 from mxlab.cli.options import AsJson, ScenarioFolder
 from mxlab.cli.output import at_terminal, complain, note, say, say_json, table
+from mxlab.cli.stories import story_file
 from mxlab.errors import EXIT_USAGE, LabError, ScenarioError, UsageError
 
 if TYPE_CHECKING:
@@ -47,22 +48,30 @@ def list_scenarios(scenarios: ScenarioFolder = None, json: AsJson = False) -> No
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="SCENARIO", help="Its id, or its file.")],
+    name: Annotated[str, typer.Argument(metavar="SCENARIO", help="Its id, its file or folder.")],
     scenarios: ScenarioFolder = None,
     json: AsJson = False,
 ) -> None:
     """Tell a scenario's story before it runs, and its lesson."""
-    from mxlab.loader import find, load
+    from mxlab.loader import load_file
 
-    scenario = load(name, scenarios)
-    lesson = find(name, scenarios).with_name("README.md")
-    text = lesson.read_text(encoding="utf-8") if lesson.is_file() else ""
+    path = story_file(name, scenarios)
+    scenario = load_file(path)
+    text = _lesson(path.with_name("README.md"))
     if json:
         say_json(_data(scenario, text))
         return
     tell(scenario)
     if text:
         say(f"\n{text.rstrip()}")
+
+
+def _lesson(path: Path) -> str:
+    """The text of the lesson, if there is one. Raises UsageError."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def tell(scenario: "Scenario") -> None:
@@ -108,7 +117,7 @@ def schema() -> None:
 
 @app.command()
 def lint(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, or ids.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders or ids.")],
     scenarios: ScenarioFolder = None,
     json: AsJson = False,
 ) -> None:
@@ -136,9 +145,9 @@ def _lint(name: str, folder: Path | None) -> list[dict[str, Any]]:
     from mxlab.backends.process import ProcessBackend
     from mxlab.backends.sim.backend import SimBackend
     from mxlab.lint import survey_remarks
-    from mxlab.loader import find, problem_at, survey_file
+    from mxlab.loader import problem_at, survey_file
 
-    path = find(name, folder)
+    path = story_file(name, folder)
     try:
         found = survey_file(path)
     except ScenarioError as error:

@@ -101,6 +101,19 @@ def fault_kinds(scenario: Scenario) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*scenario.needs, *used]))
 
 
+def told_in(scenario: Scenario, wish: str | None) -> str:
+    """The backend to run it in: what somebody asks for, else what the scenario prefers, else one
+    that can tell it; `auto` where the machine is to decide between docker and process."""
+    if wish not in (None, "auto"):
+        return wish
+    if wish is None and scenario.backend:
+        return scenario.backend
+    real = [name for name in ("docker", "process") if name in scenario.backends]
+    if len(real) == 2 or not scenario.backends:
+        return "auto"
+    return real[0] if real else "sim"
+
+
 def problems(scenario: Scenario) -> list[Problem]:
     """References that lead nowhere, in the order of the file."""
     found = [

@@ -1,0 +1,180 @@
+"""Which scenario is meant by a name, and where it is played."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from mxlab.cli import app
+from mxlab.errors import UnknownName, UsageError
+from mxlab.loader import candidates, find, load_topology
+from mxlab.model.scenario import Scenario, World, told_in
+from mxlab.model.topology import Exchange, Topology
+
+STORY = """\
+mxlab: 1
+title: The one HERE
+topology: {mx: [{host: one, preference: 5}]}
+steps:
+  - send: {id: batch, from: alice@client.test, to: bob@example.test}
+  - eventually: {within: 2m, delivered: batch}
+expect: [nothing-lost]
+"""
+
+
+def story(folder: Path, word: str) -> Path:
+    folder.mkdir(parents=True)
+    file = folder / "scenario.yaml"
+    file.write_text(STORY.replace("HERE", word))
+    return file
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("MXLAB_SCENARIOS", raising=False)
+    monkeypatch.delenv("MXLAB_BACKEND", raising=False)
+    return place
+
+
+def mxlab(*words: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+@pytest.mark.parametrize(
+    "name", ["x", "x/", "./x", "x/scenario.yaml", "./x/./scenario.yaml", "{}/x", "{}/x/"]
+)
+def test_a_folder_is_the_scenario_in_it(here: Path, name: str) -> None:
+    story(here / "x", "here")
+    name = name.format(here)
+    assert "x: The one here" in mxlab("scenario", "show", name).stdout
+    assert "nothing to be mended" in mxlab("scenario", "lint", name).stderr
+    run = mxlab("run", "--backend", "sim", name)
+    assert "PASS" in run.stdout
+    assert run.stderr.count("\n") == 1  # the title; nothing was open to doubt
+
+
+def test_from_within_the_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    story(here / "x", "here")
+    monkeypatch.chdir(here / "x")
+    for name in (".", "./", "scenario.yaml", "../x"):
+        assert "x: The one here" in mxlab("scenario", "show", name).stdout
+
+
+def test_a_file_without_an_ending(here: Path) -> None:
+    story(here / "x", "here").rename(here / "y")
+    assert "y: The one here" in mxlab("scenario", "show", "y").stdout
+
+
+def test_the_folder_here_goes_first_and_that_is_said(here: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    options = ("--scenarios", str(own))
+    story(own / "null-mx", "among mine")
+    shown = mxlab("scenario", "show", "null-mx", *options)
+    assert "The one among mine" in shown.stdout
+    assert "null-mx is" in shown.stderr
+    mine = story(here / "null-mx", "here")
+    for words in (("scenario", "show"), ("scenario", "lint"), ("run", "--backend", "sim")):
+        shown = mxlab(*words, "null-mx", *options)
+        told = [line for line in shown.stderr.splitlines() if "null-mx is" in line]
+        assert [str(mine.relative_to(here)) in line for line in told] == [True, True]
+        assert str(own / "null-mx" / "scenario.yaml") in told[0]
+    assert "The one here" in mxlab("scenario", "show", "null-mx").stdout
+
+
+def test_the_same_file_by_two_ways_is_no_doubt(here: Path) -> None:
+    (here / "null-mx").symlink_to(find("null-mx").parent)
+    assert len(candidates("null-mx")) == 1
+    assert len(candidates("null-mx", here)) == 1
+
+
+@pytest.mark.parametrize("name", ["", "x", "x/", "z.yaml", "x/y", "n" * 300, "n" * 300 + "/x"])
+def test_what_is_not_there(here: Path, name: str) -> None:
+    (here / "x").mkdir()
+    (here / "z.yaml").mkdir()
+    with pytest.raises(UsageError):
+        find(name)
+    mxlab("run", name, code=2)
+
+
+def test_a_folder_that_holds_none_says_so(here: Path) -> None:
+    (here / "x").mkdir()
+    (here / "null-mx").mkdir()
+    with pytest.raises(UsageError, match=r"the folder x has no scenario\.yaml"):
+        find("x")
+    assert find("null-mx").parent != here / "null-mx"
+    with pytest.raises(UnknownName):
+        find("y")
+
+
+def test_two_files_have_their_mistakes_told_together(here: Path) -> None:
+    for name in ("x", "y"):
+        file = story(here / name, "here")
+        file.write_text(file.read_text().replace("title", "titel"))
+    said = mxlab("run", "x", "y", code=2).stderr
+    assert "x/scenario.yaml:2:1: `titel`" in said
+    assert "y/scenario.yaml:2:1: `titel`" in said
+
+
+@pytest.mark.parametrize("name", ["x", "x/scenario.yaml"])
+def test_a_scenario_gives_its_topology(here: Path, name: str) -> None:
+    file = story(here / "x", "here")
+    assert load_topology(Path(name)).mx == (Exchange("one", 5),)
+    assert "one" in mxlab("export", "compose", "--topology", name).stdout
+    file.write_text(STORY.replace("topology:", "# topology:"))
+    assert load_topology(Path(name)) == Topology()
+    file.write_text(STORY.replace("host: one", "host: One"))
+    assert ":3:24: `host`" in mxlab("up", "--topology", name, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("domain", "said"),
+    [
+        ("a" * 64 + ".test", "at most 63 each"),
+        (f"{'a' * 63}." * 4 + "test", "253"),
+        ("a..test", "is not a domain"), ("-a.test", "no hyphen"), ("a-.test", "no hyphen"),
+        ("", "is not a domain"), ("a b.test", "is not a domain"), ("a\x1b.test", "not a domain"),
+        (f"{'abcdefghi.' * 24}example.test", "is called dns.abcdefghi"),
+    ],
+)  # fmt: skip
+def test_a_domain_that_cannot_be_is_refused_before_anything_starts(domain: str, said: str) -> None:
+    told = mxlab("up", "--domain", domain, code=2).stderr
+    assert said in told
+    assert "\x1b" not in told
+
+
+@pytest.mark.parametrize(
+    ("backends", "prefers", "wish", "told"),
+    [
+        ((), None, None, "auto"),
+        ((), "sim", None, "sim"),
+        ((), "sim", "process", "process"),
+        ((), "sim", "auto", "auto"),
+        (("sim",), None, None, "sim"),
+        (("sim",), None, "auto", "sim"),
+        (("sim",), None, "docker", "docker"),  # and is refused there
+        (("process",), None, None, "process"),
+        (("sim", "process"), None, None, "process"),
+        (("docker", "sim"), None, None, "docker"),
+        (("process", "docker"), None, None, "auto"),
+        (("sim", "process", "docker"), "process", None, "process"),
+    ],
+)
+def test_it_is_told_where_it_can_be_told(
+    backends: tuple[World, ...], prefers: World | None, wish: str | None, told: str
+) -> None:
+    scenario = Scenario(title="t", steps=(), expect=(), backends=backends, backend=prefers)
+    assert told_in(scenario, wish) == told
+
+
+def test_a_story_for_the_simulation_alone_is_played_there(here: Path) -> None:
+    file = story(here / "x", "here")
+    file.write_text(file.read_text().replace("steps:", "backends: [sim]\nsteps:"))
+    assert "sim" in mxlab("run", "x").stdout
+    assert "would use: sim" in mxlab("run", "x", "--dry-run").stdout
+    assert "not for process" in mxlab("run", "x", "--backend", "process", code=3).stderr
