@@ -3,15 +3,19 @@
 A script gives the replies to a verb in order, across connections; after the last one, and for
 other verbs, the sink behaves. Verbs: greeting, EHLO, HELO, STARTTLS, MAIL, RCPT, DATA, content,
 dot, QUIT.
+Each reply goes out as the pieces that `cut(verb, bytes)` makes of it, `PAUSE` seconds of the loop's
+time between two of them: for the simulation, where a pause is a pause and costs nothing.
 A reply is text, or cut (close), reset (RST), hang (say nothing more), or text and then one of them
 after a bar: `421 bye|cut`.
 """
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+Cut = Callable[[str, bytes], Sequence[bytes]]
+PAUSE = 0.2  # seconds between two pieces of a reply
 PLAIN = ("PIPELINING", "8BITMIME", "SIZE 1000000")
 _DEFAULT = {
     "greeting": "220 sink.test ESMTP",
@@ -55,10 +59,12 @@ class Sink:
         *,
         extensions: Sequence[str] = PLAIN,
         tls: ssl.SSLContext | None = None,
+        cut: Cut = lambda _, reply: [reply],
     ) -> None:
         self._script = {verb: list(replies) for verb, replies in (script or {}).items()}
         self._extensions = extensions
         self._tls = tls
+        self._cut = cut
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self.released = asyncio.Event()  # lets go of the clients that hang
@@ -132,7 +138,7 @@ class Sink:
                         now.rcpts.append(line)
                 case "DATA":
                     if not (now.mail and now.rcpts) and verb not in self._script:
-                        await self._write(writer, "503 5.5.1 no valid recipients")
+                        await self._write(writer, verb, "503 5.5.1 no valid recipients")
                     elif (await self._say(writer, verb)).startswith("354"):
                         await self._content(reader, writer, now, number)
                         now = _Transaction()
@@ -163,7 +169,7 @@ class Sink:
         if text in ("cut", "reset", "hang"):
             text, action = "", text
         if text:
-            await self._write(writer, text)
+            await self._write(writer, verb, text)
         match action:
             case "cut":
                 raise _Ended
@@ -184,6 +190,10 @@ class Sink:
             return f"250 2.0.0 Ok: queued as 4Q{len(self.received)}Z"
         return _DEFAULT.get(verb, "500 5.5.2 what?")
 
-    async def _write(self, writer: asyncio.StreamWriter, text: str) -> None:
-        writer.write(text.encode("utf-8", "surrogateescape") + b"\r\n")
-        await writer.drain()
+    async def _write(self, writer: asyncio.StreamWriter, verb: str, text: str) -> None:
+        reply = text.encode("utf-8", "surrogateescape") + b"\r\n"
+        for number, piece in enumerate(self._cut(verb, reply)):
+            if number:
+                await asyncio.sleep(PAUSE)
+            writer.write(piece)
+            await writer.drain()

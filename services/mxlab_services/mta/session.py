@@ -46,7 +46,7 @@ class Session(SMTPProtocol, ReadsIntoBuffer):
     @property
     def usable(self) -> bool:
         """Open, in step, and nothing said unasked (421 as a server leaves)."""
-        return not self._trouble and not self._unread and self.is_connected
+        return not (self._trouble or self._unread or self._buffer) and self.is_connected
 
     # --- commands and replies --------------------------------------------------------------------
 
@@ -88,12 +88,17 @@ class Session(SMTPProtocol, ReadsIntoBuffer):
         return Reply(0, "4.4.2", f"{self._trouble} with {self.peer} after {to}")
 
     async def response(self, within: float) -> SMTPResponse | None:
-        """The next reply as its lines, or None."""
+        """The next reply as its lines, or None.
+
+        A reply is there once its last line is (RFC 5321 §4.2.1), in however many pieces it came;
+        `within` is for all of it.
+        """
         if not self._unread and not self._trouble:
-            self._reader = self._loop.create_future()
             timer = self._loop.call_later(within, self._break, f"no reply within {within:g} s")
             try:
-                await self._reader
+                while not self._unread and not self._trouble:
+                    self._reader = self._loop.create_future()
+                    await self._reader
             finally:
                 timer.cancel()
                 self._reader = None
