@@ -15,6 +15,7 @@
     │   ├── NodeFailed            exit 3   a node died; has its last lines
     │   ├── NodeUnreachable       exit 3   a node is down, paused, or does not answer
     │   └── Unsupported           exit 3   this world cannot do that fault
+    ├── Damaged                   exit 4   a recording is not as it was written
     └── Refused                   exit 2   a node refused the request (its own words)
 """
 
@@ -145,6 +146,12 @@ class NodeUnreachable(EnvironmentProblem):
 
 class Unsupported(EnvironmentProblem):
     """This backend cannot do what a scenario needs; nothing was started."""
+
+
+class Damaged(LabError):
+    """A recording is not as it was written: nothing can be concluded from it."""
+
+    exit_code = EXIT_INCONCLUSIVE
 
 
 class Refused(UsageError):

@@ -1,6 +1,8 @@
 """Recorded runs: read back whole, judged to the same findings, never better for being damaged."""
 
+import contextlib
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -10,7 +12,7 @@ from typer.testing import CliRunner, Result
 from mxlab import runner
 from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.cli import app
-from mxlab.errors import UsageError
+from mxlab.errors import Damaged, UnknownName, UsageError
 from mxlab.loader import load, loads, scenario_ids
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.report import judge_again, record, to_json
@@ -93,6 +95,13 @@ def test_a_gap_in_the_evidence_survives(good: RunResult) -> None:
     assert third.trace.damage == {"mx1": "the stream broke"}
 
 
+def sealed(lines: list[bytes]) -> bytes:
+    """The lines, as if they had been written so."""
+    body = b"".join(lines[:-1])
+    seal = {"kind": "run.end", "lines": len(lines) - 1, "sha256": sha256(body).hexdigest()}
+    return body + msgspec.json.encode(seal) + b"\n"
+
+
 class TestDamage:
     @pytest.fixture
     def lines(self, good: RunResult) -> list[bytes]:
@@ -102,8 +111,7 @@ class TestDamage:
         result = judge_again(b"".join(lines), "run.jsonl")
         assert result.verdict is Verdict.UNKNOWN
         for finding in result.findings:
-            if not finding.check.startswith("step"):
-                assert finding.verdict is Verdict.UNKNOWN
+            assert finding.verdict is Verdict.UNKNOWN
         return result
 
     def test_a_missing_line_leaves_it_open(self, lines: list[bytes]) -> None:
@@ -123,17 +131,60 @@ class TestDamage:
         self.open(lines)
 
     @pytest.mark.parametrize("keep", [2, 20, -2, -1])
-    def test_what_was_cut_off_is_refused(self, lines: list[bytes], keep: int) -> None:
-        with pytest.raises(UsageError, match=r"run\.jsonl is cut off"):
+    def test_what_was_cut_off_is_damaged(self, lines: list[bytes], keep: int) -> None:
+        with pytest.raises(Damaged, match=r"run\.jsonl is cut off"):
             judge_again(b"".join(lines[:keep]), "run.jsonl")
 
-    def test_what_was_cut_within_a_line_is_refused(self, lines: list[bytes]) -> None:
-        with pytest.raises(UsageError, match=r"run\.jsonl is cut off"):
-            judge_again(b"".join(lines)[:-20], "run.jsonl")
+    @pytest.mark.parametrize("less", [2, 20, 100])
+    def test_what_was_cut_within_a_line_is_damaged(self, lines: list[bytes], less: int) -> None:
+        with pytest.raises(Damaged, match=r"run\.jsonl is cut off"):
+            judge_again(b"".join(lines)[:-less], "run.jsonl")
 
-    def test_without_evidence_it_is_refused(self, lines: list[bytes]) -> None:
-        with pytest.raises(UsageError, match="its evidence cannot be read"):
+    @pytest.mark.parametrize("end", [b"", b"\r", b"\r\n", b" \n", b"\n\n", b"\n{}\n"])
+    def test_its_end_is_as_it_was_written(self, lines: list[bytes], end: bytes) -> None:
+        try:
+            self.open([*lines[:-1], lines[-1][:-1] + end])
+        except Damaged:
+            assert end.endswith((b"\n\n", b"}\n"))
+
+    def test_without_evidence_it_is_damaged(self, lines: list[bytes]) -> None:
+        with pytest.raises(Damaged, match="its evidence cannot be read"):
             judge_again(b"".join([*lines[:-2], lines[-1]]), "run.jsonl")
+
+    @pytest.mark.parametrize("spoilt", [b"", b"{}\n", b"\x00\n", b"[" * 100_000 + b"\n"])
+    def test_without_its_beginning_it_is_damaged(self, lines: list[bytes], spoilt: bytes) -> None:
+        with pytest.raises(Damaged, match="is damaged"):
+            judge_again(b"".join([spoilt, *lines[1:]]), "run.jsonl")
+
+    def test_a_failed_step_is_open_where_the_recording_is_damaged(self, good: RunResult) -> None:
+        wrong = Finding("step 3", Verdict.FAIL, "it never came")
+        data = record(replace(good, findings=(wrong,), verdict=Verdict.FAIL))
+        assert judge_again(data, "run.jsonl").verdict is Verdict.FAIL
+        lines = data.splitlines(keepends=True)
+        del lines[20]
+        (step, *_) = self.open(lines).findings
+        assert step.text.startswith("it never came (fail, but the recording is damaged")
+
+    def test_each_byte_counts(self) -> None:
+        """Each byte of a small recording, and in turn others of a larger one."""
+        story = "mxlab: 1\ntitle: t\nsteps: [say: x]\nexpect: [queues-empty]\nidle_passes: true\n"
+        small = record(
+            simulate(lambda: runner.run(loads(story), SimBackend(), lab="s", run_id="s"))
+        )
+        assert judge_again(small, "x").verdict is Verdict.PASS
+        large = record(played("queued-at-sender"))  # which fails: no byte makes another failure
+        assert judge_again(large, "x").verdict is Verdict.FAIL
+        places = [(small, n) for n in range(len(small))]
+        places += [(large, n) for n in range(0, len(large), 97)]
+        for data, n in places:
+            for byte in {data[n] ^ 1, data[n] ^ 32, (data[n] + 1) % 256, 13} - {data[n]}:
+                spoilt = data[:n] + bytes([byte]) + data[n + 1 :]
+                verdicts = {Verdict.UNKNOWN}
+                with contextlib.suppress(Damaged):
+                    result = judge_again(spoilt, "x")
+                    verdicts = {result.verdict, *(found.verdict for found in result.findings)}
+                assert verdicts == {Verdict.UNKNOWN}, (n, byte)
+        assert Damaged.exit_code == 4
 
     @pytest.mark.parametrize("data", [b"", b"\n", b"{}", b"mail\n", b"\x00\xff", b"[" * 100_000])
     def test_what_is_no_recording_is_refused(self, data: bytes) -> None:
@@ -143,7 +194,16 @@ class TestDamage:
     def test_another_format_is_refused(self, lines: list[bytes]) -> None:
         lines[0] = lines[0].replace(b'"format":1', b'"format":2')
         with pytest.raises(UsageError, match="is of format 2; this mxlab reads 1"):
+            judge_again(sealed(lines), "run.jsonl")
+        with pytest.raises(Damaged, match="is of format 2; this mxlab reads 1"):
             judge_again(b"".join(lines), "run.jsonl")
+
+    def test_an_unknown_expectation_is_refused_with_the_nearest(self, lines: list[bytes]) -> None:
+        lines[0] = lines[0].replace(b'"nothing-lost"', b'"nothing-lots"')
+        with pytest.raises(UnknownName, match="no expectation is called 'nothing-lots'") as told:
+            judge_again(sealed(lines), "run.jsonl")
+        assert "did you mean 'nothing-lost'?" in told.value.hint
+        self.open(lines)  # where it comes of damage, that goes first
 
     @pytest.mark.parametrize(
         ("old", "new"),
@@ -161,6 +221,8 @@ class TestDamage:
         assert old in lines[0]
         lines[0] = lines[0].replace(old, new)
         with pytest.raises(UsageError, match="not a scenario"):
+            judge_again(sealed(lines), "run.jsonl")
+        with pytest.raises(Damaged, match="not a scenario"):
             judge_again(b"".join(lines), "run.jsonl")
 
 
@@ -251,4 +313,6 @@ class TestCommands:
         kept.write_bytes(b"".join(lines[:20] + lines[21:]))
         assert "INCONCLUSIVE" in self.mxlab("check", kept, code=4).stdout
         kept.write_bytes(b"".join(lines[:20]))
-        assert "is cut off" in self.mxlab("check", kept, code=2).stderr
+        assert "is cut off" in self.mxlab("check", kept, code=4).stderr
+        kept.write_bytes(b"mail\n")
+        assert "is no recorded run" in self.mxlab("check", kept, code=2).stderr

@@ -26,7 +26,7 @@ def check(
 ) -> None:
     """Judge a recorded run again, offline: the same findings, the same exit code.
 
-    A damaged recording passes nothing (exit 4), one that was cut off is refused (exit 2).
+    From a recording of which one byte is not as it was written, nothing is concluded (exit 4).
     """
     reports = Reports(junit, report, html)
     try:

@@ -2,8 +2,9 @@
 
 The first line tells of the run and its scenario; a line for each event follows, then one with the
 evidence and what was found; the last one seals the rest with its number of lines and its digest.
-A file without its seal is refused. Where lines within are missing, damaged or changed, that is a
-gap in the evidence, and no expectation passes.
+
+Whatever byte is not as it was written, nothing is concluded: what can still be read is shown, but
+each finding is UNKNOWN, that of a step included; where too little can be read, that is Damaged.
 """
 
 from collections.abc import Sequence
@@ -11,12 +12,13 @@ from hashlib import sha256
 from typing import Literal, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from mxlab.checks import judge
-from mxlab.errors import UsageError
+from mxlab.errors import Damaged, LabError, UnknownName, UsageError
 from mxlab.evidence import Evidence
-from mxlab.model.finding import Finding, overall
-from mxlab.model.scenario import Scenario
+from mxlab.model.finding import Finding, Verdict, overall
+from mxlab.model.scenario import CHECKS, Scenario
 from mxlab.report.plain import Plain, from_plain, to_plain
 from mxlab.result import RunResult
 from mxlab.trace import Trace
@@ -24,6 +26,7 @@ from mxlab_services.events import decode, encode
 
 FORMAT = 1
 NAME = "the recording"  # under which its own damage stands among the nodes'
+HINT = "nothing can be concluded from it; use another copy, or run the scenario again"
 
 _Part = TypeVar("_Part", bound=msgspec.Struct)
 
@@ -90,27 +93,30 @@ def record(result: RunResult) -> bytes:
 def judge_again(data: bytes, name: str) -> RunResult:
     """The run in a recording called `name`, with its expectations judged anew.
 
-    What the steps found stands as it was recorded. Raises UsageError for what is no recording, is
-    of another format, or was cut off.
+    What the steps found stands as it was recorded. Raises Damaged for one of which too little is
+    left, UsageError for what is no recording, is of another format, or expects what is not known.
     """
     *body, last = data.splitlines(keepends=True) or [b""]
-    head = _read(body[0] if body else last, Head, f"{name} is no recorded run")
+    damage = _damage(body, last, name)
+    wrong = Damaged if damage else UsageError
+    head = _read(body[0] if body else b"", Head, f"{name} is damaged: how it begins")
     if head.format != FORMAT:
-        raise UsageError(f"{name} is of format {head.format}; this mxlab reads {FORMAT}")
-    cut = f"{name} is cut off: its last line is missing or damaged"
-    seal = _read(last, Seal, cut)
+        raise wrong(f"{name} is of format {head.format}; this mxlab reads {FORMAT}")
     outcome = _read(body[-1], Outcome, f"{name} is damaged: its evidence cannot be read")
     try:
         scenario = from_plain(head.scenario)
     except ValueError as error:
-        raise UsageError(f"{name} is damaged, or of another version of mxlab: {error}") from error
+        raise wrong(f"{name} is damaged, or of another version of mxlab: {error}") from error
     trace = _trace(body[1:-1])
     trace.damage.update(outcome.damage)
-    whole = (len(body), sha256(b"".join(body)).hexdigest())
-    if NAME not in trace.damage and whole != (seal.lines, seal.sha256):
-        text = f"its lines are not those that were written ({seal.lines}, {len(body)} are there)"
-        trace.damage[NAME] = text
+    if damage:
+        trace.damage.setdefault(NAME, damage)
+    for item in scenario.expect:
+        if isinstance(item, str) and item not in CHECKS and not damage:
+            raise UnknownName("expectation", item, CHECKS)
     findings = _findings(outcome.findings, scenario, trace, outcome.evidence)
+    if damage:
+        findings = tuple(_open(finding, damage) for finding in findings)
     return RunResult(
         scenario=scenario,
         backend=head.backend,
@@ -128,15 +134,44 @@ def judge_again(data: bytes, name: str) -> RunResult:
     )
 
 
+def _damage(body: Sequence[bytes], last: bytes, name: str) -> str:
+    """In what the lines differ from those that were written; nothing where they do not.
+
+    Raises UsageError for what never was a recording: neither its first line nor its last is one's.
+    """
+    seal = _read_if(last, Seal)
+    if seal is None:
+        _read(body[0] if body else last, Head, f"{name} is no recorded run", UsageError)
+        raise Damaged(f"{name} is cut off: its last line is missing or damaged", HINT)
+    if last != _line(seal):
+        return "its last line is not as it was written"
+    if (len(body), sha256(b"".join(body)).hexdigest()) != (seal.lines, seal.sha256):
+        return f"its lines are not those that were written ({seal.lines}, {len(body)} are there)"
+    return ""
+
+
+def _open(finding: Finding, damage: str) -> Finding:
+    """The finding, as much as it is worth where the recording is damaged."""
+    was = f"{finding.text} ({finding.verdict}, but the recording is damaged: {damage})"
+    return replace(finding, verdict=Verdict.UNKNOWN, text=was)
+
+
 def _line(value: msgspec.Struct) -> bytes:
     return msgspec.json.encode(value) + b"\n"
 
 
-def _read(line: bytes, kind: type[_Part], problem: str) -> _Part:
+def _read(line: bytes, kind: type[_Part], problem: str, wrong: type[LabError] = Damaged) -> _Part:
     try:
         return msgspec.json.decode(line, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UsageError(f"{problem}: {error}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise wrong(f"{problem}: {error}", HINT if wrong is Damaged else "") from error
+
+
+def _read_if(line: bytes, kind: type[_Part]) -> _Part | None:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _trace(lines: Sequence[bytes]) -> Trace:
