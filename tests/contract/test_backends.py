@@ -23,6 +23,7 @@ from mxlab.model.topology import Exchange, Topology
 from mxlab_services.config import TimeConfig
 from mxlab_services.control import MailboxList, Ping, QueueFlush, Submit
 from mxlab_services.events import Event, MailboxDelivered, NodeReady, NodeStopping
+from tests.support.programs import require
 
 SECONDS = 120  # what any of these may take, an image build included
 
@@ -252,6 +253,8 @@ async def test_a_command_runs_inside(make: Make, name: str) -> None:
     async with make().deploy(order(name), quiet) as lab:
         node = lab.nodes["client"]
         assert isinstance(node, CanExec)
+        if lab.backend == "docker":
+            require("docker")
         arguments = node.exec_command(("sh", "-c", "echo here; exit 7"), interactive=False)
         process = await asyncio.create_subprocess_exec(
             *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE

@@ -17,11 +17,11 @@ from mxlab.backends.docker import DockerBackend, DockerLab
 from mxlab.compose import export_compose
 from mxlab_services.control import MailboxList, Ping
 from mxlab_services.events import MailboxDelivered
+from tests.support.programs import needs, require
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 LAB = f"inside-{os.getpid()}"
-COMPOSE = ("docker-compose",) if shutil.which("docker-compose") else ("docker", "compose")
 
 
 def quiet(_: str) -> None:
@@ -80,6 +80,7 @@ async def test_containers_are_hardened(lab: DockerLab) -> None:
         assert host["PortBindings"] in ({}, None)
 
 
+@needs("docker")
 async def test_walls_hold_from_inside(lab: DockerLab) -> None:
     client = lab.nodes["client"]
     assert await inside(client, "id", "-u") == (0, "2525\n")
@@ -90,6 +91,7 @@ async def test_walls_hold_from_inside(lab: DockerLab) -> None:
     assert output.split() == ["CapEff:", "0" * 16, "NoNewPrivs:", "1"]
 
 
+@needs("docker")
 async def test_network_has_no_route_out(lab: DockerLab) -> None:
     """A listener on the engine's default network answers this machine, and no node of the lab."""
     api = docker.APIClient()
@@ -121,6 +123,7 @@ async def _first_line(*command: str) -> None:
     await process.communicate()
 
 
+@needs("docker")
 async def test_system_resolver_is_the_labs_dns(lab: DockerLab) -> None:
     code, output = await inside(lab.nodes["client"], "dig", "+short", "mx", "example.test")
     assert (code, sorted(output.splitlines())) == (
@@ -131,6 +134,7 @@ async def test_system_resolver_is_the_labs_dns(lab: DockerLab) -> None:
     assert "status: REFUSED" in output or "status: SERVFAIL" in output
 
 
+@needs("docker")
 async def test_swaks_needs_no_flags(lab: DockerLab) -> None:
     delivered = asyncio.create_task(_first_delivery(lab.nodes["mx1"]))
     code, output = await inside(lab.nodes["client"], "swaks", "--to", "bob@example.test")
@@ -142,6 +146,7 @@ async def test_swaks_needs_no_flags(lab: DockerLab) -> None:
     assert len(mailbox) == 1
 
 
+@needs("docker")
 async def test_swaks_can_speak_tls(lab: DockerLab) -> None:
     _, support = await inside(lab.nodes["client"], "swaks", "--support")
     assert "=== TLS supported" in support
@@ -164,15 +169,24 @@ async def test_overlapping_requests_find_their_answers(lab: DockerLab) -> None:
     assert {answer.node for answer in answers} == {"mx2"}
 
 
+async def _compose() -> tuple[str, ...]:
+    """Compose as this machine has it: a plugin of the docker command, or the older program."""
+    if shutil.which("docker") and (await run("docker", "compose", "version"))[0] == 0:
+        return ("docker", "compose")
+    require("docker-compose")
+    return ("docker-compose",)
+
+
 async def test_compose_makes_the_same_lab(lab: DockerLab, tmp_path_factory: Any) -> None:
     """Plain Compose, no mxlab; then the backend finds, uses and removes it by its labels."""
+    compose = await _compose()
     name = f"compose-{os.getpid()}"
     file = tmp_path_factory.mktemp("compose") / "compose.yaml"
     document = yaml.safe_load(export_compose(lab=name))
     subnet = document["networks"]["lab"]["ipam"]["config"][0]["subnet"].rsplit(".", 1)[0]
     text = json.dumps(document).replace(subnet + ".", "10.99.99.")  # others may have that one
     file.write_text(text)
-    code, output = await run(*COMPOSE, "-p", name, "-f", str(file), "up", "-d")
+    code, output = await run(*compose, "-p", name, "-f", str(file), "up", "-d")
     assert code == 0, output
     try:
         by_compose, ours = await inspect(name), await inspect(LAB)

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import dns.asyncquery
+import dns.message
 import docker
 import pytest
 
@@ -26,6 +27,7 @@ from mxlab.errors import (
 from mxlab.model.topology import Exchange, Topology
 from mxlab_services.control import Ping, Submit
 from mxlab_services.events import NodeReady
+from tests.support.programs import needs
 
 pytestmark = pytest.mark.docker
 
@@ -248,15 +250,12 @@ async def test_published_ports_answer_on_loopback_and_survive_a_restart(lab_name
         assert (await reader.readline()).startswith(b"220 ")
         writer.close()
         await writer.wait_closed()
-        dns = lab.nodes["dns"]
-        assert isinstance(dns, CanPublish)
-        (host, port) = (await dns.published())["dns"]
-        dig = await asyncio.create_subprocess_exec(
-            *("dig", f"@{host}", "-p", str(port), "+short", "mx", "example.test"),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        output, _ = await dig.communicate()
-        assert output.split() == [b"10", b"mx1.example.test."]
+        server = lab.nodes["dns"]
+        assert isinstance(server, CanPublish)
+        (host, port) = (await server.published())["dns"]
+        question = dns.message.make_query("example.test", "MX")
+        answer = await dns.asyncquery.udp(question, host, timeout=20, port=port)
+        assert [rdata.to_text() for rdata in answer.answer[0]] == ["10 mx1.example.test."]
 
 
 async def test_nothing_is_published_unasked(lab_name: str) -> None:
@@ -350,7 +349,7 @@ exit 0
 """
 
 
-@pytest.mark.skipif(not shutil.which("docker"), reason="needs the docker command")
+@needs("docker")
 async def test_an_engine_behind_ssh_serves_like_any_other(
     lab_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

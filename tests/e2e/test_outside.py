@@ -1,7 +1,6 @@
 """Real programs against the lab: Postfix in each place of the path, swaks and dig as clients.
 
-A program that is missing skips its tests by name; with MXLAB_REQUIRE_DOCKER set (as CI does) it
-fails them, so that CI cannot pass without.
+A program that is missing skips its tests by name, unless all are required (tests.support.programs).
 """
 
 import asyncio
@@ -19,16 +18,15 @@ from mxlab.model.topology import Topology
 from mxlab_services import control
 from mxlab_services.control import MailboxEntry, MailboxList, MailboxRead, Ping, QueueFlush, Submit
 from tests.e2e.postfix import postfix, problem
+from tests.support import programs
 
-REQUIRED = bool(os.environ.get("MXLAB_REQUIRE_DOCKER"))
 VERBS = ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", ".")
 
 
-def outside(*programs: str) -> pytest.MarkDecorator:
+def outside(*names: str) -> pytest.MarkDecorator:
     """Skip, by name, where a program is missing or may not run."""
-    missing = [name for name in programs if shutil.which(name) is None]
-    reason = f"not installed: {', '.join(missing)}" if missing else problem()
-    return pytest.mark.skipif(bool(reason) and not REQUIRED, reason=reason or "-")
+    reason = programs.problem(*names) or problem()
+    return pytest.mark.skipif(bool(reason) and not programs.REQUIRED, reason=reason or "-")
 
 
 def has_tls() -> bool:
@@ -250,7 +248,8 @@ async def test_swaks_delivers_and_is_refused_relaying() -> None:
 
 
 @pytest.mark.skipif(
-    not (REQUIRED or has_tls()), reason="swaks has no TLS here: it needs libnet-ssleay-perl"
+    not (programs.REQUIRED or has_tls()),
+    reason="swaks has no TLS here: it needs libnet-ssleay-perl",
 )
 async def test_swaks_speaks_starttls_with_the_labs_own_authority() -> None:
     async with lab("tls", Topology(tls=True)) as up:
