@@ -1,5 +1,10 @@
 """What chaos finds in the simulation plays again from its file, in every world that can do it.
 
+::
+
+    chaos (sim, a planted fault) ──> chaos.yaml ──> sim, process, docker
+                                                    FAIL with the fault, PASS without
+
 The faults are planted in the simulated services to be found, and in the node processes through
 Python's own `sitecustomize`; the programs themselves know nothing of it.
 """

@@ -1,4 +1,9 @@
-"""The README's tour by hand, on local processes: every command on a lab that is up."""
+"""The README's tour by hand, on local processes: every command on a lab that is up.
+
+::
+
+    mxlab up ──> dns, mx1, mx2, client ── send, kill mx1, queue mx2, start, flush ──> mailbox
+"""
 
 import os
 import secrets

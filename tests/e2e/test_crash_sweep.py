@@ -1,5 +1,10 @@
 """The real process is killed at every step of accepting and of relaying one message, and restarted.
 
+::
+
+    a client ──> node (killed at each step in turn) ──> the next server
+                 stored? ......... handed on? ... settled?
+
 What must come of it follows from where it died. Let a message be *stored* once its commit is on
 disk, *handed on* once the next server has it, and *settled* once that is committed. Nothing that
 was acknowledged is lost; a copy too many comes only of a message that was stored without the 250

@@ -1,4 +1,9 @@
-"""A real node whose disk is full, refuses to be written, or was damaged: what SMTP clients hear."""
+"""A real node whose disk is full, refuses to be written, or was damaged: what SMTP clients hear.
+
+::
+
+    SMTP client ──> node ──x its disk: full, read-only, damaged      452, 451, or 250 and kept
+"""
 
 import contextlib
 import os

@@ -1,4 +1,10 @@
-"""A lab's life on a real engine: whole or not at all, one of a name, and gone when it is gone."""
+"""A lab's life on a real engine: whole or not at all, one of a name, and gone when it is gone.
+
+::
+
+    deploy ──> network, containers ──> ready        every way in which it can be cut short,
+    remove ──> nothing that bears its label         and what is left: nothing
+"""
 
 import asyncio
 import contextlib

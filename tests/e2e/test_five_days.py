@@ -1,4 +1,10 @@
-"""Five days of lab time in seconds, with real processes: the clock's scale reaches everything."""
+"""Five days of lab time in seconds, with real processes: the clock's scale reaches everything.
+
+::
+
+    client ──x mx1 (dead for five days)      1 s here = hours there
+       └─────> mx2: retries, a warning, a bounce ──> client
+"""
 
 import asyncio
 import secrets

@@ -1,4 +1,10 @@
-"""Whole nodes in one process, on loopback addresses, with real sockets and disks."""
+"""Whole nodes in one process, on loopback addresses, with real sockets and disks.
+
+::
+
+    client ──> mx1, mx2 ──> mailboxes      each node with real sockets and a real disk,
+       └── dns ──┘                         all in this process
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,5 +1,10 @@
 """Real programs against the lab: Postfix in each place of the path, swaks and dig as clients.
 
+::
+
+    client ──> mx2 ──> mx1          Postfix (or smtp-sink) in the place of each of them in turn;
+    swaks, dig, smtp-source ──>     and other people's programs as the client
+
 A program that is missing skips its tests by name, unless all are required (tests.support.programs).
 """
 

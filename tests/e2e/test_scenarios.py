@@ -1,5 +1,12 @@
 """The scenarios that ship, in every world: each passes, by what it expects of itself, and every
-message has the same story in local processes and in containers as in the simulation."""
+message has the same story in local processes and in containers as in the simulation.
+
+::
+
+    scenario.yaml ──> sim      ──┐
+                  ──> process  ──┼── the same story of every message, the same verdict
+                  ──> docker   ──┘
+"""
 
 import asyncio
 import secrets

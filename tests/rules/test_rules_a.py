@@ -1,4 +1,11 @@
-"""MAIL-RULES A, through whole simulated labs: which hosts are tried, and when."""
+"""MAIL-RULES A, through whole simulated labs: which hosts are tried, and when.
+
+::
+
+    client ──? MX of example.test ──> dns
+       ├── 1st: the lowest preference, equals shuffled ──> mx1
+       └── then, in the same attempt ────────────────────> mx2 ──> only better ones, never itself
+"""
 
 import pytest
 

@@ -1,4 +1,10 @@
-"""MAIL-RULES A: hard zones, each explained by the route's report and decided by a whole lab."""
+"""MAIL-RULES A: hard zones, each explained by the route's report and decided by a whole lab.
+
+::
+
+    zone ──> dns ──? ── client ── route: targets, decisions, sections
+                          └─────> what became of the mail: delivered, waits, bounced
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,10 @@
-"""MAIL-RULES B, the stage table through whole simulated labs: what follows from each reply."""
+"""MAIL-RULES B, the stage table through whole simulated labs: what follows from each reply.
+
+::
+
+    client ── connect ─ 220 ─ EHLO ─ MAIL ─ RCPT ─ DATA ─ . ──> a scripted peer in mx1's place
+       └── next host (4yz, silence), bounce (5yz), or nobody knows (lost after the dot) ──> mx2
+"""
 
 from collections.abc import Mapping, Sequence
 

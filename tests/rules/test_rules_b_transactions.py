@@ -1,4 +1,10 @@
-"""MAIL-RULES B1 to B7, through whole simulated labs: transactions, limits and extensions."""
+"""MAIL-RULES B1 to B7, through whole simulated labs: transactions, limits and extensions.
+
+::
+
+    client or a raw session ──> mx1        what one transaction is, and what it may hold
+    client ──> mx2 ──> mx1                 and that every hop carries it on unchanged
+"""
 
 import asyncio
 import gc

@@ -1,4 +1,10 @@
-"""MAIL-RULES C, through whole simulated labs: the queue through outages of hours and days."""
+"""MAIL-RULES C, through whole simulated labs: the queue through outages of hours and days.
+
+::
+
+    client ──x mx1 (down for hours, days)
+       └─────> mx2: queue ── try ── wait ── try ── ... ──> mx1, or a bounce to the sender
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,10 @@
-"""MAIL-RULES C4 and the operator's habits, through whole simulated labs."""
+"""MAIL-RULES C4 and the operator's habits, through whole simulated labs.
+
+::
+
+    client ──> mx2: queue ──x mx1
+               ^ an operator: hold, release, requeue, delete, expire, flush; a peer: ETRN
+"""
 
 import pytest
 

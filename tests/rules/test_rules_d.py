@@ -1,4 +1,11 @@
-"""MAIL-RULES D, through whole simulated labs: what senders are told, and when."""
+"""MAIL-RULES D, through whole simulated labs: what senders are told, and when.
+
+::
+
+    client ──> mx2 ──x mx1
+      ^         └── it failed, it is late, it arrived (only if asked): a report
+      └─────────────── to the reverse-path, from <>
+"""
 
 import email
 import email.policy

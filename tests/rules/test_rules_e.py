@@ -1,4 +1,10 @@
-"""MAIL-RULES E, through whole simulated labs: the policy of a backup, and the classic mistakes."""
+"""MAIL-RULES E, through whole simulated labs: the policy of a backup, and the classic mistakes.
+
+::
+
+    anybody ──> mx2 (backup) ──> mx1 (primary)
+      who may hand in what, for whom; and what a wrong pair of them does to mail
+"""
 
 import pytest
 
