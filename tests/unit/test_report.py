@@ -38,7 +38,7 @@ def test_the_text_says_the_verdict_why_and_how_to_run_it_again() -> None:
     said = text(result(PASSED, FAILED, OPEN))
     assert "story: A title" in said
     assert "pass  nothing-lost: all 1" in said
-    assert "FAIL  step 3: it never came \x00 (x.yaml:7)\n          a detail" in said
+    assert "FAIL  step 3: it never came \\x00 (x.yaml:7)\n          a detail" in said
     assert "FAILED by step 3, mx-order: 1 messages, 2h of lab time in 1.8 s" in said
     assert "of real time on sim, seed 5" in said
     assert said.endswith("again: mxlab run story --backend sim --seed 5\n")

@@ -91,7 +91,7 @@ def test_only_the_pages_own_script_and_style_are_admitted() -> None:
 def test_nothing_from_a_run_ends_the_element_around_it() -> None:
     title = "</script></title></pre><script>x</script><!--slot:script--><!-- & \u2028 \\"
     page = html([result(through_both(), title=title)])
-    assert data_of(page)[0]["title"] == title
+    assert data_of(page)[0]["title"] == title.replace("\u2028", r"\u2028")
     assert Reader(page).tags.count("script") == 2
     assert "\u2028" not in page.partition('id="data"')[2].partition("</script>")[0]
 

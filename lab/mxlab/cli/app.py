@@ -25,10 +25,21 @@ from mxlab.cli import (
 )
 from mxlab.cli.output import complain
 from mxlab.errors import EXIT_INTERRUPTED, LabError
+from mxlab.visible import visible_text
+
+# click's error for a wrong command line; typer has a click of its own in some versions.
+_MISUSE: type[Exception] = typer.BadParameter.__base__ or typer.BadParameter
 
 
 class LabGroup(TyperGroup):
     """The top of the commands: whatever goes wrong below passes here."""
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **more: Any) -> Any:
+        try:
+            return super().make_context(info_name, args, parent, **more)
+        except _MISUSE as error:
+            _make_visible(error)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -36,9 +47,17 @@ class LabGroup(TyperGroup):
         except LabError as error:
             complain(error)
             raise typer.Exit(error.exit_code) from error
+        except _MISUSE as error:
+            _make_visible(error)
+            raise
         except KeyboardInterrupt as error:
             complain("interrupted")
             raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+def _make_visible(misuse: Exception) -> None:
+    """Let the error repeat the wrong word of the command line as `visible_text` shows it."""
+    misuse.message = visible_text(misuse.message)  # type: ignore[attr-defined]
 
 
 app = typer.Typer(

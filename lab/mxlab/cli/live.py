@@ -11,6 +11,7 @@ from mxlab.cli.output import PROGRESS_SECONDS, note
 from mxlab.model.duration import format_duration
 from mxlab.model.step import AnyStep, Ask
 from mxlab.progress import Asked, Phase, Seen, StepBegan, Update, Waiting
+from mxlab.visible import visible
 
 WIDTH = 100
 GO_ON = "        (Enter to go on)"
@@ -67,7 +68,7 @@ class Live:
     def _now(self, text: str) -> None:
         """Only at a terminal: in the place of what stood there."""
         if self._terminal:
-            sys.stderr.write(f"\r\x1b[K        {text}"[:WIDTH])
+            sys.stderr.write(f"\r\x1b[K        {visible(text)}"[:WIDTH])
             sys.stderr.flush()
             self._open = True
 

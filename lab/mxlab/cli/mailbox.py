@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxlab.cli.layout import shortened
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import complain, say, say_json, table
 from mxlab.cli.running import attached, check_address, each, mtas, work
 from mxlab.errors import UsageError
+from mxlab.visible import visible
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Node
     from mxlab_services.control import MailboxEntry
+
+SUBJECT = 40  # columns of the list that a subject may have
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +67,7 @@ async def _mailbox(
             if json:
                 say_json(_row(holder, entry) | {"content": text})
             else:
-                say(text.replace("\r\n", "\n").rstrip("\n"))
+                say(text.rstrip("\r\n"))
             return
     if json:
         say_json([_row(n, entry) for n, entry in found])
@@ -79,7 +83,7 @@ async def _mailbox(
                     entry.address,
                     entry.reverse_path or "<>",
                     datetime.fromtimestamp(entry.delivered_at, UTC).strftime("%d %b %H:%M:%S"),
-                    entry.subject if len(entry.subject) <= 40 else entry.subject[:37] + "...",
+                    shortened(visible(entry.subject), SUBJECT),
                     entry.message,
                 )
                 for number, (n, entry) in enumerate(found, 1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
-from mxlab.cli.output import Waiting, at_terminal, note, say, say_json
+from mxlab.cli.output import Waiting, at_terminal, note, say, say_json, say_json_text
 from mxlab.cli.running import attached, node_called, work
 from mxlab.errors import NodeUnreachable, Unsupported, UsageError
 
@@ -115,7 +115,7 @@ async def _copy(lab: "Lab", name: str, width: int, follow: bool, events: bool) -
     if events:
         async with aclosing(lab.nodes[name].events(follow=follow)) as stream:  # type: ignore[type-var]
             async for event in stream:
-                say(encode(event).decode().rstrip("\n"))
+                say_json_text(encode(event).decode())
         return
     async with aclosing(lab.logs(name, follow=follow)) as lines:  # type: ignore[type-var]
         async for line in lines:

@@ -1,28 +1,50 @@
-"""What the commands print: tables and JSON on standard output, words on standard error."""
+"""What the commands print: tables and JSON on standard output, words on standard error.
 
+Guarantee: whatever is printed here, but for a program's own JSON, went through `mxlab.visible`: no
+text from outside reaches a terminal as a command to it. Colour stands only where a terminal is, and
+NO_COLOR is not set, and never says what words do not.
+"""
+
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
+from mxlab.cli.layout import hanging, laid_out
 from mxlab.errors import LabError, ScenarioError
+from mxlab.visible import exact_json, plain_json, visible, visible_text
 
 if TYPE_CHECKING:
     import asyncio
 
 PROGRESS_SECONDS = 1.0
+GREEN, YELLOW, RED = "32", "33", "31"
+COLOURS = {
+    "pass": GREEN, "PASSED": GREEN, "ok": GREEN, "✓": GREEN, "running": GREEN,
+    "????": YELLOW, "INCONCLUSIVE": YELLOW, "note": YELLOW, "paused": YELLOW,
+    "FAIL": RED, "FAILED": RED, "NO": RED, "✗": RED, "stopped": RED,
+}  # fmt: skip
 
 
 def say(text: str = "") -> None:
-    """A line of the answer. Characters that are no text (surrogate escapes) go out as bytes."""
-    typer.echo(text.encode("utf-8", "surrogateescape"))
+    """Lines of the answer, as they are but for what is not visible."""
+    _write(visible_text(text), sys.stdout)
 
 
-def note(text: str) -> None:
-    """A line for people, on standard error."""
-    typer.echo(text, err=True)
+def say_line(text: str, *, hang: int = 4, mark: str = "") -> None:
+    """One line of the answer. At a terminal it is broken between words, with a hanging indent of
+    `hang`, and the first `mark` in it has its colour (see COLOURS)."""
+    _line(text, sys.stdout, hang, mark)
+
+
+def note(text: str, *, hang: int = 7, mark: str = "") -> None:
+    """A line for people, on standard error; broken as that of `say_line`."""
+    for line in text.replace("\r\n", "\n").split("\n"):
+        _line(line, sys.stderr, hang, mark)
 
 
 def complain(problem: LabError | str) -> None:
@@ -38,28 +60,55 @@ def complain(problem: LabError | str) -> None:
 def say_dialog(dialog: Iterable[str]) -> None:
     """An SMTP conversation as the events hold it, with arrows for who speaks."""
     for line in dialog:
-        say(f" {'->' if line.startswith('C: ') else '<-'} {line[3:]}")
+        say_line(f" {'->' if line.startswith('C: ') else '<-'} {line[3:]}")
 
 
 def say_json(value: Any, *, indent: int = 2) -> None:
-    """The value as JSON; `indent` 0: on one line."""
-    import msgspec
+    """The value as JSON, exact; `indent` 0: on one line."""
+    _write(exact_json(value, indent), sys.stdout)
 
-    text = msgspec.json.encode(value)
-    say((msgspec.json.format(text, indent=indent) if indent else text).decode())
+
+def say_json_text(text: str) -> None:
+    """JSON that is made already, exact."""
+    _write(plain_json(text).rstrip("\n"), sys.stdout)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns as wide as they need to be, two spaces apart; numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    numeric = [all(row[n].isdecimal() for row in cells) for n in range(len(headings))]
-    widths = [max(len(row[n]) for row in [list(headings), *cells]) for n in range(len(headings))]
-    for row in [list(headings), *cells]:
-        words = (
-            cell.rjust(width) if right and cells else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        )
-        say("  ".join(words).rstrip())
+    """Columns as wide as they need to be, two spaces apart; numbers to the right. Where a terminal
+    is too narrow, rows go on in further lines."""
+    cells = [[visible(str(cell)) for cell in row] for row in rows]
+    for line in laid_out(headings, cells, width(sys.stdout)):
+        _write(line, sys.stdout)
+
+
+def width(stream: TextIO) -> int | None:
+    """The columns of the terminal behind the stream; None where there is none: nothing is broken
+    there, so that programs find whole lines."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def _line(text: str, stream: TextIO, hang: int, mark: str) -> None:
+    for line in hanging(visible(text), width(stream), hang):
+        _write(_coloured(line, stream, mark), stream)
+        mark = ""
+
+
+def _coloured(line: str, stream: TextIO, mark: str) -> str:
+    colour = COLOURS.get(mark)
+    if colour is None or not colours(stream):
+        return line
+    return line.replace(mark, f"\x1b[{colour}m{mark}\x1b[0m", 1)
+
+
+def colours(stream: TextIO) -> bool:
+    """Whether colour may be used: at a terminal that has it, unless NO_COLOR says otherwise."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """In UTF-8, whatever the locale says: what mail brings is in no locale's charset."""
+    typer.echo(text.encode("utf-8", "backslashreplace"), err=stream is sys.stderr)
 
 
 class Waiting:

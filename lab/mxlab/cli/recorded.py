@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mxlab.cli.options import AsJson
-from mxlab.cli.output import say
+from mxlab.cli.output import say, say_json_text
 from mxlab.cli.reports import HtmlFile, JunitFile, ReportFile, Reports, as_json
 from mxlab.errors import UsageError
 
@@ -37,5 +37,8 @@ def check(
 
     result = judge_again(data, str(recording))
     reports.write([result])
-    say((as_json([result]) if json else text(result)).rstrip("\n"))
+    if json:
+        say_json_text(as_json([result]))
+    else:
+        say(text(result).rstrip("\n"))
     raise typer.Exit(result.exit_code)

@@ -62,14 +62,12 @@ class Reports:
 
 def as_json(results: "list[RunResult]") -> str:
     """One run's document, or a list of several."""
-    import msgspec
-
     from mxlab.report import document, to_json
+    from mxlab.visible import exact_json
 
     if len(results) == 1:
         return to_json(results[0])
-    documents = [document(result) for result in results]
-    return msgspec.json.format(msgspec.json.encode(documents)).decode() + "\n"
+    return exact_json([document(result) for result in results], indent=2) + "\n"
 
 
 def check_writable(path: Path) -> None:

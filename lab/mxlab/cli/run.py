@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mxlab.cli.options import AsJson, ScenarioFolder
-from mxlab.cli.output import at_terminal, complain, note, say, say_json
+from mxlab.cli.output import at_terminal, complain, note, say, say_json, say_json_text
 from mxlab.cli.reports import (
     HtmlFile,
     JunitFile,
@@ -122,7 +122,7 @@ def run(
             say(text(result))
     reports.write(results)
     if json:
-        say(as_json(results).rstrip("\n"))
+        say_json_text(as_json(results))
     raise typer.Exit(next((code for code in WORST_FIRST if code in codes), EXIT_OK))
 
 

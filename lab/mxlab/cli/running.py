@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mxlab.errors import EnvironmentProblem, LabError, NoEngine, NotUp, UnknownName, UsageError
+from mxlab.visible import visible_text
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Backend, Found, Lab, Node, Progress
@@ -19,6 +20,8 @@ def work(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run it to its end. SIGTERM and SIGHUP interrupt it as Ctrl-C does: it undoes, then stops."""
     import asyncio
 
+    log_visibly()
+
     async def heeding() -> T:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
@@ -31,6 +34,18 @@ def work(coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(heeding())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def log_visibly() -> None:
+    """Let what goes to the log of no handler, on standard error, go through `visible_text`."""
+    import logging
+
+    class Visibly(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return visible_text(super().format(record))
+
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Visibly())
 
 
 def backend_named(name: str) -> "Backend":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
-from mxlab.cli.output import Waiting, say
+from mxlab.cli.output import Waiting, say, say_json_text
 from mxlab.cli.running import attached, work
 from mxlab.errors import UnknownName, UsageError
 
@@ -49,7 +49,7 @@ async def _trace(wanted: str, dialog: bool, lab_name: str, json: bool) -> None:
     message = find_message(found, wanted)
     if json:
         for event in found.of_message(message):
-            say(encode(event).decode().rstrip("\n"))
+            say_json_text(encode(event).decode())
         return
     for line in biography(found, message, dialog=dialog):
         say(line)

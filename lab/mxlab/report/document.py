@@ -6,6 +6,7 @@ import msgspec
 from mxlab.evidence import Evidence
 from mxlab.model.finding import Finding, Verdict
 from mxlab.result import RunResult
+from mxlab.visible import exact_json
 
 SCHEMA = 1
 
@@ -66,4 +67,4 @@ def document(result: RunResult) -> Document:
 
 def to_json(result: RunResult) -> str:
     """The document as JSON text, indented."""
-    return msgspec.json.format(msgspec.json.encode(document(result))).decode() + "\n"
+    return exact_json(document(result), indent=2) + "\n"

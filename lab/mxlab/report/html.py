@@ -12,15 +12,14 @@ from collections.abc import Iterable
 from hashlib import sha256
 from importlib.resources import files
 
-import msgspec
-
 from mxlab.report.text import text
 from mxlab.report.viewer import view
 from mxlab.result import RunResult
+from mxlab.visible import shown_json, visible
 
 SCRIPTS = ("model", "signs", "axis", "timeline", "finder", "panels", "main")
 _SLOT = re.compile(r"<!--slot:(\w+)-->")
-_HARMFUL = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+_MARKUP = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
 
 
 def html(results: Iterable[RunResult]) -> str:
@@ -33,10 +32,10 @@ def html(results: Iterable[RunResult]) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     titles = ", ".join(run.scenario.id or run.scenario.title for run in runs)
-    data = msgspec.json.encode([view(run) for run in runs]).decode().translate(_HARMFUL)
+    data = shown_json([view(run) for run in runs]).translate(_MARKUP)
     slots = {
         "policy": markup.escape(policy),
-        "title": markup.escape(f"{titles} - mxlab"),
+        "title": markup.escape(visible(f"{titles} - mxlab")),
         "style": style,
         "text": markup.escape("\n".join(text(run) for run in runs)),
         "data": data,

@@ -3,14 +3,12 @@
 UNKNOWN is an <error>, FAIL a <failure>; each says how to run the same again.
 """
 
-import re
 from collections.abc import Iterable
 from xml.etree import ElementTree as Xml
 
 from mxlab.model.finding import Finding, Verdict
 from mxlab.result import RunResult
-
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from mxlab.visible import visible_text
 
 
 def junit(results: Iterable[RunResult]) -> str:
@@ -28,7 +26,7 @@ def _suite(suites: Xml.Element, result: RunResult) -> None:
     suite = Xml.SubElement(
         suites,
         "testsuite",
-        name=_clean(f"{name} on {result.backend}"),
+        name=visible_text(f"{name} on {result.backend}"),
         tests=str(len(verdicts)),
         failures=str(verdicts.count(Verdict.FAIL)),
         errors=str(verdicts.count(Verdict.UNKNOWN)),
@@ -36,22 +34,21 @@ def _suite(suites: Xml.Element, result: RunResult) -> None:
     )
     properties = Xml.SubElement(suite, "properties")
     for key, value in (("seed", result.seed), ("run", result.run_id), ("replay", result.replay)):
-        Xml.SubElement(properties, "property", name=key, value=_clean(str(value)))
+        Xml.SubElement(properties, "property", name=key, value=visible_text(str(value)))
     for finding in result.findings:
         _case(suite, name, finding, result.replay)
 
 
 def _case(suite: Xml.Element, name: str, finding: Finding, replay: str) -> None:
     case = Xml.SubElement(
-        suite, "testcase", classname=_clean(f"mxlab.{name}"), name=_clean(finding.check), time="0"
+        suite,
+        "testcase",
+        classname=visible_text(f"mxlab.{name}"),
+        name=visible_text(finding.check),
+        time="0",
     )
     kinds = {Verdict.FAIL: "failure", Verdict.UNKNOWN: "error"}
     if finding.verdict in kinds:
-        said = Xml.SubElement(case, kinds[finding.verdict], message=_clean(finding.text))
+        said = Xml.SubElement(case, kinds[finding.verdict], message=visible_text(finding.text))
         lines = [*([finding.place] if finding.place else []), *finding.details, f"again: {replay}"]
-        said.text = _clean("\n".join(lines))
-
-
-def _clean(text: str) -> str:
-    """`text` without the characters that XML 1.0 cannot carry."""
-    return _NOT_XML.sub("\ufffd", text)
+        said.text = visible_text("\n".join(lines))

@@ -3,6 +3,7 @@
 from mxlab.model.duration import format_duration
 from mxlab.model.finding import Finding, Verdict
 from mxlab.result import RunResult
+from mxlab.visible import visible_text
 
 _MARKS = {Verdict.PASS: "pass", Verdict.FAIL: "FAIL", Verdict.UNKNOWN: "????"}
 _HEADLINES = {
@@ -20,7 +21,7 @@ def text(result: RunResult) -> str:
     lines += ["", summary(result)]
     if result.verdict is not Verdict.PASS:
         lines.append(f"again: {result.replay}")
-    return "\n".join(lines) + "\n"
+    return visible_text("\n".join(lines)) + "\n"
 
 
 def finding_lines(finding: Finding) -> list[str]:
