@@ -24,7 +24,7 @@ from mxlab.model.topology import Topology
 from tests.chaos_planted.faults import PLANTED
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED = 1
+SEED = 3  # its findings do not hang on the simulation's milliseconds
 REPLAYED = {
     "loses a header": "nothing-altered",
     "tries the worst exchange first": "mx-order",

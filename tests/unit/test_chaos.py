@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from mxlab.chaos import trial
 from mxlab.chaos.schedule import Break, Mail, Mend, Pass, Schedule, Zone
-from mxlab.chaos.search import Tally, search
+from mxlab.chaos.search import search
 from mxlab.chaos.space import BOB, NOBODY, schedules
+from mxlab.chaos.tally import Tally
 from mxlab.chaos.trial import try_out
 from mxlab.chaos.writing import scenario_text
 from mxlab.cli.app import app
@@ -137,7 +138,7 @@ def test_a_seed_decides_what_is_tried() -> None:
             return result
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mxlab.chaos.search.try_out", kept)
+            patch.setattr("mxlab.chaos.block.try_out", kept)
             search(seed=seed, runs=15)
         return digests
 

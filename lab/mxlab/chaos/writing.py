@@ -15,7 +15,7 @@ from mxlab.model.scenario import Scenario
 from mxlab.model.step import AnyStep, Eventually, Fault, Heal, Never, Parallel, Python, Say, Wait
 
 if TYPE_CHECKING:
-    from mxlab.chaos.search import Tally
+    from mxlab.chaos.tally import Tally
 
 
 def write_finding(tally: "Tally", seed: int, path: Path) -> str:

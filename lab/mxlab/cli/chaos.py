@@ -13,7 +13,7 @@ from mxlab.cli.reports import check_writable
 from mxlab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
-    from mxlab.chaos.search import Tally
+    from mxlab.chaos.tally import Tally
 
 DEFAULT_TIME = "60s"
 SECONDS_BETWEEN = 1.0  # real seconds between two lines of progress
@@ -37,6 +37,12 @@ def chaos(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="Where a finding's scenario goes.")
     ] = Path("chaos.yaml"),
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", metavar="N", min=1, help="Processes at work (default: one for each core)."
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Try random outages in the simulation, and keep the smallest that breaks a promise.
@@ -50,11 +56,18 @@ def chaos(
     check_writable(out)
     seconds = _seconds(time if time is not None or runs is not None else DEFAULT_TIME)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
+    from mxlab.chaos.jobs import cores
     from mxlab.chaos.search import search
 
     note(f"mxlab: chaos with seed {seed}" + (f", {runs} runs" if runs else "") + "; Ctrl-C ends it")
     with _no_traces(), _Progress() as progress:
-        tally = search(seed=seed, runs=runs, seconds=seconds, progress=progress)
+        tally = search(
+            seed=seed,
+            runs=runs,
+            seconds=seconds,
+            progress=progress,
+            jobs=jobs or cores(),
+        )
     _tell(tally, seed, out, json)
     if tally.found is not None:
         raise typer.Exit(EXIT_FAILED)
