@@ -18,6 +18,7 @@ from mxlab.model.condition import (
     Retries,
 )
 from mxlab.trace import Batch, Trace
+from mxlab_services.address import canonical
 from mxlab_services.control import MailboxEntry, MailboxList, Ping, QueueEntry, QueueList
 from mxlab_services.events import MailboxDelivered
 
@@ -127,13 +128,13 @@ async def _all_delivered(trace: Trace, lab: Lab, batch: str) -> bool:
         except NodeUnreachable:  # what it was told to keep it keeps: the events say what that is
             found |= _told(trace, name)
         else:
-            found |= {(entry.message, entry.address.casefold()) for entry in entries}
+            found |= {(entry.message, canonical(entry.address)) for entry in entries}
     return wanted <= found
 
 
 def _in_mailbox(condition: Mailbox, trace: Trace) -> int:
     """How many messages lie in the mailbox, by the events."""
-    nodes = trace.mailboxes.get(condition.address.casefold(), Counter[str]())
+    nodes = trace.mailboxes.get(canonical(condition.address), Counter[str]())
     return nodes.get(condition.host, 0) if condition.host else sum(nodes.values())
 
 
@@ -145,14 +146,14 @@ async def _lying_in(condition: Mailbox, trace: Trace, lab: Lab) -> int:
         try:
             found += len(await lab.nodes[name].request(MailboxList(condition.address)))
         except NodeUnreachable:
-            by_node = trace.mailboxes.get(condition.address.casefold(), Counter[str]())
+            by_node = trace.mailboxes.get(canonical(condition.address), Counter[str]())
             found += by_node[name]
     return found
 
 
 def _told(trace: Trace, node: str) -> set[tuple[str, str]]:
     return {
-        (event.message, event.body.recipient.casefold())
+        (event.message, canonical(event.body.recipient))
         for event in trace.by_node.get(node, ())
         if event.message is not None and isinstance(event.body, MailboxDelivered)
     }

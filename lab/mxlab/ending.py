@@ -14,6 +14,7 @@ from mxlab.model.condition import (
     Retries,
 )
 from mxlab.opinion import Case, Check, Opinion
+from mxlab_services.address import canonical
 
 
 def in_the_end(condition: AnyCondition) -> Check:
@@ -50,7 +51,7 @@ def _mailbox(case: Case, condition: Mailbox) -> Opinion:
         for node, found in case.evidence.mailboxes.items()
         if condition.host in (None, node)
         for entry in found
-        if entry.address.casefold() == condition.address.casefold()
+        if canonical(entry.address) == canonical(condition.address)
     ]
     text = f"the mailbox of {condition.address} holds {len(entries)} messages"
     wrong = () if condition.fits(len(entries)) else (f"{text}: {condition}",)
@@ -72,7 +73,7 @@ def _retries(case: Case, condition: Retries) -> Opinion:
 def submitted(case: Case, word: str, good: Callable[[Unit], bool], batch: str = "") -> Opinion:
     """Whether each message and recipient that was submitted (of one batch, or of all) is `word`."""
     keys = [
-        (sent.message, recipient.casefold())
+        (sent.message, canonical(recipient))
         for sent in case.evidence.submissions
         if not batch or sent.batch == batch
         for recipient in sent.recipients

@@ -12,11 +12,12 @@ from typing import Literal
 from mxlab.evidence import Evidence
 from mxlab.trace import Trace
 from mxlab_services import events
+from mxlab_services.address import canonical
 from mxlab_services.control import MailboxEntry, QueueEntry
 from mxlab_services.events import Event
 
 State = Literal["delivered", "queued", "bounced", "deleted", "refused", "lost"]
-Key = tuple[str, str]  # message, recipient in lower case
+Key = tuple[str, str]  # message, canonical recipient
 
 
 @dataclass(slots=True)
@@ -104,7 +105,7 @@ class _Maker:
         return Ledger(self._units, tuple(forged), tuple(altered), compared, self._gaps())
 
     def _unit(self, message: str, recipient: str) -> Unit:
-        key = (message, recipient.casefold())
+        key = (message, canonical(recipient))
         if key not in self._units:
             self._units[key] = Unit(*key)
         return self._units[key]
@@ -121,10 +122,10 @@ class _Maker:
             here = [body for node, body in found if node == client and not body.peer]
             first = here[0] if here else found[0][1]
             self._digests[message] = first.digest
-            self._envelopes[message] = {r.casefold() for r in first.recipients}
+            self._envelopes[message] = {canonical(r) for r in first.recipients}
         for sent in self._evidence.submissions:
             self._digests[sent.message] = sent.digest
-            self._envelopes[sent.message] = {r.casefold() for r in sent.recipients}
+            self._envelopes[sent.message] = {canonical(r) for r in sent.recipients}
             for recipient in sent.recipients:
                 self._unit(sent.message, recipient).owed.append("the client's submission")
 
@@ -137,7 +138,7 @@ class _Maker:
                 keys = []
                 for recipient in recipients:
                     self._unit(message, recipient).owed.append(f"{node} as {queue_id}")
-                    keys.append((message, recipient.casefold()))
+                    keys.append((message, canonical(recipient)))
                 self._queue_ids[node, queue_id] = keys
             case events.Outcome(recipient=recipient, outcome="unknown", host=host):
                 text = f"{node} sent it to {host} and never read the reply to the final dot"
@@ -187,7 +188,7 @@ class _Maker:
                 unit.owed.append(f"{entry.host}: {entry.reply}")
             elif entry.outcome in ("unknown", "invoked"):
                 text = f"the client's record of {entry.host} ends without a reply"
-                unknown[entry.message, entry.recipient.casefold()].append(text)
+                unknown[entry.message, canonical(entry.recipient)].append(text)
         for key, texts in unknown.items():
             known = sum(text.startswith(f"{client} ") for text in self._units[key].unknowns)
             self._units[key].unknowns += texts[known:]
@@ -199,7 +200,7 @@ class _Maker:
                 envelope = self._envelopes.get(entry.message)
                 if envelope is None:
                     forged.append(f"{entry.message} in {entry.address} at {node}: nobody sent it")
-                elif entry.address.casefold() not in envelope:
+                elif canonical(entry.address) not in envelope:
                     text = f"{entry.message} in {entry.address} at {node}: not to that recipient"
                     forged.append(text)
                 else:

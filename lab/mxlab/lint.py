@@ -21,7 +21,6 @@ from mxlab.model.scenario import (
     Scenario,
     StepPath,
     fault_kinds,
-    problems,
     steps_path,
     walk,
 )
@@ -35,6 +34,8 @@ from mxlab.model.step import (
     Send,
     Wait,
 )
+from mxlab.sound import unsound
+from mxlab_services.address import domain_of
 
 Level = Literal["error", "note"]
 Place = tuple[str | int, ...]
@@ -57,7 +58,7 @@ class Remark:
 
 def remarks(scenario: Scenario, worlds: Sequence[Backend]) -> list[Remark]:
     """All that is to be said, in the order of the file where it has one."""
-    return [Remark(problem) for problem in problems(scenario)] + _regrets(scenario, worlds)
+    return [Remark(problem) for problem in unsound(scenario)] + _regrets(scenario, worlds)
 
 
 def survey_remarks(found: Survey, worlds: Sequence[Backend]) -> list[Remark]:
@@ -177,8 +178,7 @@ class _Walk:
             case Queue(host=host) if host in topology.hosts and host not in up:
                 yield _error(place, f"{host} is down since before {batch} was sent: {NEVER}")
             case Delivered() if not set(topology.primaries) & up and all(
-                address.rpartition("@")[2].casefold() == topology.domain
-                for address in self._sent[batch].addresses
+                domain_of(address) == topology.domain for address in self._sent[batch].addresses
             ):
                 hosts = ", ".join(topology.primaries)
                 yield _error(place, f"{hosts}: down since before {batch} was sent: {NEVER}")

@@ -18,11 +18,12 @@ from mxlab.functions import HINT, target_problem
 from mxlab.model.condition import CONDITIONS, AnyCondition, Delivered, Id
 from mxlab.model.duration import parse_duration
 from mxlab.model.mechanism import MECHANISMS, Mechanism
-from mxlab.model.scenario import Origin, Problem, Scenario, StepPath, problems
+from mxlab.model.scenario import Origin, Problem, Scenario, StepPath
 from mxlab.model.step import STEPS, AnyStep, Eventually, Fault, Heal, Never, Parallel, Say, Wait
 from mxlab.model.step import Python as PythonStep
 from mxlab.model.topology import Topology
-from mxlab.plan import topology_problems
+from mxlab.plan import plain_topology, topology_problems
+from mxlab.sound import unsound
 from mxlab.yamlbounds import MOST_CHARACTERS
 from mxlab.yamlnodes import Reader, Tree, parse, read_fields, read_struct, read_value, unknown_key
 
@@ -119,7 +120,7 @@ class Survey:
 
     def problems(self) -> list[Problem]:
         """What is wrong with what could be read."""
-        found = problems(self.scenario) if self.scenario else []
+        found = unsound(self.scenario) if self.scenario else []
         return [problem for problem in found if problem.name not in self.unsure]
 
     def sound(self) -> Scenario:
@@ -205,7 +206,7 @@ def _topology(tree: Tree) -> Topology:
     for problem in topology_problems(topology):
         mistakes.add(problem_at(tree, problem))
     mistakes.check()
-    return topology
+    return plain_topology(topology)
 
 
 class _Reading:

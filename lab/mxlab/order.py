@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from mxlab.trace import Trace
 from mxlab_services import events
+from mxlab_services.domain import fold_domain
 
 
 @dataclass(slots=True)
@@ -129,7 +130,7 @@ def preferences(answers: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for answer in answers:
         preference, _, host = answer.partition(" ")
-        name = host.lower().rstrip(".")
+        name = fold_domain(host)
         found[name] = min(int(preference), found.get(name, 65536))
     return found
 

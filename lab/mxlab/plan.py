@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mxlab.errors import UsageError, nearest
 from mxlab.model.scenario import Problem
 from mxlab.model.topology import LONGEST_NAME, Topology, is_reserved
+from mxlab_services.address import problem_of
 from mxlab_services.config import (
     AnyConfig,
     ClientConfig,
@@ -17,6 +20,7 @@ from mxlab_services.config import (
     RetryConfig,
     TimeConfig,
 )
+from mxlab_services.domain import DomainError, checked, fold_domain
 from mxlab_services.mta.retry import SCHEDULES
 
 if TYPE_CHECKING:
@@ -70,7 +74,7 @@ def make_plan(lab: str, run: str, topology: Topology, world: World) -> Plan:
 
     Raises UsageError when hosts repeat, when the domains clash, or when the subnet is too small.
     """
-    check_topology(topology)
+    topology = checked_topology(topology)
     network = ipaddress.ip_network(world.subnet)
     if network.num_addresses < world.first + len(topology.hosts) + 1:
         raise UsageError(f"subnet {network} is too small for {len(topology.hosts)} nodes")
@@ -135,40 +139,63 @@ def _authority(lab: str) -> "Authority":
     return Authority(lab)
 
 
-def check_topology(topology: Topology) -> None:
-    """Raise UsageError for the first of `topology_problems`."""
+def checked_topology(topology: Topology) -> Topology:
+    """The topology with its domains as A-labels. Raises UsageError for the first of
+    `topology_problems`."""
     for problem in topology_problems(topology):
         raise UsageError(problem.text, problem.hint)
+    return plain_topology(topology)
+
+
+def plain_topology(topology: Topology) -> Topology:
+    """The topology with its domains in the form in which they are compared."""
+    return msgspec.structs.replace(
+        topology,
+        domain=fold_domain(topology.domain),
+        client_domain=fold_domain(topology.client_domain),
+    )
 
 
 def topology_problems(topology: Topology) -> Iterator[Problem]:
-    """Hosts that repeat, domains that cannot be told apart or are real, names that are too long, a
-    schedule that there is not. Paths begin in the topology."""
+    """Hosts that repeat; domains that are none, cannot be told apart or are real; names that are
+    too long; recipients that are no addresses; a schedule that there is not. Paths begin in the
+    topology."""
     hosts, schedule = topology.hosts, topology.schedule
     for host in sorted({host for host in hosts if hosts.count(host) > 1}):
         text = f"two nodes are called {host!r}"
         yield Problem((), text, hint="give each host its own name")
-    if topology.domain == topology.client_domain:
+    own = [host for host in hosts if host != topology.client]
+    yield from _domain_problems("domain", topology.domain, own)
+    yield from _domain_problems("client_domain", topology.client_domain, [topology.client])
+    plain = plain_topology(topology)
+    if plain.domain == plain.client_domain:
         yield Problem((), f"the client cannot have the domain {topology.domain!r} too")
-    for key, domain in (("domain", topology.domain), ("client_domain", topology.client_domain)):
-        if not is_reserved(domain):
-            yield Problem(
-                (key,),
-                f"{domain!r} may belong to somebody",
-                hint="use a reserved name: one under .test or .example, or example.com/net/org",
-            )
-    names = [
-        ("domain", f"{host}.{topology.domain}") for host in hosts if host != topology.client
-    ] + [("client_domain", f"{topology.client}.{topology.client_domain}")]
-    for key, name in names:
-        if len(name) > LONGEST_NAME:
-            text = f"with it a host is called {name[:40]}..., {len(name)} characters long"
-            hint = f"a name has at most {LONGEST_NAME} (RFC 1035 §2.3.4)"
-            yield Problem((key,), text, hint=hint)
+    for number, address in enumerate(topology.recipients or ()):
+        # Control characters are told where the file is read.
+        if address.isprintable() and (wrong := problem_of(address)):
+            text = f"{address[:80]!r} is no mail address: {wrong.text}"
+            yield Problem(("recipients", number), text)
     if schedule not in SCHEDULES:
         near = nearest(schedule, SCHEDULES)
         hint = (f"did you mean {near!r}? " if near else "") + f"known: {', '.join(SCHEDULES)}"
         yield Problem(("schedule",), f"no retry schedule is called {schedule!r}", hint=hint)
+
+
+def _domain_problems(key: str, domain: str, hosts: list[str]) -> Iterator[Problem]:
+    """What is wrong with a domain in which these hosts are to be."""
+    try:
+        folded = checked(domain.removesuffix("."), genuine=True)
+    except DomainError as error:
+        yield Problem((key,), f"no domain for mail: {error}")
+        return
+    if not is_reserved(folded):
+        hint = "use a reserved name: one under .test or .example, or example.com/net/org"
+        yield Problem((key,), f"{domain!r} may belong to somebody", hint=hint)
+    for name in (f"{host}.{folded}" for host in hosts):
+        if len(name) > LONGEST_NAME:
+            text = f"with it a host is called {name[:40]}..., {len(name)} characters long"
+            hint = f"a name has at most {LONGEST_NAME} (RFC 1035 §2.3.4)"
+            yield Problem((key,), text, hint=hint)
 
 
 def _zones(

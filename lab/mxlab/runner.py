@@ -19,10 +19,11 @@ from mxlab.evidence import collect
 from mxlab.faults import problem_of, refuse_unsupported, refuse_unsupported_here
 from mxlab.functions import HINT, folder_of, target_problem
 from mxlab.model.finding import Finding, Verdict, overall
-from mxlab.model.scenario import Scenario, fault_kinds, problems, walk
+from mxlab.model.scenario import Scenario, fault_kinds, walk
 from mxlab.model.step import Fault, Python
 from mxlab.progress import Judged, Phase, Report
 from mxlab.result import RunResult
+from mxlab.sound import unsound
 from mxlab.steps import Asker, Gate, StepFailed, Steps
 from mxlab.watch import watching
 from mxlab_services.config import TimeConfig
@@ -55,7 +56,7 @@ async def run(
     Raises ScenarioError, Unsupported and whatever a deployment may, before any step; after that a
     failure is a finding. Cancelled, it heals and removes the lab, then raises CancelledError.
     """
-    wrong = problems(scenario)
+    wrong = unsound(scenario)
     if wrong:
         raise ScenarioError(f"{wrong[0].name or scenario.title}: {wrong[0].text}")
     _check_steps(scenario)

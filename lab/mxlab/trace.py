@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from heapq import merge
 
 from mxlab_services import events
+from mxlab_services.address import canonical
 from mxlab_services.events import Event
 
 LAB = "lab"  # the name under which the runner's own events stand
@@ -94,7 +95,7 @@ class Trace:
         batch = self.batches.setdefault(name, Batch())
         for message, recipients in messages:
             fate = self.fates[message]
-            fate.recipients, fate.batch = tuple(r.casefold() for r in recipients), name
+            fate.recipients, fate.batch = tuple(dict.fromkeys(map(canonical, recipients))), name
             batch.messages += 1
             batch.units += len(fate.recipients)
             batch.queued.update(fate.queued.keys())
@@ -128,7 +129,7 @@ class Trace:
             case events.Removed(queue_id=queue_id) if message is not None:
                 self._left(self.fates[message], node, queue_id)
             case events.MailboxDelivered(recipient=recipient) if message is not None:
-                self.mailboxes[recipient.casefold()][node] += 1
+                self.mailboxes[canonical(recipient)][node] += 1
                 self._reached(self.fates[message], recipient)
             case events.Bounced(about=about, recipients=recipients, action="failed"):
                 self._by_message[about].append(event)
@@ -188,7 +189,7 @@ class Trace:
                 return
 
     def _reached(self, fate: Fate, recipient: str) -> None:
-        name = recipient.casefold()
+        name = canonical(recipient)
         if name not in fate.delivered:
             fate.delivered.add(name)
             if (batch := self._batch(fate)) and name in fate.recipients:
@@ -196,7 +197,7 @@ class Trace:
 
     def _failed(self, fate: Fate, recipients: Iterable[str]) -> None:
         for recipient in recipients:
-            name = recipient.casefold()
+            name = canonical(recipient)
             if name not in fate.bounced:
                 fate.bounced.add(name)
                 if (batch := self._batch(fate)) and name in fate.recipients:

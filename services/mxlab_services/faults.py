@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from mxlab_services.address import canonical, domain_of
+
 Verb = Literal["CONNECT", "EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "DOT"]
 """Where in an SMTP session; EHLO means HELO too, DOT the end of the data."""
 
@@ -358,8 +360,8 @@ def problem(fault: AnyFault) -> str | None:
 def same_address(wanted: str, address: str) -> bool:
     """Whether `address` is `wanted`, or is at the domain that `wanted` (`@domain`) names."""
     if wanted.startswith("@"):
-        return address.lower().endswith(wanted.lower())
-    return address.lower() == wanted.lower()
+        return domain_of(address) == domain_of(wanted)
+    return canonical(address) == canonical(wanted)
 
 
 def in_networks(address: str, networks: tuple[str, ...]) -> bool:

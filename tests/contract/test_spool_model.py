@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from mxlab_services.address import domain_of
 from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.mta.memory_spool import MemorySpool
 from mxlab_services.mta.spool import SqliteSpool
@@ -19,7 +20,6 @@ from mxlab_services.mta.types import (
     Recipient,
     Settled,
     Spool,
-    domain_of,
 )
 
 ADDRESSES = [f"{local}@{domain}" for local in "ab" for domain in ("x.test", "Y.test", "y.test.")]

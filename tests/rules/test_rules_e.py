@@ -59,7 +59,7 @@ async def backscatter(lab: SimLab) -> int:
 @pytest.mark.parametrize("node", ["mx1", "mx2", "client"])
 @pytest.mark.parametrize(
     "address",
-    ["x@other.test", "@example.test:x@other.test", "x@sub.example.test", "x@[10.53.25.3]"],
+    ["x@other.test", "@example.test:x@other.test", "x@sub.example.test", "x@[10.53.25.2]"],
 )
 def test_e1_relays_for_the_listed_domains_only(node: str, address: str) -> None:
     async def story(lab: SimLab) -> str:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from mxlab.cli import app
 from mxlab.cli.dns import question
+from mxlab.cli.lifecycle import make_topology
 from mxlab.cli.output import table
 from mxlab.cli.queue import shape
 from mxlab.cli.send import parse_header, parse_size
@@ -213,3 +214,34 @@ def test_compose_is_exported(cli: CliRunner) -> None:
 
 def test_the_version_is_said(cli: CliRunner) -> None:
     assert cli.invoke(app, ["--version"]).stdout == "mxlab 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (
+            ["send", "--to", f"{'x' * 300}@example.test"],
+            "the local part has 300 octets; at most 64",
+        ),
+        (["send", "--to", "bob@example.test", "--from", "a@♥.test"], "no label"),
+        (["mailbox", "bob@example.test."], "ends in a dot"),
+        (["route", f"bob@{'x' * 64}.test"], "a label of 64 octets, at most 63"),
+        (["up", "--domain", f"{'ü' * 60}.test"], "Label too long"),
+        (["up", "--domain", ".".join(["x" * 61] * 4 + ["test"])], "a host is called"),
+        (["up", "--domain", "♥.test"], "no label"),
+        (["up", "--domain", "xn--zzzzzzz9.test"], "no A-label"),
+        (["up", "--domain", "gmail.com"], "may belong to somebody"),
+        (["up", "--domain", "client.test"], "cannot have the domain"),
+    ],
+)
+def test_no_address_and_no_domain_is_usage_with_the_rule(
+    cli: CliRunner, words: list[str], rule: str
+) -> None:
+    result = cli.invoke(app, words)
+    assert result.exit_code == 2
+    assert rule in " ".join(result.output.split())
+
+
+def test_a_labs_domain_may_be_written_as_people_write_it() -> None:
+    for written in ("bücher.example", "BÜCHER.Example.", "xn--bcher-kva.example"):
+        assert make_topology(None, None, written, None).domain == "xn--bcher-kva.example"

@@ -1,6 +1,8 @@
 """What the client makes and submits, and what it refuses to."""
 
 import asyncio
+import email
+import email.policy
 import random
 
 import pytest
@@ -118,6 +120,11 @@ def test_text_beyond_ascii_is_declared_and_encoded() -> None:
         (Submit(ALICE, [BOB], headers=[("X: Y", "1")]), "no name of a header field"),
         (Submit(ALICE, [BOB], headers=[("X", "1\n2")]), "X: a line break"),
         (Submit(ALICE, [BOB], body="x" * 999), "more than 998 bytes"),
+        (Submit(ALICE, [BOB], body="ü" * 500), "more than 998 bytes"),
+        (Submit(ALICE, [BOB], subject="x" * 1200), "Subject: a line of 1209 octets; at most 998"),
+        (Submit(ALICE, [BOB], subject="a " + "x" * 998), "Subject: a line of 999 octets"),
+        (Submit(ALICE, [BOB], headers=[("X-L", "x" * 994)]), "X-L: a line of 999 octets"),
+        (Submit(ALICE, [f"{'x' * 65}@example.test"]), "the local part has 65 octets"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(request_: Submit, text: str) -> None:
@@ -132,6 +139,31 @@ def test_the_null_sender_and_odd_addresses_are_taken() -> None:
     odd = ['"a b"@example.test', "x+y=z@sub.example.test", "bob@[10.0.0.1]", "jörg@exämple.test"]
     queue, _ = submit(Submit("", odd))
     assert queue.stored[0][0].smtputf8
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 989,
+        "word " * 400,
+        "ü" * 1200,
+        "ü " * 600,
+        "a " + "x" * 997,
+        f"{'x' * 989} {'y' * 997}",
+    ],
+)
+def test_what_can_be_folded_or_encoded_is_sent_and_means_the_same(text: str) -> None:
+    queue, _ = submit(Submit(ALICE, [BOB], subject=text))
+    content = queue.stored[0][1]
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+    parsed = email.message_from_bytes(content, policy=email.policy.default)
+    assert parsed["Subject"] == text
+
+
+def test_each_mailbox_is_in_the_envelope_once() -> None:
+    queue, (told,) = submit(Submit(ALICE, [BOB, '"Bob"@EXAMPLE.test', "carol@example.test"]))
+    assert told.recipients == [BOB, "carol@example.test"]
+    assert [r.address for r in queue.stored[0][0].recipients] == told.recipients
 
 
 def test_a_full_disk_says_how_many_are_stored() -> None:

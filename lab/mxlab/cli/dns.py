@@ -203,4 +203,6 @@ def _show(report: "ZoneReport") -> None:
 
 
 def _origin(name: str) -> str:
-    return name.lower().rstrip(".")
+    from mxlab_services.domain import fold_domain
+
+    return fold_domain(name)

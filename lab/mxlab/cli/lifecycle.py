@@ -65,7 +65,7 @@ def make_topology(
     import msgspec
 
     from mxlab.model.topology import Exchange, Topology
-    from mxlab.plan import check_topology
+    from mxlab.plan import checked_topology
     from mxlab.typed import say_of
 
     if file is not None:
@@ -82,7 +82,7 @@ def make_topology(
         exchanges = tuple(Exchange(f"mx{n}", 10 * n) for n in range(1, mx + 1))
         shape = msgspec.structs.replace(shape, mx=exchanges)
     if domain is not None:
-        shape = msgspec.structs.replace(shape, domain=domain.lower().rstrip("."))
+        shape = msgspec.structs.replace(shape, domain=domain)
     if schedule is not None:
         shape = msgspec.structs.replace(shape, schedule=schedule)
     try:
@@ -93,8 +93,7 @@ def make_topology(
         said, hint = say_of(text, Topology.__annotations__[key], getattr(shape, key))
         raise UsageError(f"{key}: {said}", hint) from error
     check_schedule(shape.schedule)
-    check_topology(shape)
-    return shape
+    return checked_topology(shape)
 
 
 def check_schedule(name: str) -> None:

@@ -51,7 +51,7 @@ async def _mailbox(
     from mxlab_services.control import MailboxList, MailboxRead
 
     async with attached(lab_name) as lab:
-        having = [n for n in mtas(lab, [node] if node else []) if _has_mailboxes(n)]
+        having = mtas(lab, [node] if node else [])
         answers, problems = await each(
             having, node is not None, lambda n: n.request(MailboxList(address))
         )
@@ -89,12 +89,6 @@ async def _mailbox(
                 for number, (n, entry) in enumerate(found, 1)
             ],
         )
-
-
-def _has_mailboxes(node: "Node") -> bool:
-    from mxlab_services.config import MtaConfig
-
-    return isinstance(node.config, MtaConfig) and bool(node.config.local_domains)
 
 
 def _pick(found: "list[tuple[Node, MailboxEntry]]", show: str) -> "tuple[Node, MailboxEntry]":

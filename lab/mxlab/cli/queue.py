@@ -247,13 +247,15 @@ async def _qshape(names: list[str], lab_name: str, json: bool) -> None:
 
 def shape(found: "Iterable[QueueEntry]", now: float) -> dict[str, list[int]]:
     """Recipients by domain and age; the first row is their sum, then the largest first."""
+    from mxlab_services.address import domain_of
+
     domains: dict[str, list[int]] = {}
     total = [0] * (len(AGES) + 1)
     for entry in found:
         minutes = (now - entry.arrival_time) / 60
         column = next((n for n, age in enumerate(AGES) if minutes < age), len(AGES))
         for recipient in entry.recipients:
-            domain = recipient.address.rpartition("@")[2].lower()
+            domain = domain_of(recipient.address)
             domains.setdefault(domain, [0] * len(total))[column] += 1
             total[column] += 1
     ordered = sorted(domains.items(), key=lambda item: (-sum(item[1]), item[0]))

@@ -122,10 +122,11 @@ async def _not_up(lab: str, unseen: str) -> NotUp:
 
 
 def check_address(address: str) -> None:
-    """Raise UsageError for what cannot be an address; the nodes know the finer rules."""
-    local, _, domain = address.rpartition("@")
-    if not local or not domain or any(c.isspace() or c in "<>" for c in domain):
-        raise UsageError(f"{address!r} is no mail address (local-part@domain)")
+    """Raise UsageError, with the rule, for what is no address."""
+    from mxlab_services.address import problem_of
+
+    if wrong := problem_of(address):
+        raise UsageError(f"{address[:80]!r} is no mail address: {wrong.text}")
 
 
 def node_called(lab: "Lab", name: str) -> "Node":

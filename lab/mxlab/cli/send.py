@@ -10,7 +10,7 @@ import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import Waiting, note, say, say_dialog, say_json
-from mxlab.cli.running import attached, node_called, work
+from mxlab.cli.running import attached, check_address, node_called, work
 from mxlab.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, UsageError
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def send(
 
     if count < 1 or concurrency < 1 or rate < 0 or timeout <= 0:
         raise UsageError("--count, --concurrency and --timeout must be above 0, --rate not below")
+    for address in (*to, *([sender] if sender else [])):
+        check_address(address)
     request = Submit(
         sender=sender or "",
         recipients=to,
@@ -195,20 +197,22 @@ async def _deliveries(
     """Wait until every message is in every mailbox; answers those that are not, and why."""
     import asyncio
 
+    from mxlab_services.address import canonical
     from mxlab_services.events import Bounced, MailboxDelivered
 
-    waiting = {(m.message, r.lower()): "not delivered in time" for m in sent for r in m.recipients}
+    late = "not delivered in time"
+    waiting = {(m.message, canonical(r)): late for m in sent for r in m.recipients}
 
     async def watch(name: str) -> None:
         async with aclosing(node_called(lab, name).events()) as stream:  # type: ignore[type-var]
             async for event in stream:
                 match event.body:
                     case MailboxDelivered(recipient=recipient):
-                        waiting.pop((event.message or "", recipient.lower()), None)
+                        waiting.pop((event.message or "", canonical(recipient)), None)
                     case Bounced(about=about, recipients=failed, action="failed"):
                         for recipient in failed:
-                            if (about, recipient.lower()) in waiting:
-                                waiting[about, recipient.lower()] = "bounced"
+                            if (about, canonical(recipient)) in waiting:
+                                waiting[about, canonical(recipient)] = "bounced"
                 if all(fate == "bounced" for fate in waiting.values()):
                     return
 

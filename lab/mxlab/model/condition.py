@@ -6,6 +6,11 @@ import msgspec
 
 from mxlab.model.topology import Host
 
+# The finer rules are the services' (`mxlab.sound` asks them).
+Address = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^.+@[^@\s<>]+$", description="a mail address: local-part@domain"),
+]
 Id = Annotated[
     str,
     msgspec.Meta(
@@ -74,7 +79,7 @@ class Mailbox(Condition, frozen=True, rename={"at_least": "at-least"}):
     `at_least` as many; on one `host`, or on all together."""
 
     key = "mailbox"
-    address: Annotated[str, msgspec.Meta(pattern=r"^[^@\s<>]+@[^@\s<>]+$", max_length=254)]
+    address: Address
     count: Annotated[int, msgspec.Meta(ge=0)] | None = None
     at_least: Annotated[int, msgspec.Meta(ge=1)] | None = None
     host: Host | None = None

@@ -8,19 +8,11 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from mxlab.model.condition import AnyCondition, Id
+from mxlab.model.condition import Address, AnyCondition, Id
 from mxlab.model.duration import format_duration
 from mxlab.model.mechanism import Mechanism
 from mxlab.model.topology import Domain, Host
 
-Address = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[^@\s<>]+@[^@\s<>]+$",
-        max_length=254,
-        description="a mail address: local-part@domain",
-    ),
-]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 

@@ -13,13 +13,17 @@ Host = Annotated[
     ),
 ]
 LONGEST_NAME = 253  # RFC 1035 §2.3.4, written without the last dot
+# Letters beyond ASCII may stand in U-labels; which of them, `mxlab_services.domain` knows.
+_LETTER = r"[^\x00-@\[-`{-\x7f]"
+_LETTER_OR_DIGIT = r"[^\x00-/:-@\[-`{-\x7f]"
+_INNER = r"([^\x00-,./:-@\[-`{-\x7f]{0,61}[^\x00-/:-@\[-`{-\x7f])?"
 Domain = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+        pattern=rf"^({_LETTER_OR_DIGIT}{_INNER}\.)+{_LETTER}{_INNER}\.?$",
         max_length=LONGEST_NAME,
-        description="a domain: labels of a-z, 0-9 and hyphens, at most 63 each (RFC 1035 §2.3.4), "
-        "no hyphen first or last, with dots between",
+        description="a domain: labels of letters, digits and hyphens, at most 63 each "
+        "(RFC 1035 §2.3.4), no hyphen first or last, with dots between",
     ),
 ]
 Preference = Annotated[int, msgspec.Meta(ge=0, le=65535)]

@@ -8,27 +8,32 @@ text is not).
 import asyncio
 import base64
 import re
+from collections.abc import Iterator
 
 from msgspec import Struct
 
+from mxlab_services.address import distinct, problem_of
 from mxlab_services.clock import Clock, rfc5322_date
 from mxlab_services.config import Limits
 from mxlab_services.control import Submit, SubmittedMessage
 from mxlab_services.errors import ControlError, SpoolError
 from mxlab_services.ids import Ids
 from mxlab_services.mta.commands import is_notify
-from mxlab_services.mta.types import Accept, Envelope, Origin, Recipient, content_digest
+from mxlab_services.mta.types import (
+    Accept,
+    Envelope,
+    Origin,
+    Recipient,
+    content_digest,
+    header_block,
+)
 
 INVALID = -32602
 MOST = 20_000  # messages in one request: their answer fits a line of the control socket
 MOST_AT_A_TIME = 1000
+LINE = 998  # octets without CRLF (RFC 5322 §2.1.1)
 _FILL = 76  # bytes in a line of filling
 _WORD = 45  # bytes of text in one encoded word (RFC 2047 §2: at most 75 characters encoded)
-_ATOM = r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,.\"]+"
-_ADDRESS = re.compile(
-    rf"(?:{_ATOM}(?:\.{_ATOM})*|\"(?:[^\"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*\")"
-    r"@(?:(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?(?:\.[^\W_](?:[\w-]{0,61}[^\W_])?)*|\[[0-9A-Fa-f:.IPv]+\])"
-)
 _FIELD = re.compile(r"[!-9;-~]{1,70}")
 
 
@@ -87,13 +92,16 @@ class Submission:
             queue_id=queue_id,
             digest=content_digest(made.content),
             sender=request.sender,
-            recipients=list(request.recipients),
+            recipients=[pending.address for pending in made.envelope.recipients],
         )
 
     def _check(self, request: Submit) -> None:
         for address in (request.sender, *request.recipients):
-            if not _ADDRESS.fullmatch(address) and (address or address is not request.sender):
-                raise ControlError(f"{address!r} is no mail address (local-part@domain)", INVALID)
+            if not address and address is request.sender:
+                continue
+            if wrong := problem_of(address):
+                problem = f"{address[:80]!r} is no mail address: {wrong.text}"
+                raise ControlError(problem, INVALID)
         for name, value, least, most in (
             ("recipients", len(request.recipients), 1, self._limits.recipients),
             ("count", request.count, 1, MOST),
@@ -113,8 +121,12 @@ class Submission:
             if not all(c.isprintable() or c == "\t" for c in text):
                 raise ControlError(f"{name}: a line break or control character", INVALID)
         if not _clean_body(request.body):
-            raise ControlError("body: a line of more than 998 bytes, or a NUL", INVALID)
-        least_size = len(self._make(request, filled=False).content)
+            raise ControlError(f"body: a line of more than {LINE} bytes, or a NUL", INVALID)
+        content = self._make(request, filled=False).content
+        for name, octets in _long_lines(content):
+            rule = f"at most {LINE} (RFC 5322 2.1.1), and a line is folded only at a space"
+            raise ControlError(f"{name}: a line of {octets} octets; {rule}", INVALID)
+        least_size = len(content)
         if least_size > self._limits.message_size:
             raise ControlError(f"the message has {least_size} bytes, too many", INVALID)
 
@@ -145,7 +157,7 @@ class Submission:
             content = _fill(content, request.size - len(content))
         utf8 = not all(a.isascii() for a in (request.sender, *request.recipients))
         notify = request.notify.upper()
-        recipients = tuple(Recipient(address, notify) for address in request.recipients)
+        recipients = tuple(Recipient(one, notify) for one in distinct(request.recipients, str))
         envelope = Envelope(request.sender, recipients, eightbit or utf8, utf8)
         return _Made(_message_id(request, message_id), envelope, content)
 
@@ -175,7 +187,17 @@ def _clean_body(body: str) -> bool:
         lines = _lines(body).split(b"\r\n")
     except UnicodeEncodeError:
         return False
-    return all(len(line) <= 998 and b"\0" not in line for line in lines)
+    return all(len(line) <= LINE and b"\0" not in line for line in lines)
+
+
+def _long_lines(content: bytes) -> Iterator[tuple[str, int]]:
+    """The header's lines that are too long: the field's name, and the octets."""
+    name = ""
+    for line in header_block(content).split(b"\r\n"):
+        if line[:1] not in (b" ", b"\t"):
+            name = line.partition(b":")[0].decode("ascii")
+        if len(line) > LINE:
+            yield name, len(line)
 
 
 def _fill(content: bytes, size: int) -> bytes:
@@ -190,7 +212,11 @@ def _fill(content: bytes, size: int) -> bytes:
 
 
 def _encoded(text: str) -> str:
-    """A header's text, folded, in encoded words (RFC 2047) where it is not ASCII."""
+    """A header's text, folded, in encoded words (RFC 2047) where it is not ASCII.
+
+    By hand, since the standard library's policy loses spaces between encoded words in some of the
+    versions that we support, and makes encoded words of long addresses and links.
+    """
     if text.isascii():
         return _folded(text)
     words, word = [], b""

@@ -6,6 +6,7 @@ Two names are equal in the DNS (RFC 4343) exactly when their `fold`s are equal.
 import functools
 import re
 
+from mxlab_services.domain import DomainError, a_label, one_dot
 from mxlab_services.errors import ZoneError
 
 Name = tuple[bytes, ...]  # the labels, leftmost first; the root is ()
@@ -37,12 +38,14 @@ def unescape(text: str) -> bytes:
 def parse_name(text: str, origin: Name = ROOT) -> Name:
     """The name in `text`, relative to `origin` unless it ends in a dot. Raises ZoneError.
 
-    Labels outside ASCII become A-labels (IDNA 2003).
+    Labels beyond ASCII become A-labels (IDNA 2008).
     """
     if text == "@":
         return origin
     if text == ".":
         return ROOT
+    if not text.isascii():
+        text = one_dot(text)
     parts = re.findall(r"(?:\\.|[^.\\])+|\.|\\", text, re.DOTALL)
     labels = [_label(part) for part in parts[::2]]
     dots = parts[1::2]
@@ -57,9 +60,9 @@ def parse_name(text: str, origin: Name = ROOT) -> Name:
 def _label(text: str) -> bytes:
     if not text.isascii():
         try:
-            return text.encode("idna")
-        except UnicodeError as error:
-            raise ZoneError(f"{text!r} is no label: {error}") from error
+            text = a_label(text)
+        except DomainError as error:
+            raise ZoneError(str(error)) from error
     label = unescape(text)
     if len(label) > 63:
         raise ZoneError(f"{text[:80]!r} is no label: longer than 63 octets")

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from msgspec.structs import replace
 
 from mxlab_services import events
+from mxlab_services.address import canonical
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.mta.bounce import Action, Fate
@@ -45,7 +46,7 @@ TOO_OLD = "message was too long in the queue"  # 5.4.7, RFC 3463 §3.5
 
 
 class Attempts:
-    """Delivers to mailboxes for `local_domains`, by SMTP to all others."""
+    """Delivers to mailboxes for `local_domains` (folded), by SMTP to all others."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Attempts:
         emit: events.Emit,
     ) -> None:
         self._hostname = hostname
-        self._local = frozenset(domain.lower() for domain in local_domains)
+        self._local = local_domains
         self._spool = spool
         self._mailboxes = mailboxes
         self._router = router
@@ -175,12 +176,12 @@ class Attempts:
     async def _store(self, message: Queued, pending: Pending, content: bytes) -> Result:
         """Put a copy into a mailbox, with the fields of final delivery (RFC 5321 §4.4).
 
-        An address in any case is the same mailbox (§2.4 leaves the local part to the final host).
+        An address in any of its forms is the same mailbox.
         """
         address, now = pending.address, self._clock.time()
         head = f"Return-Path: <{message.sender}>\r\nDelivered-To: {address}\r\n".encode()
         try:
-            name = await self._mailboxes.deliver(address.lower(), head + content, now)
+            name = await self._mailboxes.deliver(canonical(address), head + content, now)
         except SpoolError as error:
             full = isinstance(error, SpoolFull)
             reply = Reply(452, "4.2.2", str(error)) if full else Reply(451, "4.3.0", str(error))

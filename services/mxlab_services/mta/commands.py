@@ -5,32 +5,22 @@ Grammar: RFC 5321 §4.1.2 with the parameters of RFC 1870 (SIZE), RFC 6152 (BODY
 exception.
 """
 
-import ipaddress
 import re
 
 from msgspec import Struct
 
+from mxlab_services.address import DOMAIN_OCTETS, canonical, problem_of
 from mxlab_services.mta.types import Recipient, Reply
 
 _PATH = re.compile(
     r'\s*<(?:@[^:>"]*:)?(?P<address>(?:"(?:[^"\\]|\\.)*"|[^<>"])*)>(?:\s+(?P<parameters>.*))?\s*',
     re.DOTALL,
 )
-# A character beyond ASCII, without controls. Written as what it is not: a class that goes up
-# to U+10FFFF takes milliseconds to compile.
-_WIDE = r"[^\x00-\xa0]"
-_ATOM = rf"(?:[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~-]|{_WIDE})+"
-_DOT_STRING = rf"{_ATOM}(?:\.{_ATOM})*"
-_LOCAL = re.compile(rf'(?:{_DOT_STRING}|"(?:[ !#-\[\]-~]|{_WIDE}|\\[ -~])*")', re.ASCII)
-_PLAIN = re.compile(_DOT_STRING)
-_LETTER = rf"(?:[A-Za-z0-9]|{_WIDE})"  # or digit
-_LABEL = rf"{_LETTER}(?:(?:[A-Za-z0-9_-]|{_WIDE}){{0,61}}{_LETTER})?"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+")
 _NOTIFY = ("SUCCESS", "FAILURE", "DELAY")
 
-LOCAL_PART_BYTES, DOMAIN_BYTES, PATH_BYTES = 64, 255, 256  # RFC 5321 §4.5.3.1.1 to .3
+_TEXT = 200  # characters of a reason in a reply
 ENVID_CHARACTERS, ORCPT_CHARACTERS = 100, 500  # RFC 3461 §4.4, §4.2
 
 
@@ -68,7 +58,7 @@ def mail_from(argument: str, *, extended: bool) -> MailFrom | Reply:
                 return Reply(501, "5.5.4", f"bad value of parameter {key}")
             case _:
                 return Reply(555, "5.5.4", f"unsupported parameter {shown(key)}")
-    problem = _problem(sender, smtputf8="smtputf8" in values) if sender else None
+    problem = _problem(sender, smtputf8="smtputf8" in values, syntax="5.1.7") if sender else None
     return problem or MailFrom(sender, **values)  # type: ignore[arg-type]
 
 
@@ -89,8 +79,8 @@ def rcpt_to(argument: str, *, extended: bool, smtputf8: bool) -> Recipient | Rep
                 return Reply(501, "5.5.4", f"bad value of parameter {key}")
             case _:
                 return Reply(555, "5.5.4", f"unsupported parameter {shown(key)}")
-    if address.lower() != "postmaster":
-        problem = _problem(address, smtputf8=smtputf8)
+    if canonical(address) != "postmaster":
+        problem = _problem(address, smtputf8=smtputf8, syntax="5.1.3")
         if problem:
             return problem
     return Recipient(address, notify, orcpt)
@@ -114,37 +104,17 @@ def _split(argument: str, keyword: str, *, extended: bool) -> tuple[str, dict[st
     return match["address"], parameters
 
 
-def _problem(address: str, *, smtputf8: bool) -> Reply | None:
-    """Why `address` is no mailbox (RFC 5321 §4.1.2), or None."""
-    try:
-        size = len(address.encode())
-    except UnicodeEncodeError:
-        return Reply(501, "5.1.3", "the address is not UTF-8")
+def _problem(address: str, *, smtputf8: bool, syntax: str) -> Reply | None:
+    """Why `address` is no mailbox (RFC 5321 §4.1.2), or None. `syntax`: the enhanced code of a
+    wrong one (RFC 3463 §3.2)."""
+    wrong = problem_of(address)
+    if wrong is not None and wrong.kind != "syntax":
+        return Reply(501, syntax, shown(wrong.text, _TEXT))  # as RFC 5321 §4.5.3.1.10 says
     if not address.isascii() and not smtputf8:
         return Reply(553, "5.6.7", "an address beyond ASCII needs SMTPUTF8")
-    local, at, domain = address.rpartition("@")
-    if (
-        not at
-        or size > PATH_BYTES - 2
-        or len(local.encode()) > LOCAL_PART_BYTES
-        or len(domain.encode()) > DOMAIN_BYTES
-        or not _LOCAL.fullmatch(local)
-        or not (_DOMAIN.fullmatch(domain) or _is_literal(domain))
-    ):
-        return Reply(553, "5.1.3", "the address is malformed")
+    if wrong is not None:
+        return Reply(553, syntax, f"malformed address: {shown(wrong.text, _TEXT)}")
     return None
-
-
-def _is_literal(domain: str) -> bool:
-    """An address in brackets (RFC 5321 §4.1.3)."""
-    if not (domain.startswith("[") and domain.endswith("]")):
-        return False
-    inner = domain[1:-1]
-    try:
-        ipaddress.ip_address(inner[5:] if inner.lower().startswith("ipv6:") else inner)
-    except ValueError:
-        return False
-    return True
 
 
 def is_notify(value: str) -> bool:
@@ -169,14 +139,6 @@ def _is_xtext(value: str, most: int) -> bool:
     return len(value) <= most and bool(_XTEXT.fullmatch(value))
 
 
-def plain_local_part(local_part: str) -> str:
-    """The local part without quotes, where it needs none (RFC 5321 §4.1.2)."""
-    if not local_part.startswith('"'):
-        return local_part
-    plain = re.sub(r"\\(.)", r"\1", local_part[1:-1])
-    return plain if _PLAIN.fullmatch(plain) else local_part
-
-
 def shown(text: str, most: int = 40) -> str:
     """A peer's word, fit for a reply line."""
     return "".join(char if char.isascii() and char.isprintable() else "?" for char in text[:most])
@@ -188,4 +150,4 @@ def host_name(argument: str) -> str:
     Empty where there is none, or where it is too long for a domain.
     """
     name = argument.partition(" ")[0]
-    return shown(name, DOMAIN_BYTES) if len(name) <= DOMAIN_BYTES else ""
+    return shown(name, DOMAIN_OCTETS) if len(name) <= DOMAIN_OCTETS else ""

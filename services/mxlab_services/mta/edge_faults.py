@@ -8,6 +8,7 @@ import ssl
 
 from msgspec import Struct, field
 
+from mxlab_services.address import canonical
 from mxlab_services.board import Board, Occasion, Standing, Wait
 from mxlab_services.clock import Clock
 from mxlab_services.faults import (
@@ -48,7 +49,7 @@ class Greybook:
         """Whether this try is late enough; the first one is put down."""
         if in_networks(peer, fault.exempt):
             return True
-        key = (_network(peer), sender.lower(), recipient.lower())
+        key = (_network(peer), canonical(sender), canonical(recipient))
         now = self._clock.time()
         if key not in self._first and len(self._first) >= _TRIPLETS:
             self._first.pop(next(iter(self._first)))

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+from mxlab_services.address import domain_of
 from mxlab_services.board import INVALID, Board, Occasion, Standing
 from mxlab_services.clock import Clock
 from mxlab_services.errors import ControlError, SpoolError, SpoolFull
@@ -24,7 +25,8 @@ from mxlab_services.faults import (
 )
 from mxlab_services.mta.edge import Edge, server_context
 from mxlab_services.mta.edge_faults import Greybook
-from mxlab_services.mta.types import Accept, Envelope, Mailboxes, Origin, Spool, Stored, domain_of
+from mxlab_services.mta.policy import local_domains
+from mxlab_services.mta.types import Accept, Envelope, Mailboxes, Origin, Spool, Stored
 
 
 @runtime_checkable
@@ -54,8 +56,7 @@ class MtaFaults:
         config = self._edge.config
         match fault:
             case MailboxFull(address):
-                local = {domain.lower() for domain in config.local_domains}
-                if domain_of(address) not in local:
+                if domain_of(address) not in local_domains(config):
                     raise ControlError(f"{address!r} has no mailbox on {config.node}", INVALID)
             case TlsBroken():
                 if config.tls is None:

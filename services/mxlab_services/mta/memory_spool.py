@@ -12,8 +12,9 @@ from typing import TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from mxlab_services.address import domain_of
 from mxlab_services.mta.memory_disk import MemoryDisk
-from mxlab_services.mta.types import Destination, Pending, Queued, Settled, domain_of
+from mxlab_services.mta.types import Destination, Pending, Queued, Settled
 
 E = TypeVar("E", str, tuple[float, int], tuple[float, int, str])
 

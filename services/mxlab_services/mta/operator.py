@@ -8,6 +8,7 @@ from typing import Literal
 from mxlab_services import events
 from mxlab_services.clock import Clock
 from mxlab_services.control import QueueEdit, QueueEntry, QueueFlush, QueueList, QueueRecipient
+from mxlab_services.domain import fold_domain
 from mxlab_services.errors import ControlError
 from mxlab_services.mta.scheduler import Scheduler
 from mxlab_services.mta.sweep import Sweeper
@@ -73,7 +74,7 @@ class Operator:
             raise ControlError("give a site or a queue id, not both", _REFUSED)
         if request.queue_id is not None:
             return await self._flush_one(await self._get(request.queue_id))
-        site = request.site.lower().rstrip(".") if request.site is not None else None
+        site = fold_domain(request.site) if request.site is not None else None
         return await self.flush_site(site)
 
     async def flush_site(self, site: str | None) -> int:

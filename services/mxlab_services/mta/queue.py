@@ -7,6 +7,7 @@ has returned (RFC 5321 §6.1). What a caller is told to be stored is being tried
 from collections.abc import Callable
 
 from mxlab_services import events
+from mxlab_services.address import distinct
 from mxlab_services.clock import Clock
 from mxlab_services.ids import Ids
 from mxlab_services.mta.received import received_field
@@ -49,10 +50,11 @@ class Intake:
         return message.queue_id
 
     def prepare(self, envelope: Envelope, content: bytes, origin: Origin) -> tuple[Queued, bytes]:
-        """The message as it is to be stored: due at once, each recipient only once."""
-        recipients = {recipient.address: recipient for recipient in envelope.recipients}
+        """The message as it is to be stored: due at once, each recipient only once, in
+        the form and with the wishes that came first."""
+        recipients = distinct(envelope.recipients, lambda recipient: recipient.address)
         queue_id, now = self._ids.queue_id(), self._clock.time()
-        only = next(iter(recipients)) if len(recipients) == 1 else None
+        only = recipients[0].address if len(recipients) == 1 else None
         stored = received_field(self._hostname, origin, queue_id, now, only) + content
         message = Queued(
             queue_id=queue_id,
@@ -61,7 +63,7 @@ class Intake:
             sender=envelope.sender,
             size=len(stored),
             arrived=now,
-            pending=tuple(Pending(r, next_attempt=now) for r in recipients.values()),
+            pending=tuple(Pending(r, next_attempt=now) for r in recipients),
             eightbit=envelope.eightbit,
             smtputf8=envelope.smtputf8,
             ret=envelope.ret,

@@ -2,6 +2,7 @@
 
 import re
 
+from mxlab_services.address import canonical
 from mxlab_services.control import MailboxEntry, MailboxList, MailboxRead
 from mxlab_services.errors import ControlError
 from mxlab_services.mta.types import (
@@ -25,12 +26,12 @@ class Reading:
 
     async def entries(self, request: MailboxList) -> list[MailboxEntry]:
         """The messages of one mailbox, or of all, oldest first."""
-        address = None if request.address is None else request.address.lower()
+        address = None if request.address is None else canonical(request.address)
         return [_entry(stored) for stored in await self._mailboxes.read(address)]
 
     async def whole(self, request: MailboxRead) -> str:
         """One message. Raises ControlError when it is not there."""
-        for stored in await self._mailboxes.read(request.address.lower()):
+        for stored in await self._mailboxes.read(canonical(request.address)):
             if stored.name == request.name:
                 return stored.content.decode("utf-8", "surrogateescape")
         raise ControlError(f"no message {request.name} in the mailbox {request.address}", -32602)

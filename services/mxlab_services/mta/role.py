@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from mxlab_services.address import domain_of
 from mxlab_services.board import Board
 from mxlab_services.clock import Clock
 from mxlab_services.config import ClientConfig, MtaConfig
@@ -26,6 +27,7 @@ from mxlab_services.control import (
     RouteReport,
     Submit,
 )
+from mxlab_services.domain import fold_domain
 from mxlab_services.events import EtrnSent, NodeReady, SpoolDamaged
 from mxlab_services.mta import routing
 from mxlab_services.mta.attempt import Attempts
@@ -34,13 +36,14 @@ from mxlab_services.mta.edge_faults import EdgeFaults
 from mxlab_services.mta.fault_site import DiskGuard, FaultyMailboxes, MtaFaults
 from mxlab_services.mta.late import LateRelay, LateResolver
 from mxlab_services.mta.operator import Operator
+from mxlab_services.mta.policy import local_domains
 from mxlab_services.mta.queue import Intake
 from mxlab_services.mta.reading import Reading
 from mxlab_services.mta.retry import schedule_of
 from mxlab_services.mta.scheduler import Scheduler
 from mxlab_services.mta.settle import Settlement
 from mxlab_services.mta.sweep import Sweeper
-from mxlab_services.mta.types import Mailboxes, Queued, Reply, Spool, domain_of
+from mxlab_services.mta.types import Mailboxes, Queued, Reply, Spool
 from mxlab_services.node import Counting, Journal, Parts, ids_for, randomness
 
 if TYPE_CHECKING:
@@ -120,6 +123,7 @@ class _Mta:
     ) -> None:
         self.config = config
         self._clock = clock = parts.clock
+        self._local = local_domains(config)
         self._emit = emit
         self._spool = spool
         self._journal = journal
@@ -138,7 +142,7 @@ class _Mta:
             config.hostname, spool, self.intake, ids, clock, emit, self._count_backscatter
         )
         attempts = Attempts(
-            config.hostname, config.local_domains, spool, mailboxes, self._router, self._relay,
+            config.hostname, self._local, spool, mailboxes, self._router, self._relay,
             settlement, schedule, clock, rng, emit,
         )  # fmt: skip
         self._scheduler = Scheduler(
@@ -151,7 +155,6 @@ class _Mta:
         faults = EdgeFaults(self.board)
         self._edge = Edge(config, self._guarded, emit, self._flush_site, faults)
         self.faults = MtaFaults(self._edge, spool, clock, settlement.try_again)
-        self._local = frozenset(domain.lower() for domain in config.local_domains)
         emit.counts.setdefault("backscatter", 0)
 
     def answer(self, controls: Controls) -> None:
@@ -219,9 +222,10 @@ class _Mta:
     async def _etrn(self, request: Etrn) -> EtrnReport:
         found = await self._resolver.addresses(request.host)
         reply = Reply(0, "", f"no address of {request.host}: {found.status}")
+        domain = fold_domain(request.domain)
         dialog: list[str] = []
         for address in found.addresses:
-            reply = await self._relay.etrn(request.host, address, request.domain, dialog)
+            reply = await self._relay.etrn(request.host, address, domain, dialog)
             if reply.code:
                 break
         self._emit(EtrnSent(request.host, request.domain, str(reply), list(dialog)))

@@ -12,9 +12,11 @@ from itertools import groupby
 from msgspec import Struct, field
 
 from mxlab_services import events
+from mxlab_services.address import domain_of, literal_address
 from mxlab_services.config import MtaConfig
 from mxlab_services.control import RouteReport
 from mxlab_services.dns.answers import Answer, Mx, Resolver
+from mxlab_services.domain import fold_domain
 from mxlab_services.mta.types import (
     Decision,
     Deferred,
@@ -23,7 +25,6 @@ from mxlab_services.mta.types import (
     Route,
     Router,
     Target,
-    domain_of,
 )
 
 ADDRESS_LIMIT = 5  # addresses per host and attempt (Postfix's smtp_mx_address_limit)
@@ -70,12 +71,14 @@ class _Hosts(Struct):
 
     `self_at`: the preference at which this MTA found itself. `missing`: a host that is better than
     that (or any, if self was not found) has no usable address; `unsure`: DNS failed temporarily.
+    `taken`: the addresses that will be tried, each with the host under whose name.
     """
 
     targets: list[Target] = field(default_factory=list)
     self_at: int | None = None
     missing: bool = False
     unsure: bool = False
+    taken: dict[str, str] = field(default_factory=dict)
 
 
 class MxRouter:
@@ -199,7 +202,7 @@ class MxRouter:
             self._rng.shuffle(equal)
             order = ", ".join(mx.exchange for mx in equal)
             notes.say(f"equal preference {preference}, shuffled to share the load: {order}")
-        here = _Hosts()
+        here = _Hosts(taken=hosts.taken)
         for mx in equal:
             await self._host(notes, mx, message, here)
         if here.self_at is None:
@@ -233,7 +236,8 @@ class MxRouter:
             known = "does not exist" if answer.status == "nxdomain" else "has no address"
             notes.discard(host, f"the name {known}")
         elif usable := self._usable(notes, host, answer.addresses):
-            hosts.targets.append(Target(host, mx.preference, usable))
+            if fresh := self._fresh(notes, host, usable, hosts):
+                hosts.targets.append(Target(host, mx.preference, fresh))
         else:
             hosts.missing = True
 
@@ -244,10 +248,30 @@ class MxRouter:
     def _is_self(self, addresses: Iterable[str]) -> bool:
         return any(ipaddress.ip_address(address) in self._addresses for address in addresses)
 
-    def _usable(self, notes: _Notes, host: str, addresses: Sequence[str]) -> tuple[str, ...]:
-        """The addresses that may be tried, in the order given."""
+    def _fresh(
+        self, notes: _Notes, host: str, addresses: Sequence[str], hosts: _Hosts
+    ) -> tuple[str, ...]:
+        """The addresses that no host before has: each is tried once in an attempt. One address is
+        one server, whatever names lead there, and its reply stands."""
+        fresh = [address for address in addresses if address not in hosts.taken]
+        if not fresh:
+            others = " and ".join(dict.fromkeys(hosts.taken[address] for address in addresses))
+            notes.discard(host, f"its addresses are those of {others}, tried already")
+        elif len(fresh) < len(addresses):
+            for address in addresses:
+                if address in hosts.taken:
+                    why = f"the same address as {hosts.taken[address]}, tried already"
+                    notes.discard(f"{host}[{address}]", why)
+        if len(fresh) > ADDRESS_LIMIT:
+            notes.say(f"{host} has {len(fresh)} addresses: the first {ADDRESS_LIMIT} are tried")
+        del fresh[ADDRESS_LIMIT:]
+        hosts.taken |= dict.fromkeys(fresh, host)
+        return tuple(fresh)
+
+    def _usable(self, notes: _Notes, host: str, addresses: Sequence[str]) -> list[str]:
+        """The addresses that may be tried at all, in the order given, each once."""
         usable: list[str] = []
-        for text in addresses:
+        for text in dict.fromkeys(addresses):
             address = ipaddress.ip_address(text)
             if any(address in network for network in self._networks):
                 usable.append(text)
@@ -255,9 +279,7 @@ class MxRouter:
                 notes.discard(f"{host}[{text}]", "a loopback address is no mail exchanger")
             else:
                 notes.discard(f"{host}[{text}]", "it lies outside the lab's networks", FENCE)
-        if len(usable) > ADDRESS_LIMIT:
-            notes.say(f"{host} has {len(usable)} addresses: the first {ADDRESS_LIMIT} are tried")
-        return tuple(usable[:ADDRESS_LIMIT])
+        return usable
 
     def _conclude(self, notes: _Notes, hosts: _Hosts) -> Route:
         domain = notes.domain
@@ -274,17 +296,16 @@ class MxRouter:
         return notes.fail(550, "5.4.4", f"no mail exchanger of {domain} has a usable address")
 
     def _literal(self, notes: _Notes) -> Route:
-        text = notes.domain[1:-1].removeprefix("ipv6:")
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
+        text = literal_address(notes.domain)
+        if text is None:
             return notes.fail(550, "5.1.2", f"{notes.domain} is no address literal", LITERAL)
+        address = ipaddress.ip_address(text)
         notes.say(f"{notes.domain} is an address literal: no lookup", LITERAL)
         hosts = _Hosts()
         if address in self._addresses:
             self._found_self(notes, Mx(0, notes.domain), "by its address", hosts)
         elif usable := self._usable(notes, notes.domain, [str(address)]):
-            hosts.targets.append(Target(notes.domain, 0, usable))
+            hosts.targets.append(Target(notes.domain, 0, tuple(usable)))
         return self._conclude(notes, hosts)
 
 
@@ -293,7 +314,7 @@ async def report(router: Router, address: str, is_local: Callable[[str], bool]) 
 
     `address` may also be a bare domain. `is_local` says whether this node keeps a domain's mail.
     """
-    domain = domain_of(address) or _plain(address)
+    domain = domain_of(address if "@" in address else f"@{address}")
     if is_local(domain):
         decision = f"{domain} is delivered here: this is its final host (RFC 5321 §2.3.10)"
         return RouteReport(address, "local", [], [decision])
@@ -313,7 +334,7 @@ async def report(router: Router, address: str, is_local: Callable[[str], bool]) 
 
 
 def _plain(name: str) -> str:
-    return name.lower().rstrip(".")
+    return fold_domain(name)
 
 
 def _problem(answer: Answer) -> str:

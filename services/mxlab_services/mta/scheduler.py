@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable
 from msgspec.structs import replace
 
 from mxlab_services import events
+from mxlab_services.address import domain_of
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError
 from mxlab_services.mta.attempt import Attempts
 from mxlab_services.mta.destination import Lane
 from mxlab_services.mta.retry import Schedule
-from mxlab_services.mta.types import Deferred, Pending, Queued, Result, Spool, domain_of
+from mxlab_services.mta.types import Deferred, Pending, Queued, Result, Spool
 
 log = logging.getLogger(__name__)
 

@@ -259,7 +259,7 @@ class Session(Connection):
 
     async def on_etrn(self, argument: str) -> str:
         """Start the queue for a node, or with @ for a domain and all below it (RFC 1985 §5.3)."""
-        node = argument.lower().rstrip(".")
+        node = argument.lower().removesuffix(".")
         if self._edge.flush is None:
             return "502 5.5.1 ETRN is not implemented"
         if not self._extended:

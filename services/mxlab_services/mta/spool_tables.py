@@ -14,8 +14,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from mxlab_services.address import domain_of
 from mxlab_services.errors import SpoolError
-from mxlab_services.mta.types import Destination, Pending, Queued, Recipient, domain_of
+from mxlab_services.mta.types import Destination, Pending, Queued, Recipient
 
 VERSION = 3
 SCHEMA = f"""

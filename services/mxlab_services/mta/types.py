@@ -385,8 +385,3 @@ def message_key(content: bytes) -> str:
 def received_count(content: bytes) -> int:
     """The number of Received fields: hops so far (RFC 5321 §6.3)."""
     return len(re.findall(rb"^received:", header_block(content), re.IGNORECASE | re.MULTILINE))
-
-
-def domain_of(address: str) -> str:
-    """The domain of an address, in lower case and without a final dot; empty if there is none."""
-    return address.rpartition("@")[2].lower().rstrip(".") if "@" in address else ""
