@@ -5,16 +5,26 @@ a reply or an address can break out of its field. Whether a notification is due 
 `wanted`: never about a message with the null reverse-path (RFC 5321 §6.1), never against NOTIFY.
 """
 
+import re
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from mxlab_services.clock import rfc5322_date
-from mxlab_services.mta.types import Envelope, Queued, Recipient, Reply, header_block
+from mxlab_services.mta.types import (
+    Envelope,
+    Queued,
+    Recipient,
+    Reply,
+    header_block,
+)
 
 Action = Literal["failed", "delayed", "delivered", "relayed"]
 RETURN_LIMIT = 50_000  # bytes; a larger original comes back as its headers unless RET=FULL
+SHORT = 64_000  # bytes that any server takes (RFC 5321 §4.5.3.1.7): a report without the message
+_STATUS = 56_000  # bytes of them about recipients; what is more makes another report
 _WISH = {"failed": "FAILURE", "delayed": "DELAY", "delivered": "SUCCESS", "relayed": "SUCCESS"}
 
 
@@ -46,22 +56,76 @@ def wanted(sender: str, fate: Fate) -> bool:
     return _WISH[fate.action] in fate.recipient.notify.upper().split(",")
 
 
+def batches(fates: Iterable[Fate]) -> list[list[Fate]]:
+    """The fates of one kind, divided so that a report about each batch is short (see SHORT)."""
+    found: list[list[Fate]] = [[]]
+    size = 0
+    for fate in fates:
+        lines = [*_recipient_fields(fate, 0.0), _told(fate)]
+        more = sum(len(line.encode("utf-8", "replace")) + 2 for line in lines)
+        if found[-1] and size + more > _STATUS:
+            found.append([])
+            size = 0
+        found[-1].append(fate)
+        size += more
+    return found
+
+
 def notification(
     about: Queued,
     content: bytes,
     fates: Sequence[Fate],
     reporter: Reporter,
     retry_until: float | None = None,
+    room: int = sys.maxsize,
 ) -> tuple[Envelope, bytes]:
     """The report about `fates` to the sender of `about`, and its envelope.
 
     `content` is the message as it was queued; `retry_until` (lab time) stands in a report of delay.
+    `room`: bytes that the report may have. RET=FULL is a wish (RFC 3461 §4.3): where the whole
+    message does not fit the report brings its headers, as many as fit, since the sender is to be
+    told (RFC 5321 §6.1).
     """
-    action = fates[0].action
-    full = action == "failed" and (
+    whole = fates[0].action == "failed" and (
         about.ret == "FULL" or (about.ret != "HDRS" and len(content) <= RETURN_LIMIT)
     )
-    returned = content if full else header_block(content) + b"\r\n"
+    if whole:
+        made = _report(about, content, fates, reporter, retry_until, content)
+        if len(made[1]) <= room:
+            return made
+    bare = _report(about, content, fates, reporter, retry_until, None)
+    left = min(SHORT, room) - len(bare[1]) - _PART
+    headers = some_headers(content, left)
+    return _report(about, content, fates, reporter, retry_until, None, headers) if headers else bare
+
+
+_PART = 200  # bytes for what stands around a part
+
+
+def some_headers(content: bytes, most: int) -> bytes:
+    """The header fields from the top of a message that have room in `most` bytes, each whole."""
+    block = header_block(content) + b"\r\n"
+    if len(block) <= most:
+        return block
+    ends = [
+        found.end()
+        for found in re.finditer(rb"\r\n(?![ \t])", block[: max(0, most)])
+        if found.end() <= most
+    ]
+    return block[: ends[-1]] if ends else b""
+
+
+def _report(
+    about: Queued,
+    content: bytes,
+    fates: Sequence[Fate],
+    reporter: Reporter,
+    retry_until: float | None,
+    whole: bytes | None,
+    headers: bytes = b"",
+) -> tuple[Envelope, bytes]:
+    """The report with the whole message, some of its headers, or (RFC 6522 §3) neither."""
+    action, returned = fates[0].action, headers if whole is None else whole
     fields = _status_fields(about, fates, reporter, retry_until)
     text = _explanation(about, fates, reporter, retry_until)
     addresses = (about.sender, *(fate.recipient.address for fate in fates))
@@ -76,8 +140,9 @@ def notification(
     parts = [
         (f"text/plain; charset={kinds.charset}", _lines(text, kinds.charset)),
         (kinds.status, _lines(fields, kinds.charset)),
-        (kinds.message if full else kinds.headers, returned),
     ]
+    if returned:
+        parts.append((kinds.headers if whole is None else kinds.message, returned))
     mark = f"--{boundary}\r\n".encode()
     body = b"".join(
         mark
@@ -143,25 +208,30 @@ def _status_fields(
         fields.append(f"Original-Envelope-Id: {_clean(about.envid)}")
     fields.append(f"Arrival-Date: {rfc5322_date(about.arrived)}")
     for fate in fates:
-        recipient, reply = fate.recipient, fate.reply
-        fields.append("")
-        if recipient.orcpt:
-            fields.append(f"Original-Recipient: {_clean(recipient.orcpt)}")
-        kind = "rfc822" if recipient.address.isascii() else "utf-8"
-        fields += [
-            f"Final-Recipient: {kind}; {_clean(recipient.address)}",
-            f"Action: {fate.action}",
-            f"Status: {status_of(fate)}",
-        ]
-        if fate.host:
-            fields.append(f"Remote-MTA: dns; {_clean(fate.host)}")
-        if str(reply):
-            kind = "smtp" if reply.code else "x-network"
-            fields.append(f"Diagnostic-Code: {kind}; {_clean(str(reply))}")
-        if fate.tried:
-            fields.append(f"Last-Attempt-Date: {rfc5322_date(fate.tried)}")
-        if fate.action == "delayed" and retry_until is not None:
-            fields.append(f"Will-Retry-Until: {rfc5322_date(retry_until)}")
+        fields += _recipient_fields(fate, retry_until)
+    return fields
+
+
+def _recipient_fields(fate: Fate, retry_until: float | None) -> list[str]:
+    recipient, reply = fate.recipient, fate.reply
+    fields = [""]
+    if recipient.orcpt:
+        fields.append(f"Original-Recipient: {_clean(recipient.orcpt)}")
+    kind = "rfc822" if recipient.address.isascii() else "utf-8"
+    fields += [
+        f"Final-Recipient: {kind}; {_clean(recipient.address)}",
+        f"Action: {fate.action}",
+        f"Status: {status_of(fate)}",
+    ]
+    if fate.host:
+        fields.append(f"Remote-MTA: dns; {_clean(fate.host)}")
+    if str(reply):
+        kind = "smtp" if reply.code else "x-network"
+        fields.append(f"Diagnostic-Code: {kind}; {_clean(str(reply))}")
+    if fate.tried:
+        fields.append(f"Last-Attempt-Date: {rfc5322_date(fate.tried)}")
+    if fate.action == "delayed" and retry_until is not None:
+        fields.append(f"Will-Retry-Until: {rfc5322_date(retry_until)}")
     return fields
 
 
@@ -191,10 +261,13 @@ def _explanation(
     if retry_until is not None:
         lines.append(f"It gives up at {rfc5322_date(retry_until)}.")
     lines.append("")
-    for fate in fates:
-        said = f"host {fate.host} said: " if fate.host else ""
-        lines.append(_clean(f"<{fate.recipient.address}>: {said}{fate.reply}"))
+    lines += map(_told, fates)
     return [*lines, "", f"Queue id here: {about.queue_id}"]
+
+
+def _told(fate: Fate) -> str:
+    said = f"host {fate.host} said: " if fate.host else ""
+    return _clean(f"<{fate.recipient.address}>: {said}{fate.reply}")
 
 
 def _clean(text: str) -> str:

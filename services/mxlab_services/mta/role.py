@@ -139,8 +139,9 @@ class _Mta:
         self._relay = LateRelay(lambda: _relay(config, journal, emit))
         self.intake = Intake(config.hostname, spool, ids, clock, emit)
         settlement = Settlement(
-            config.hostname, spool, self.intake, ids, clock, emit, self._count_backscatter
-        )
+            config.hostname, spool, self.intake, ids, clock, emit, self._count_backscatter,
+            config.limits.message_size,
+        )  # fmt: skip
         attempts = Attempts(
             config.hostname, self._local, spool, mailboxes, self._router, self._relay,
             settlement, schedule, clock, rng, emit,

@@ -8,6 +8,7 @@ was delivered is not sent once more.
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ from mxlab_services import events
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError
 from mxlab_services.ids import Ids
-from mxlab_services.mta import bounce
+from mxlab_services.mta import bounce, bounce_again
 from mxlab_services.mta.bounce import Fate
 from mxlab_services.mta.queue import Intake
 from mxlab_services.mta.types import Origin, Queued, Settled, Spool
@@ -28,14 +29,21 @@ LOCAL = Origin("")
 # Real seconds between tries while the disk refuses: at first, and at the most, until a tenth of the
 # time that it has lasted is more.
 _REFUSED_WAIT = (0.1, 5.0)
+_BAD = ("failed", "delayed")
+_TRACE = 2000  # bytes for the Received fields that a notification gets on its way
 
 
 class _Notice(Struct, frozen=True):
-    """A notification about `fates`, ready to be stored."""
+    """A notification, ready to be stored, with what its event says of it."""
 
     message: Queued
     content: bytes
-    fates: tuple[Fate, ...]
+    about: str
+    about_queue_id: str
+    to: str
+    recipients: tuple[str, ...]
+    action: bounce.Action
+    again: bool = False  # in the place of one that was too large
 
 
 class Settlement:
@@ -50,8 +58,12 @@ class Settlement:
         clock: Clock,
         emit: events.Emit,
         told: Callable[[Queued], None] | None = None,
+        most: int = sys.maxsize,
     ) -> None:
-        """`told` is called with each message whose sender was told of a failure or a delay."""
+        """`most`: the bytes that a notification may have (SIZE, RFC 1870).
+
+        `told` is called with each message whose sender was told of a failure or a delay.
+        """
         self._hostname = hostname
         self._spool = spool
         self._intake = intake
@@ -59,6 +71,7 @@ class Settlement:
         self._clock = clock
         self._emit = emit
         self._told = told
+        self._room = most - _TRACE
         self._again = asyncio.Event()
 
     def try_again(self) -> None:
@@ -79,21 +92,21 @@ class Settlement:
         Answers True when the message is gone from the queue.
         """
         notices = self._notices(message, content, fates, retry_until)
+        notices += self._again_shorter(message, content, fates)
         gone = await self._settle(settled, notices)
         self._suppressed(message, fates)
         for notice in notices:
             self._intake.accepted(notice.message, LOCAL)
-            action = notice.fates[0].action
             event = events.Bounced(
                 queue_id=notice.message.queue_id,
-                about=message.key,
-                about_queue_id=message.queue_id,
-                to=message.sender,
-                recipients=[fate.recipient.address for fate in notice.fates],
-                action="delivered" if action == "relayed" else action,
+                about=notice.about,
+                about_queue_id=notice.about_queue_id,
+                to=notice.to,
+                recipients=list(notice.recipients),
+                action="delivered" if notice.action == "relayed" else notice.action,
             )
             self._emit(event, notice.message.key)
-            if self._told is not None and action in ("failed", "delayed"):
+            if self._told is not None and notice.action in _BAD and not notice.again:
                 self._told(message)
         return gone
 
@@ -127,11 +140,46 @@ class Settlement:
             if bounce.wanted(message.sender, fate):
                 kinds.setdefault(fate.action, []).append(fate)
         notices = []
-        for told in kinds.values():
-            reporter = bounce.Reporter(self._hostname, self._ids.token(), self._clock.time())
-            envelope, report = bounce.notification(message, content, told, reporter, retry_until)
-            notices.append(_Notice(*self._intake.prepare(envelope, report, LOCAL), tuple(told)))
+        for told in (batch for kind in kinds.values() for batch in bounce.batches(kind)):
+            envelope, report = bounce.notification(
+                message, content, told, self._reporter(), retry_until, self._room
+            )
+            notices.append(
+                _Notice(
+                    *self._intake.prepare(envelope, report, LOCAL),
+                    about=message.key,
+                    about_queue_id=message.queue_id,
+                    to=message.sender,
+                    recipients=tuple(fate.recipient.address for fate in told),
+                    action=told[0].action,
+                )
+            )
         return notices
+
+    def _again_shorter(
+        self, message: Queued, content: bytes, fates: Iterable[Fate]
+    ) -> list[_Notice]:
+        """A notification of ours in the place of one whose receiver found it too large."""
+        if message.sender or not any(map(bounce_again.too_much, fates)):
+            return []
+        again = bounce_again.shorter(message, content, self._reporter())
+        if again is None:
+            return []
+        stored = self._intake.prepare(again.envelope, again.content, LOCAL)
+        return [
+            _Notice(
+                *stored,
+                about=again.about,
+                about_queue_id=again.about_queue_id,
+                to=message.pending[0].address,
+                recipients=again.recipients,
+                action="failed",
+                again=True,
+            )
+        ]
+
+    def _reporter(self) -> bounce.Reporter:
+        return bounce.Reporter(self._hostname, self._ids.token(), self._clock.time())
 
     def _suppressed(self, message: Queued, fates: Iterable[Fate]) -> None:
         silent = [
