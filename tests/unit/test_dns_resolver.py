@@ -213,7 +213,7 @@ def test_any_damage_to_an_answer_is_an_answer_or_passed_by(
     good = reply_to(query, "a.test. 60 CNAME b.test.", "b.test. 60 MX 5 mx.b.test.").to_wire()
     packet = good[:at] + damage + (b"" if cut else good[at + len(damage) :])
     message = read_reply(packet, 7, (b"a", b"test"), "MX")
-    assert message is None or message.header.id == 7
+    assert message is None or (message.header.qr and packet[:2] == good[:2])
 
 
 async def test_a_lost_query_is_asked_again_with_a_new_id() -> None:

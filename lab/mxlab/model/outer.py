@@ -3,6 +3,7 @@
 Only the parameters stand here; how each is done, undone and confirmed stands in `mxlab.faults`.
 """
 
+import functools
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -12,6 +13,9 @@ from mxlab.model.topology import Host
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 RealSeconds = Annotated[float, msgspec.Meta(gt=0)]
 Bytes = Annotated[int, msgspec.Meta(ge=0)]
+
+
+_fields = functools.cache(msgspec.structs.fields)
 
 
 class Mechanism(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +34,7 @@ class Mechanism(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __str__(self) -> str:
         given = [
             f"{field.name}={getattr(self, field.name)}"
-            for field in msgspec.structs.fields(self)
+            for field in _fields(type(self))
             if field.name != "host" and getattr(self, field.name) != field.default
         ]
         return " ".join([self.kind, self.host, *given])

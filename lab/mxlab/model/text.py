@@ -4,6 +4,7 @@ What people read has no control characters: a title with an escape sequence woul
 terminal. What goes into mail may have any, as a story may be just about that.
 """
 
+import functools
 import unicodedata
 from collections.abc import Iterator
 
@@ -25,14 +26,19 @@ def unfit(value: object, name: str = "", path: Path = ()) -> Iterator[tuple[Path
             for number, item in enumerate(value):
                 yield from unfit(item, name, (*path, number))
         case msgspec.Struct():
-            for field in msgspec.structs.fields(value):
+            for field in _fields(type(value)):
                 inner = (*path, field.encode_name)
                 yield from unfit(getattr(value, field.name), field.name, inner)
         case _:
             pass
 
 
+_fields = functools.cache(msgspec.structs.fields)
+
+
 def _wrong(text: str, name: str) -> str:
+    if text.isprintable():
+        return ""
     for character in text:
         code, kind = ord(character), unicodedata.category(character)
         if kind == "Cs":

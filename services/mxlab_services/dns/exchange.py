@@ -9,6 +9,7 @@ else is passed by, so a stray or malformed packet never ends a wait.
 
 import asyncio
 import contextlib
+import functools
 import random
 import struct
 from typing import Any, Literal
@@ -24,11 +25,20 @@ _UNREADABLE = (DNSError, DNSLabelError, ValueError, LookupError, struct.error, R
 
 
 class Reply(Struct, frozen=True):
-    """A message that answers our question."""
+    """A message that answers our question. The `id` is that of the query."""
 
+    id: int
     message: DNSRecord
     size: int
     transport: Literal["udp", "tcp"]
+
+
+@functools.lru_cache(maxsize=1024)
+def _question(name: Name, kind: str) -> bytes:
+    """A query without its id."""
+    query = DNSRecord(DNSHeader(rd=1), q=DNSQuestion(DNSLabel(name), int(getattr(QTYPE, kind))))
+    query.add_ar(EDNS0(udp_len=UDP_SIZE))
+    return bytes(query.pack())[2:]
 
 
 class Exchange:
@@ -51,12 +61,7 @@ class Exchange:
 
     def _query(self, name: Name, kind: str) -> tuple[int, bytes]:
         identifier = self._rng.randrange(65536)
-        query = DNSRecord(
-            DNSHeader(id=identifier, rd=1),
-            q=DNSQuestion(DNSLabel(name), int(getattr(QTYPE, kind))),
-        )
-        query.add_ar(EDNS0(udp_len=UDP_SIZE))
-        return identifier, bytes(query.pack())
+        return identifier, identifier.to_bytes(2) + _question(name, kind)
 
     async def _by_udp(self, name: Name, kind: str) -> Reply | None:
         loop = asyncio.get_running_loop()
@@ -95,17 +100,19 @@ class Exchange:
             if writer is not None:
                 writer.close()
         message = read_reply(data, identifier, name, kind)
-        return Reply(message, len(data), "tcp") if message is not None else None
+        return Reply(identifier, message, len(data), "tcp") if message is not None else None
 
 
 def read_reply(data: bytes, identifier: int, name: Name, kind: str) -> DNSRecord | None:
     """The message in `data` if it answers this query; None for anything else."""
+    if int.from_bytes(data[:2]) != identifier:
+        return None
     try:
-        message = DNSRecord.parse(data)
+        message = (_parsed if len(data) <= UDP_SIZE else _parsed.__wrapped__)(data[2:])
     except _UNREADABLE:
         return None
     header = message.header
-    if not header.qr or header.id != identifier:
+    if not header.qr:
         return None
     # An error may come without the question (FORMERR, NOTIMP), an answer may not.
     if not message.questions:
@@ -113,6 +120,13 @@ def read_reply(data: bytes, identifier: int, name: Name, kind: str) -> DNSRecord
     question = message.questions[0]
     same = len(message.questions) == 1 and fold(question.qname.label) == fold(name)
     return message if same and question.qtype == int(getattr(QTYPE, kind)) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(data: bytes) -> DNSRecord:
+    """The message whose bytes after the id these are; its own id is 0. Not to be changed."""
+    message: DNSRecord = DNSRecord.parse(b"\0\0" + data)
+    return message
 
 
 class _Waiting(asyncio.DatagramProtocol):
@@ -128,7 +142,7 @@ class _Waiting(asyncio.DatagramProtocol):
             return
         message = read_reply(data, *self._expected)
         if message is not None:
-            self.reply.set_result(Reply(message, len(data), "udp"))
+            self.reply.set_result(Reply(self._expected[0], message, len(data), "udp"))
 
     def error_received(self, exc: Exception) -> None:
         if not self.reply.done():

@@ -35,6 +35,7 @@ def unescape(text: str) -> bytes:
     return bytes(out + rest.encode())
 
 
+@functools.lru_cache(maxsize=4096)
 def parse_name(text: str, origin: Name = ROOT) -> Name:
     """The name in `text`, relative to `origin` unless it ends in a dot. Raises ZoneError.
 

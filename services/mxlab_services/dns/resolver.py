@@ -228,7 +228,7 @@ def _dig_text(reply: Reply, milliseconds: float, server: tuple[str, int]) -> str
     flags = [flag for flag in ("qr", "aa", "tc", "rd", "ra") if getattr(header, flag)]
     extra = [record for record in message.ar if record.rtype != QTYPE.OPT]
     lines = [
-        f";; ->>HEADER<<- opcode: QUERY, status: {_rcode(message)}, id: {header.id}",
+        f";; ->>HEADER<<- opcode: QUERY, status: {_rcode(message)}, id: {reply.id}",
         f";; flags: {' '.join(flags)}; QUERY: {header.q}, ANSWER: {header.a}, "
         f"AUTHORITY: {header.auth}, ADDITIONAL: {header.ar}",
         "",

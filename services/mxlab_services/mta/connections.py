@@ -5,7 +5,6 @@ What goes wrong is a value: NoSession with the stage and the reply (code 0 where
 """
 
 import asyncio
-import ipaddress
 import os
 import ssl
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from mxlab_services.config import MtaConfig
 from mxlab_services.errors import ConfigError
+from mxlab_services.ip import ip_address
 from mxlab_services.mta.read_buffer import read_buffer
 from mxlab_services.mta.session import Session, as_reply
 from mxlab_services.mta.types import Reply
@@ -116,8 +116,8 @@ class Connector:
 
     def _source(self, address: str) -> tuple[str, int] | None:
         """This MTA's own address, for the peer to see: local processes share one host."""
-        own = ipaddress.ip_address(self._config.address)
-        if own.is_unspecified or own.version != ipaddress.ip_address(address).version:
+        own = ip_address(self._config.address)
+        if own.is_unspecified or own.version != ip_address(address).version:
             return None
         return str(own), 0
 

@@ -5,6 +5,7 @@ import ipaddress
 from mxlab_services.address import canonical, domain_of, literal_of, local_part_of
 from mxlab_services.config import MtaConfig
 from mxlab_services.domain import fold_domain
+from mxlab_services.ip import ip_address, ip_network
 from mxlab_services.mta.types import Reply
 
 UNKNOWN_USER = "5.1.1"
@@ -27,7 +28,7 @@ class Policy:
         self._known = (
             None if config.recipients is None else frozenset(map(canonical, config.recipients))
         )
-        self._networks = [ipaddress.ip_network(net) for net in config.submission_networks]
+        self._networks = [ip_network(net) for net in config.submission_networks]
         named = (*config.local_domains, *config.relay_domains)
         self._first = named[0] if named else config.hostname
         self._has_users = bool(config.local_domains)
@@ -52,7 +53,7 @@ class Policy:
     def submits(self, peer: str) -> bool:
         """Whether `peer` (an IP address) may send to anybody."""
         try:
-            address = ipaddress.ip_address(peer)
+            address = ip_address(peer)
         except ValueError:
             return False
         if isinstance(address, ipaddress.IPv6Address):

@@ -105,7 +105,7 @@ def _relay(config: MtaConfig, journal: Journal | None, emit: Counting) -> "SmtpR
 
 def _tell_damage(spool: Spool, emit: Counting) -> None:
     damage = getattr(spool, "damage", None)
-    if isinstance(damage, _Damaged):
+    if damage is not None and isinstance(damage, _Damaged):
         emit(SpoolDamaged(damage.problem, damage.saved, list(damage.lost)))
 
 

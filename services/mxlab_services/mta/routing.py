@@ -4,7 +4,6 @@ Answers a Route whatever DNS says; a domain that cannot be reached is a value wi
 its sender will read. Every step is a Decision in plain words with the section that explains it.
 """
 
-import ipaddress
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
@@ -17,6 +16,7 @@ from mxlab_services.config import MtaConfig
 from mxlab_services.control import RouteReport
 from mxlab_services.dns.answers import Answer, Mx, Resolver
 from mxlab_services.domain import fold_domain
+from mxlab_services.ip import ip_address, ip_network
 from mxlab_services.mta.types import (
     Decision,
     Deferred,
@@ -101,8 +101,8 @@ class MxRouter:
     ) -> None:
         self._resolver = resolver
         self._names = frozenset(_plain(name) for name in names)
-        self._addresses = frozenset(ipaddress.ip_address(address) for address in addresses)
-        self._networks = tuple(ipaddress.ip_network(network) for network in networks)
+        self._addresses = frozenset(ip_address(address) for address in addresses)
+        self._networks = tuple(ip_network(network) for network in networks)
         self._rng = rng
         self._emit = emit
 
@@ -246,7 +246,7 @@ class MxRouter:
         notes.discard(mx.exchange, f"it is this host, known {how}, at preference {mx.preference}")
 
     def _is_self(self, addresses: Iterable[str]) -> bool:
-        return any(ipaddress.ip_address(address) in self._addresses for address in addresses)
+        return any(ip_address(address) in self._addresses for address in addresses)
 
     def _fresh(
         self, notes: _Notes, host: str, addresses: Sequence[str], hosts: _Hosts
@@ -272,7 +272,7 @@ class MxRouter:
         """The addresses that may be tried at all, in the order given, each once."""
         usable: list[str] = []
         for text in dict.fromkeys(addresses):
-            address = ipaddress.ip_address(text)
+            address = ip_address(text)
             if any(address in network for network in self._networks):
                 usable.append(text)
             elif address.is_loopback or address.is_unspecified:
@@ -299,7 +299,7 @@ class MxRouter:
         text = literal_address(notes.domain)
         if text is None:
             return notes.fail(550, "5.1.2", f"{notes.domain} is no address literal", LITERAL)
-        address = ipaddress.ip_address(text)
+        address = ip_address(text)
         notes.say(f"{notes.domain} is an address literal: no lookup", LITERAL)
         hosts = _Hosts()
         if address in self._addresses:

@@ -140,16 +140,16 @@ class SimNode:
         life, running = self._host.life, self._running
         if life is None or running is None:
             raise NodeUnreachable(f"{self.config.node} is stopped", "start it first")
-        answer = asyncio.ensure_future(self._inside(life, running.controls(request)))
+        task = self._loop.create_task(running.controls(request), context=life.context)
         try:
-            while not (await asyncio.wait([answer], timeout=CONTROL_SECONDS))[0]:
+            while not (await asyncio.wait([task], timeout=CONTROL_SECONDS))[0]:
                 if life.paused:
                     raise NodeUnreachable(f"{self.config.node} does not answer")
-            return answer.result()
+            return _result(task, life)
         except ServiceError as error:
             raise Refused(str(error)) from error
         finally:
-            answer.cancel()
+            task.cancel()
 
     async def events(self, *, follow: bool = True) -> AsyncIterator[Event]:
         position = 0
@@ -195,9 +195,7 @@ class SimNode:
         except asyncio.CancelledError:
             task.cancel()
             raise
-        if task.cancelled():
-            raise NodeUnreachable(f"{life.host} went down before it answered")
-        return task.result()
+        return _result(task, life)
 
     def _power_off(self, life: Life) -> None:
         self._host.life = None
@@ -205,6 +203,13 @@ class SimNode:
         self._network.power_off(self._host)
         for task in life.end():
             task.cancel()
+
+
+def _result(task: "asyncio.Task[R]", life: Life) -> R:
+    """What a task of the host came to; the host's end is NodeUnreachable."""
+    if task.cancelled():
+        raise NodeUnreachable(f"{life.host} went down before it answered")
+    return task.result()
 
 
 class SimLab:

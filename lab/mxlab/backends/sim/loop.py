@@ -11,13 +11,13 @@ import heapq
 import itertools
 import sys
 import threading
-import weakref
 from asyncio import base_events, events
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar, TypeVarTuple
 
 from mxlab.errors import LabError
 
+RESOLUTION = 1e-9  # seconds: a timer that is nearer than that is due
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
@@ -47,7 +47,6 @@ class Life:
         self.paused = False
         self.loop = loop
         self._waiting: list[events.Handle] = []
-        self.tasks: dict[asyncio.Task[Any], None] = {}  # a dict, because a set has no order
         self.context = contextvars.copy_context()
         self.context.run(LIFE.set, self)
 
@@ -63,61 +62,48 @@ class Life:
     def defer(self, handle: events.Handle) -> None:
         self._waiting.append(handle)
 
-    def end(self) -> list[asyncio.Task[Any]]:
+    def end(self) -> "list[_Task[Any]]":
         """Make everything of this life ineffective; answers the tasks that are left to cancel."""
         self.over = True
         self.resume()
-        return [task for task in self.tasks if not task.done()]
+        tasks = [
+            task
+            for task in asyncio.all_tasks(self.loop)
+            if isinstance(task, _Task) and task.life is self
+        ]
+        return sorted(tasks, key=lambda task: task.number)
 
 
 LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("mxlab_sim_life", default=None)
 
 
-class _Gate:
-    """Mixed into handles: a paused host's callbacks wait."""
+class _Task(asyncio.Task[R]):
+    """A task that knows whose it is, and the how manieth of its loop."""
+
+    __slots__ = ("life", "number")
+    life: Life | None
+    number: int
+
+
+class _Handle(events.Handle):
+    """A callback; made often, so it leaves out what only a debugging loop needs."""
 
     __slots__ = ()
-    _context: contextvars.Context
 
-    def _run(self) -> None:
-        life = self._context.get(LIFE)
-        if life is not None and life.paused:
-            life.defer(self)  # type: ignore[arg-type]
-        else:
-            super()._run()  # type: ignore[misc]
-
-
-class _Handle(_Gate, events.Handle):
-    __slots__ = ()
-
-
-class _Timer(_Gate, events.TimerHandle):
-    __slots__ = ("_order",)
-
-    def __init__(self, order: int, *args: Any) -> None:
-        super().__init__(*args)
-        self._order = order
-
-    def __lt__(self, other: Any) -> bool:
-        return (self._when, self._order) < (other._when, other._order)  # type: ignore[attr-defined]
-
-
-class _Jump:
-    """In the place of a selector: instead of waiting, moves the clock."""
-
-    def __init__(self, loop: "SimLoop") -> None:
+    def __init__(
+        self,
+        callback: Callable[..., Any],
+        args: Any,
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        self._context = contextvars.copy_context() if context is None else context
         self._loop = loop
-
-    def select(self, timeout: float | None) -> list[object]:
-        if timeout is None:
-            raise Deadlock(*self._loop.explain())
-        self._loop.turn()
-        if timeout > 0:
-            self._loop.jump()
-        return []
-
-    def close(self) -> None:
-        pass
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
 
 
 class SimLoop(base_events.BaseEventLoop):
@@ -127,23 +113,15 @@ class SimLoop(base_events.BaseEventLoop):
         super().__init__()
         self._now = 0.0
         self._order = itertools.count()
-        self._selector = _Jump(self)
-        self._clock_resolution = 1e-9
-        self._owners: weakref.WeakKeyDictionary[asyncio.Task[Any], Life] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._timers: list[tuple[float, int, events.TimerHandle]] = []  # a heap
+        self._dropped = 0  # timers that were cancelled since the heap was last made anew
         self.turns = 0
         self.most_turns: int | None = None
         self.network: Any = None
         self.leaks: list[SimLeak] = []  # also kept here, since services may catch what they raise
-        self.set_task_factory(self._make_task)
 
     def time(self) -> float:
         return self._now
-
-    def jump(self) -> None:
-        """To the next timer, exactly."""
-        self._now = max(self._now, self._scheduled[0]._when)  # type: ignore[attr-defined]
 
     def turn(self) -> None:
         """Count a turn of the loop. Raises Runaway where that was one too many."""
@@ -160,15 +138,49 @@ class SimLoop(base_events.BaseEventLoop):
 
     # --- asyncio's inner seams -------------------------------------------------------------------
 
-    def _process_events(self, event_list: list[object]) -> None:
-        pass
-
     def _write_to_self(self) -> None:
         pass
 
-    def _call_soon(
-        self, callback: Callable[..., Any], args: Any, context: contextvars.Context | None
+    def _run_once(self) -> None:
+        """Run what is ready and what is due; where nothing is, jump to the next timer."""
+        ready, timers = self._ready, self._timers  # type: ignore[attr-defined]
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if not (ready or timers or self._stopping):  # type: ignore[attr-defined]
+            raise Deadlock(*self.explain())
+        self.turn()
+        if not (ready or self._stopping):  # type: ignore[attr-defined]
+            self._now = max(self._now, timers[0][0])
+        due = self._now + RESOLUTION
+        while timers and timers[0][0] < due:
+            ready.append(heapq.heappop(timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            context = handle._context
+            life = context.get(LIFE)
+            if life is not None and life.paused:
+                life.defer(handle)
+                continue
+            try:
+                context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as asyncio's own handles do
+                self._tell(handle, error)
+
+    def _tell(self, handle: events.Handle, error: BaseException) -> None:
+        text = f"Exception in callback {handle._callback!r}"  # type: ignore[attr-defined]
+        self.call_exception_handler({"message": text, "exception": error, "handle": handle})
+
+    def call_soon(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
     ) -> events.Handle:
+        self._check_closed()  # type: ignore[attr-defined]
         handle = _Handle(callback, args, self, context)
         self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
@@ -181,23 +193,27 @@ class SimLoop(base_events.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> events.TimerHandle:
         self._check_closed()  # type: ignore[attr-defined]
-        timer = _Timer(next(self._order), when, callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
-        timer._scheduled = True  # type: ignore[attr-defined]
+        timer = events.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
-    def _make_task(
-        self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any
-    ) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **kwargs)
+    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
+        self._dropped += 1
+        if self._dropped > 100 and self._dropped > len(self._timers) // 2:
+            self._timers[:] = [entry for entry in self._timers if not entry[2].cancelled()]
+            heapq.heapify(self._timers)
+            self._dropped = 0
+
+    def create_task(
+        self, coro: Generator[Any, None, R] | Coroutine[Any, Any, R], **kwargs: Any
+    ) -> asyncio.Task[R]:
+        self._check_closed()  # type: ignore[attr-defined]
+        task: _Task[R] = _Task(coro, loop=self, **kwargs)
         context = kwargs.get("context")
-        life = context.get(LIFE) if context is not None else LIFE.get()
-        if life is not None:
-            life.tasks[task] = None
-            self._owners[task] = life
-            task.add_done_callback(lambda done: life.tasks.pop(done, None))
-            if life.over:  # what a dying host begins never runs
-                task.cancel()
+        task.life = life = LIFE.get() if context is None else context.get(LIFE)
+        task.number = next(self._order)
+        if life is not None and life.over:  # what a dying host begins never runs
+            task.cancel()
         return task
 
     # --- what does not exist here ----------------------------------------------------------------
@@ -263,7 +279,7 @@ class SimLoop(base_events.BaseEventLoop):
         """Who waits for what: a message and its hint."""
         lines = []
         for task in sorted(asyncio.all_tasks(self), key=lambda t: t.get_name()):
-            life = self._owners.get(task)
+            life = task.life if isinstance(task, _Task) else None
             place = _waiting_at(task)
             who = "the lab" if life is None else life.host + (" (paused)" if life.paused else "")
             lines.append(f"  {who}: {task.get_name()} waits at {place}")
