@@ -84,6 +84,14 @@ def local_part_of(address: str) -> str:
     return canonical(address).rpartition("@")[0] if "@" in address else canonical(address)
 
 
+def plainest(address: str) -> str:
+    """The address as given, its domain in A-labels where that makes it ASCII."""
+    local, at, domain = address.rpartition("@")
+    if address.isascii() or not local.isascii():
+        return address
+    return f"{local}{at}{fold_domain(domain)}"
+
+
 def distinct(items: Iterable[T], address: Callable[[T], str]) -> list[T]:
     """The items of which each is the first for its address, in order."""
     found: dict[str, T] = {}

@@ -178,6 +178,35 @@ def test_one_copy_for_both_labels_and_one_queue() -> None:
     assert in_lab(story, domain=A) == ([f"bob@{U}", f"carol@{U}"], [A], 1)
 
 
+@pytest.mark.parametrize("node", ["client", "mx2"])
+def test_a_peer_without_smtputf8_gets_the_domain_in_a_labels(node: str) -> None:
+    async def story(lab: SimLab) -> list[list[str]]:
+        peer = await take_over(lab, "mx1", Peer())
+        if node == "client":
+            await submit(lab, f"Bob@{U}", f'"a b"@{U}', sender=f"alice@{U}")
+        else:
+            rcpts = (f"RCPT TO:<Bob@{U}>", f'RCPT TO:<"a b"@{U}>')
+            mail = f"MAIL FROM:<alice@{U}> SMTPUTF8"
+            await talk(lab, node, "EHLO c.test", mail, *rcpts, "DATA", "Subject: x\r\n\r\nx\r\n.")
+        await until(lab, node, events.Removed)
+        [copy] = peer.copies
+        assert copy.content.isascii()
+        return [copy.mail.split()[1:2], copy.recipients]
+
+    assert in_lab(story, domain=A) == [[f"FROM:<alice@{A}>"], [f"Bob@{A}", f'"a b"@{A}']]
+
+
+def test_a_local_part_beyond_ascii_needs_smtputf8() -> None:
+    async def story(lab: SimLab) -> str:
+        await take_over(lab, "mx1", Peer())
+        await submit(lab, f"jörg@{U}")
+        await until(lab, "client", events.MailboxDelivered)
+        [report] = await reports(lab)
+        return report.status
+
+    assert in_lab(story, domain=A, mx=ALONE) == "5.6.7"
+
+
 def test_route_dig_zone_and_etrn_take_either_label() -> None:
     async def story(lab: SimLab) -> None:
         client = lab.nodes["client"]

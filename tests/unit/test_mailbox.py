@@ -75,6 +75,8 @@ async def test_names_differ_within_one_instant(mailboxes: Mailboxes) -> None:
         "../../etc/passwd@example.test", "/etc/passwd", "..", ".", ".hidden@example.test",
         "a/b@example.test", "a\0b@example.test", "tab\t@example.test", "jörg@exämple.test",
         '"quoted local"@example.test', "100%@example.test", "a:2,S@example.test", "~root",
+        f"{'!' * 64}@{'y.' * 90}test", f"{'ü' * 32}@{'y.' * 90}test",
+        f"./{'%' * 9}{'ü' * 25}@{'y.' * 80}a",
     ],
 )  # fmt: skip
 async def test_no_address_leaves_the_folder(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from mxlab_services.address import distinct, problem_of
+from mxlab_services.address import distinct, plainest, problem_of
 from mxlab_services.clock import Clock, rfc5322_date
 from mxlab_services.config import Limits
 from mxlab_services.control import Submit, SubmittedMessage
@@ -137,8 +137,8 @@ class Submission:
         given = {name.lower() for name, _ in request.headers}
         head = [
             ("Date", rfc5322_date(self._clock.time())),
-            ("From", request.sender or f"MAILER-DAEMON@{self._hostname}"),
-            ("To", ",\r\n ".join(request.recipients)),
+            ("From", plainest(request.sender) or f"MAILER-DAEMON@{self._hostname}"),
+            ("To", ",\r\n ".join(map(plainest, request.recipients))),
             ("Subject", _encoded(request.subject)),
             ("Message-ID", message_id),
         ]
@@ -155,7 +155,7 @@ class Submission:
         content = text.encode() + body
         if filled and request.size > len(content):
             content = _fill(content, request.size - len(content))
-        utf8 = not all(a.isascii() for a in (request.sender, *request.recipients))
+        utf8 = not all(plainest(a).isascii() for a in (request.sender, *request.recipients))
         notify = request.notify.upper()
         recipients = tuple(Recipient(one, notify) for one in distinct(request.recipients, str))
         envelope = Envelope(request.sender, recipients, eightbit or utf8, utf8)

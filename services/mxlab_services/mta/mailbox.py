@@ -39,9 +39,13 @@ _OPEN = 64  # files open at a time
 def folder_of(address: str) -> str:
     """The folder's name for an address: reversible, and never a path or a hidden file."""
     name = quote(address, safe=_SAFE)
+    if len(name) > _LONGEST:  # the longest address (RFC 5321 §4.5.3.1.3) nearly fills a file name
+        name = "".join(
+            quote(c, safe="") if c in "%/" or not c.isprintable() else c for c in address
+        )
     if name.startswith("."):
         name = "%2E" + name[1:]
-    if not name or len(name) > _LONGEST:
+    if not name or len(name.encode()) > _LONGEST:
         raise SpoolError(f"no folder can have the name of {address[:80]!r}")
     return name
 

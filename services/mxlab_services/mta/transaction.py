@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from mxlab_services.address import plainest
 from mxlab_services.config import Timeouts
 from mxlab_services.mta.session import Session
 from mxlab_services.mta.types import Envelope, Job, Recipient, Reply, header_block
@@ -92,7 +93,7 @@ class Transaction(Struct):
         if limit.isdecimal() and len(limit) <= 20 and 0 < int(limit) < size:  # RFC 1870 §4
             where = self.session.peer
             return Reply(552, "5.3.4", f"message size {size} exceeds the limit {limit} of {where}")
-        if "smtputf8" not in known and _needs_utf8(self.job, self.recipients):
+        if "smtputf8" not in known and _needs_utf8(self.job, self.recipients, plainest):
             return Reply(
                 553, "5.6.7", f"SMTPUTF8 is required, but was not offered by {self.session.peer}"
             )
@@ -104,7 +105,7 @@ class Transaction(Struct):
 
     def _mail(self) -> str:
         envelope, known = self.job.envelope, self.session.extensions
-        words = [f"MAIL FROM:<{envelope.sender}>"]
+        words = [f"MAIL FROM:<{self._path(envelope.sender)}>"]
         if "size" in known:
             words.append(f"SIZE={len(self.job.content)}")
         if envelope.eightbit and "8bitmime" in known:
@@ -117,11 +118,16 @@ class Transaction(Struct):
         return " ".join(words)
 
     def _rcpt(self, recipient: Recipient) -> str:
-        words = [f"RCPT TO:<{recipient.address}>"]
+        words = [f"RCPT TO:<{self._path(recipient.address)}>"]
         if "dsn" in self.session.extensions:
             words += [f"NOTIFY={recipient.notify}"] if recipient.notify else []
             words += [f"ORCPT={recipient.orcpt}"] if recipient.orcpt else []
         return " ".join(words)
+
+    def _path(self, address: str) -> str:
+        """The address as it was given; where the peer has no SMTPUTF8 its domain in A-labels, which
+        are the same domain (RFC 5890 §2.3.2.1)."""
+        return address if "smtputf8" in self.session.extensions else plainest(address)
 
     # --- the replies -----------------------------------------------------------------------------
 
@@ -222,10 +228,13 @@ def _too_many(reply: Reply) -> bool:
     )
 
 
-def _needs_utf8(job: Job, recipients: Iterable[Recipient]) -> bool:
-    """RFC 6531 §3.4: an address, or a header that may use it, is not ASCII."""
+def _needs_utf8(
+    job: Job, recipients: Iterable[Recipient], form: Callable[[str], str] = str
+) -> bool:
+    """RFC 6531 §3.4: an address in the form in which it is sent, or a header that may use it, is
+    not ASCII."""
     addresses = [job.envelope.sender, *(recipient.address for recipient in recipients)]
-    if not all(address.isascii() for address in addresses):
+    if not all(form(address).isascii() for address in addresses):
         return True
     return job.envelope.smtputf8 and not header_block(job.content).isascii()
 
