@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         run,
         say,
         send,
+        struck,
         wait,
     )
     from mxlab.model.topology import Exchange, Topology
@@ -36,7 +37,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Exchange", "Scenario", "Topology", "ask", "bounced", "deferred", "delivered", "dns",
     "etrn", "eventually", "fault", "heal", "mailbox", "never", "parallel", "python", "queue",
-    "retries", "run", "say", "send", "wait",
+    "retries", "run", "say", "send", "struck", "wait",
 ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from mxlab.model.condition import (
     Delivered,
     Queue,
     Retries,
+    Struck,
 )
 from mxlab.model.condition import Mailbox as MailboxCondition
 from mxlab.model.duration import parse_duration
@@ -55,7 +56,7 @@ from mxlab_services.config import TimeConfig
 __all__ = [
     "Scenario", "ask", "bounced", "deferred", "delivered", "dns", "etrn", "eventually", "fault",
     "heal", "mailbox", "never", "parallel", "python", "queue", "retries", "run", "say", "send",
-    "wait",
+    "struck", "wait",
 ]  # fmt: skip
 
 Duration = str | float  # "500ms", "2h", "5d", or lab seconds
@@ -188,6 +189,12 @@ def deferred(batch: str | Send) -> Deferred:
 def retries(batch: str | Send, *, count: int, seconds: float) -> Retries:
     """At least `count` retries of the batch begin within some `seconds` of lab time."""
     return _built(Retries, {"batch": _batch(batch), "count": count, "seconds": seconds})
+
+
+def struck(fault: str | Fault, *, count: int = 1) -> Struck:
+    """A fault inside a node has struck so many times since it was set."""
+    name = fault.id if isinstance(fault, Fault) else fault
+    return _built(Struck, {"fault": name, "count": count})
 
 
 def mailbox(

@@ -1,9 +1,10 @@
 """The first draft of a scenario: a file that lints and runs, and a lesson to be filled in.
 
-Pure: text only. What a fault does to mail is not guessed: only where mail certainly goes past the
-host is it said where it waits and that all of it arrives.
+Pure: text only. Before the fault is healed the story waits for what it does: that it strikes, or
+that mail goes past the host, where it certainly does. Mail is such as the fault can strike.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +15,16 @@ import yaml
 from mxlab.errors import UnknownName, UsageError
 from mxlab.faults import fault_called, problem_of
 from mxlab.loader import read_mechanism
-from mxlab.model.mechanism import MECHANISMS, Mechanism
+from mxlab.model.mechanism import MECHANISMS, STRIKING, Mechanism, inner
 from mxlab.yamlnodes import parse
+from mxlab_services.config import Timeouts
+from mxlab_services.dns.resolver import TIMEOUTS
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 # A host under one of these takes nothing, and says nothing permanent: mail waits elsewhere.
 PAST = ("kill", "stop", "pause", "refuse", "disconnect", "drop", "reject")
+MOST_FOR_CHANCE = 200  # messages
+LONGEST_QUESTION = max(TIMEOUTS)  # real seconds that an MTA waits for DNS
 BASE = ("nothing-lost", "nothing-forged", "nothing-altered", "duplicates-explained", "queues-empty")
 
 
@@ -49,7 +54,26 @@ class Draft:
             raise UnknownName("host", self.at, hosts)
         if self.at == "client" and self.fault in PAST:
             raise UsageError("without the client nobody sends", "choose another host")
+        self._check_place()
         self.mechanism()
+
+    def _check_place(self) -> None:
+        """Raise UsageError where no mail of a draft can meet the fault."""
+        kind = MECHANISMS[self.fault]
+        if not issubclass(kind, inner.InnerFault):
+            return
+        if issubclass(kind, inner.DnsMechanism) != (self.at == "dns"):
+            where = "the DNS server" if self.at != "dns" else "a mail host"
+            raise UsageError(f"{self.fault} is a fault of {where}", "choose another host")
+        if kind is inner.MailboxFull:
+            domain = {self.mx[0]: "example.test", "client": "client.test"}.get(self.at)
+            address = str(self.parameters.get("address", f"bob@{domain}"))
+            if domain is None or address.rpartition("@")[2] != domain:
+                text = f"{address} has no mailbox on {self.at}"
+                raise UsageError(text, "mx1 has those of example.test, client those of client.test")
+        elif self.at == "client":
+            text = f"in a draft the client only sends: nothing would meet {self.fault} there"
+            raise UsageError(text, "choose an exchange")
 
     @property
     def mx(self) -> tuple[str, ...]:
@@ -86,48 +110,94 @@ class Draft:
             f"    - {{host: {host}, preference: {10 * number}}}\n"
             for number, host in enumerate(self.mx, 1)
         )
+        around = self._around()
         steps = [
             {"say": f"Now {self.fault} befalls {self.at}. What do you expect?"},
+            *({"fault": {"id": name, **fault}} for name, fault in around.items()),
             {"fault": {"id": "outage", self.fault: self._given()}},
-            {
-                "send": {
-                    "id": "batch", "count": self.count,
-                    "from": "alice@client.test", "to": "bob@example.test",
-                }
-            },
-            *self._meanwhile(),
+            {"send": {"id": "batch", **self._mail()}},
+            {"eventually": self._meanwhile()},
             {"say": "It is mended."},
-            {"heal": "outage"},
+            *({"heal": name} for name in ("outage", *around)),
             self._in_the_end(),
-        ]  # fmt: skip
-        expect = (*BASE, *(("all-delivered", "nothing-bounced") if self._goes_past else ()))
+        ]
+        expect = (
+            *BASE,
+            *(("all-delivered", "nothing-bounced") if self._goes_past else ()),
+            *(("faults-struck",) if self.fault in STRIKING else ()),
+        )
         return (
             "# For completion in an editor: mxlab scenario schema > mxlab.schema.json, and here\n"
             "# yaml-language-server: $schema=mxlab.schema.json\n"
             f"mxlab: 1\ntitle: {_line(title)}\nsummary: {_line(summary)}\n"
-            f"topology:\n  domain: example.test\n  mx:\n{exchanges}"
+            f"topology:\n  domain: example.test\n{'  tls: true' + chr(10) if self._tls else ''}"
+            f"  mx:\n{exchanges}"
             f"steps:\n{''.join(f'  - {_line(step)}{chr(10)}' for step in steps)}"
             f"expect:\n{''.join(f'  - {name}{chr(10)}' for name in expect)}"
         )
 
     @property
     def _goes_past(self) -> bool:
-        return self.fault in PAST and self.at in self.mx and not self.parameters
+        """Whether the client certainly gets nothing across to the host."""
+        if "client" not in (self.parameters.get("peers") or ["client"]):
+            return False
+        if self.fault == "slow-link":  # a handshake, or a question, there and back
+            patience = LONGEST_QUESTION if self.at == "dns" else Timeouts().connect
+            return 2 * float(self.parameters["seconds"]) >= patience
+        return self.fault in (*PAST, "partition") and not (
+            self.fault == "reject" and self.at == "dns"
+        )  # by UDP
+
+    @property
+    def _tls(self) -> bool:
+        return self.fault == "tls-broken" or self.parameters.get("verb") == "STARTTLS"
 
     def _given(self) -> Any:
         short = self.at if MECHANISMS[self.fault].short == "host" else None
         return {"host": self.at, **self.parameters} if self.parameters or not short else short
 
-    def _meanwhile(self) -> list[dict[str, Any]]:
-        if not self._goes_past or self.at != self.mx[0]:
-            return []
-        if self.exchanges == 1:
-            return [{"eventually": {"within": "2m", "deferred": "batch"}}]
-        backup = {"host": self.mx[1], "holds": "batch"}
-        return [{"eventually": {"within": "2m", "queue": backup}}]
+    def _around(self) -> dict[str, dict[str, Any]]:
+        """By id, what else must be broken so that mail comes to the host, and from the peer."""
+        if self.at not in self.mx:
+            return {}
+        better = self.mx[: self.mx.index(self.at)]
+        found: dict[str, dict[str, Any]] = {f"{host}-down": {"kill": host} for host in better}
+        if self.parameters.get("peer") in self.mx:
+            busy = {"host": self.at, "verb": "CONNECT", "code": 421, "peer": "client"}
+            found["detour"] = {"reply": busy}
+        return found
+
+    def _mail(self) -> dict[str, Any]:
+        """Mail that the fault can strike, and enough of it."""
+        given, count = self.parameters, self.count
+        count = max(count, int(given.get("nth", 0)))
+        if "chance" in given:
+            count = max(count, min(MOST_FOR_CHANCE, math.ceil(5 / float(given["chance"]))))
+        mail: dict[str, Any] = {
+            "count": count,
+            "from": _address(given.get("sender"), "alice@client.test"),
+            "to": _address(given.get("address") or given.get("recipient"), "bob@example.test"),
+        }
+        if self.fault in ("cut", "cut-link"):
+            mail["size"] = int(given["after"]) + 1000
+        return mail
+
+    def _meanwhile(self) -> dict[str, Any]:
+        """What the fault does, for which the story waits before it is healed."""
+        if self.fault in STRIKING:
+            return {"within": "5m", "struck": "outage"}
+        if self.at not in self.mx:
+            return {"within": "5m", "deferred" if self._goes_past else "delivered": "batch"}
+        number = self.mx.index(self.at)
+        left = self.mx[number + 1 if self._goes_past else number :]
+        if not left:
+            return {"within": "5m", "deferred": "batch"}
+        if left[0] == self.mx[0]:
+            return {"within": "10m", "delivered": "batch"}
+        return {"within": "5m", "queue": {"host": left[0], "holds": "batch"}}
 
     def _in_the_end(self) -> dict[str, Any]:
-        if self._goes_past:
+        if self.fault not in STRIKING:  # all that it does is undone
             return {"eventually": {"within": "10m", "delivered": "batch"}}
         return {"eventually": {"within": "10m", "queue": {"host": "client", "count": 0}}}
 
@@ -153,6 +223,14 @@ class Draft:
             "1. Who is responsible for each message while the fault lasts?\n"
             "2. What can the sender know of it?\n"
         )
+
+
+def _address(given: Any, usual: str) -> str:
+    """An address as a fault has it; one at the domain, where it has only that."""
+    if not given:
+        return usual
+    text = str(given)
+    return f"bob{text}" if text.startswith("@") else text
 
 
 def usual_host(fault: str) -> str:

@@ -15,17 +15,12 @@ from mxlab.failures import failures
 from mxlab.ledger import make_ledger
 from mxlab.model.condition import AnyCondition
 from mxlab.model.finding import Finding, Verdict
-from mxlab.model.mechanism import MECHANISMS, inner
+from mxlab.model.mechanism import STRIKING
 from mxlab.opinion import Case, Check, Opinion
 from mxlab.retries import spacing
 from mxlab.trace import LAB, Trace
 from mxlab_services import events
 
-_STRIKING = frozenset(
-    name
-    for name, kind in MECHANISMS.items()
-    if issubclass(kind, inner.InnerFault) and kind is not inner.Refuse  # which nobody sees
-)
 SHOWN = 20  # details of one finding, at most
 
 
@@ -236,7 +231,7 @@ def _faults_struck(case: Case) -> Opinion:
     injected = {
         event.body.id: event.body
         for event in case.trace.by_node.get(LAB, ())
-        if isinstance(event.body, events.LabFault) and event.body.fault in _STRIKING
+        if isinstance(event.body, events.LabFault) and event.body.fault in STRIKING
     }
     struck = Counter(
         event.body.fault

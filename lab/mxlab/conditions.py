@@ -16,6 +16,7 @@ from mxlab.model.condition import (
     Mailbox,
     Queue,
     Retries,
+    Struck,
 )
 from mxlab.trace import Batch, Trace
 from mxlab_services.address import canonical
@@ -45,6 +46,8 @@ def seems(condition: AnyCondition, trace: Trace) -> bool:
             return condition.fits(_in_mailbox(condition, trace))
         case Retries(batch=name, count=count, seconds=seconds):
             return rush(_batch(trace, name).retries, seconds) >= count
+        case Struck(fault=fault, count=int(count)):
+            return trace.struck[fault] >= count
 
 
 def observed(condition: AnyCondition, trace: Trace) -> str:
@@ -71,6 +74,8 @@ def observed(condition: AnyCondition, trace: Trace) -> str:
             return f"the mailbox of {address} holds {_in_mailbox(condition, trace)} messages"
         case Retries(batch=name, seconds=seconds):
             return told(_batch(trace, name).retries, seconds)
+        case Struck(fault=fault):
+            return f"{fault} struck {trace.struck[fault]} times"
 
 
 async def confirmed(condition: AnyCondition, trace: Trace, lab: Lab) -> bool:
@@ -89,7 +94,7 @@ async def confirmed(condition: AnyCondition, trace: Trace, lab: Lab) -> bool:
             return (await node.request(Ping())).queued == count
         case Delivered(batch=name):
             return await _all_delivered(trace, lab, name)
-        case Bounced() | Deferred() | Retries():
+        case Bounced() | Deferred() | Retries() | Struck():
             return seems(condition, trace)
         case Mailbox():
             return condition.fits(await _lying_in(condition, trace, lab))

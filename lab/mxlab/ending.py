@@ -12,6 +12,7 @@ from mxlab.model.condition import (
     Mailbox,
     Queue,
     Retries,
+    Struck,
 )
 from mxlab.opinion import Case, Check, Opinion
 from mxlab_services.address import canonical
@@ -41,6 +42,10 @@ def in_the_end(condition: AnyCondition) -> Check:
                 return _mailbox(case, condition)
             case Retries():
                 return _retries(case, condition)
+            case Struck():
+                text = conditions.observed(condition, case.trace)
+                wrong = () if conditions.seems(condition, case.trace) else (text,)
+                return Opinion(1, wrong, text, text)
 
     return check
 

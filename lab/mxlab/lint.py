@@ -15,7 +15,7 @@ from mxlab.faults import refuse_unsupported
 from mxlab.functions import folder_of, target_problem
 from mxlab.loader import Survey
 from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue, batch_of
-from mxlab.model.mechanism import MECHANISMS, Kill, Pause, Stop
+from mxlab.model.mechanism import MECHANISMS, STRIKING, Kill, Pause, Stop
 from mxlab.model.scenario import (
     Problem,
     Scenario,
@@ -26,6 +26,7 @@ from mxlab.model.scenario import (
 )
 from mxlab.model.step import (
     Dns,
+    Etrn,
     Eventually,
     Fault,
     Heal,
@@ -37,7 +38,7 @@ from mxlab.model.step import (
 from mxlab.sound import unsound
 from mxlab_services.address import domain_of
 
-Level = Literal["error", "note"]
+Level = Literal["error", "warning", "note"]
 Place = tuple[str | int, ...]
 HOLDING = (Kill, Stop, Pause)  # the whole node does nothing more
 NEVER = "it can never happen"
@@ -50,7 +51,8 @@ _HOLDS_FOR_GOOD = {
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """One thing to say of a scenario. A `note` is for information, an `error` is to be mended."""
+    """One thing to say of a scenario. A `note` is for information, a `warning` is of what may turn
+    out otherwise than it is meant, an `error` is to be mended."""
 
     problem: Problem
     level: Level = "error"
@@ -88,12 +90,15 @@ class _Walk:
         self._up: dict[str, frozenset[str]] = {}  # batch -> hosts that may have met it
         self._free = False  # a step of the author's own may have changed anything
         self._held_before: Mapping[str, Fault] = {}  # when the top-level step began
+        self._unmet: dict[str, StepPath] = {}  # faults since which nothing was awaited
 
     def remarks(self) -> Iterator[Remark]:
         for path, step in walk(self._scenario.steps):
             where = (*steps_path(path), step.key)
             if len(path) == 1:
                 self._held_before = self._held()
+            if isinstance(step, Wait | Eventually | Never | Etrn | Python):
+                self._unmet.clear()
             match step:
                 case Python() | Dns():
                     self._free = True
@@ -119,6 +124,11 @@ class _Walk:
                     yield from found[:1]
                 case _:
                     pass
+        for name, path in self._unmet.items():
+            where = (*steps_path(path), "fault")
+            yield self._too_soon(
+                where, name, "after it nothing is awaited: the run heals it at once"
+            )
 
     def _held(self) -> Mapping[str, Fault]:
         """Host -> the fault that keeps the whole of it from doing anything."""
@@ -138,12 +148,28 @@ class _Walk:
             text = f"{host} is down already, since {since} ({holder.id}): it can not go down again"
             yield _error((*where, step.mechanism.kind), text)
         self._open[step.id] = step, path
+        if len(path) == 1 and not isinstance(step.mechanism, Kill | Stop):  # these are done by now
+            self._unmet[step.id] = path
+
+    def _too_soon(self, where: Place, name: str, text: str) -> Remark:
+        striking = self._open[name][0].mechanism.kind in STRIKING
+        wait = f"struck: {name}" if striking else "delivered: ..., queue: ... or deferred: ..."
+        hint = f"wait for what it does: eventually: {{within: 5m, {wait}}}"
+        return Remark(
+            Problem(where, f"{text}, perhaps before it met anything", hint=hint), "warning"
+        )
 
     def _heal(self, where: Place, path: StepPath, name: str) -> Iterator[Remark]:
         if name in self._healed:
             since = self._line(self._healed[name])
             yield _error(where, f"{name} is healed already, in {since}: nothing is left to heal")
         elif name in self._open:
+            if name in self._unmet and len(path) > 1:
+                del self._unmet[name]  # what stands beside it may be what is awaited
+            elif name in self._unmet:
+                since = self._line(self._unmet.pop(name))
+                text = f"nothing is awaited between {since} and here: {name} is healed at once"
+                yield self._too_soon(where, name, text)
             fault, _ = self._open.pop(name)
             self._healed[name] = path
             self._up = {batch: up | {fault.mechanism.host} for batch, up in self._up.items()}

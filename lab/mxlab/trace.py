@@ -72,6 +72,7 @@ class Trace:
         self.mailboxes: dict[str, Counter[str]] = defaultdict(
             Counter
         )  # address -> node -> messages
+        self.struck: Counter[str] = Counter()  # fault's id -> how often it struck
         self.dead: dict[str, set[str]] = defaultdict(set)  # node -> destinations dead to it
         self._last: dict[str, int] = {}
         self._by_message: dict[str, list[Event]] = defaultdict(list)
@@ -140,6 +141,8 @@ class Trace:
                 self._again(self.fates[message], event.at)
             case events.Deferred() if message is not None:
                 self._in_vain(self.fates[message])
+            case events.FaultStruck(fault=fault):
+                self.struck[fault] += 1
             case events.DestinationDead(domain=domain):
                 self.dead[node].add(domain)
             case events.DestinationAlive(domain=domain):

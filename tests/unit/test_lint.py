@@ -10,8 +10,9 @@ from mxlab.backends.docker import DockerBackend
 from mxlab.backends.process import ProcessBackend
 from mxlab.backends.sim.backend import SimBackend
 from mxlab.cli import app
+from mxlab.errors import ScenarioError
 from mxlab.lint import Remark, remarks
-from mxlab.loader import load, problem_at, read, scenario_ids
+from mxlab.loader import load, loads, problem_at, read, scenario_ids
 
 WORLDS = (DockerBackend(), ProcessBackend(), SimBackend())
 HEAD = "mxlab: 1\ntitle: t\nsteps:\n"
@@ -20,15 +21,20 @@ END = "expect: [nothing-lost]\n"
 
 
 def lint(steps: str, end: str = END, head: str = HEAD) -> list[str]:
-    """`line: text` of each remark."""
+    """`line: text` of each remark on what is to be mended."""
+    return said(steps, end, head, "error")
+
+
+def said(steps: str, end: str = END, head: str = HEAD, level: str = "warning") -> list[str]:
     scenario, tree = read(head + steps + end, "x.yaml", "x")
-    errors = [problem_at(tree, remark.problem) for remark in remarks(scenario, WORLDS)]
+    found = [remark for remark in remarks(scenario, WORLDS) if remark.level == level]
+    errors = [problem_at(tree, remark.problem) for remark in found]
     return [f"{error.line}: {str(error).split(': ', 1)[1]}" for error in errors]
 
 
 @pytest.mark.parametrize("name", scenario_ids())
 def test_what_ships_is_clean(name: str) -> None:
-    assert [r for r in remarks(load(name), WORLDS) if r.level == "error"] == []
+    assert [r for r in remarks(load(name), WORLDS) if r.level != "note"] == []
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,72 @@ def test_what_may_happen_is_left_alone(steps: str) -> None:
     assert lint(steps) == []
 
 
+FAULT = "  - fault: {id: x, reply: {host: mx1, verb: RCPT, code: 450}}\n"
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (FAULT + SEND + "  - heal: x\n", "6: `heal`: nothing is awaited between line 4 and here"),
+        (SEND + FAULT, "5: `fault`: after it nothing is awaited: the run heals it at once"),
+        (
+            "  - fault: {id: x, pause: mx1}\n  - say: y\n" + SEND + "  - heal: x\n",
+            "7: `heal`: nothing is awaited between line 4 and here",
+        ),
+        (
+            FAULT + "  - wait: 1s\n  - fault: {id: y, disk-full: mx2}\n" + SEND
+            + "  - heal: x\n  - heal: y\n",
+            "9: `heal`: nothing is awaited between line 6 and here: y is healed at once",
+        ),
+    ],
+)  # fmt: skip
+def test_a_fault_that_may_be_healed_too_soon_is_warned_of(steps: str, told: str) -> None:
+    (warning,) = said(steps)
+    assert warning.startswith(told)
+    assert lint(steps) == []
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        "  - wait: 1s\n", "  - eventually: {within: 1m, struck: x}\n",
+        "  - never: {during: 1m, bounced: batch}\n", "  - python: a:waits\n",
+        "  - etrn: {host: mx1, asks: mx2}\n", "  - parallel: [{say: a}, {wait: 2s}]\n",
+    ],
+)  # fmt: skip
+def test_what_is_awaited_before_is_fine(between: str) -> None:
+    assert said(FAULT + SEND + between + "  - heal: x\n") == []
+    assert said(SEND + FAULT + between) == []
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        SEND + "  - fault: {id: x, kill: mx2}\n  - heal: x\n",  # a crash, and back
+        FAULT + SEND + "  - parallel: [{heal: x}, {eventually: {within: 1m, delivered: batch}}]\n",
+        "  - parallel: [{fault: {id: x, pause: mx1}}, {wait: 1s}]\n" + SEND + "  - heal: x\n",
+    ],
+)
+def test_what_may_be_meant_so_is_not_warned_of(steps: str) -> None:
+    assert said(steps) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("struck: y", "'y': no fault of that id was injected before"),
+        ("struck: d", "of d, which is kill, no node tells when it strikes"),
+        ("struck: {fault: x, count: 0}", ">= 1"),
+    ],
+)
+def test_struck_is_of_a_fault_that_tells(condition: str, told: str) -> None:
+    steps = FAULT + "  - fault: {id: d, kill: mx2}\n" + SEND
+    with pytest.raises(ScenarioError, match=told):
+        loads(HEAD + steps + f"  - eventually: {{within: 1m, {condition}}}\n" + END)
+    with pytest.raises(ScenarioError, match=told):
+        loads(HEAD + steps + f"expect: [{{{condition}}}]\n")
+
+
 @pytest.mark.parametrize(
     ("end", "said"),
     [
@@ -146,7 +218,7 @@ def judged(text: str, *worlds: SimBackend) -> list[Remark]:
 
 
 def test_what_a_world_cannot_do_is_a_note_and_what_none_can_is_an_error() -> None:
-    text = HEAD + "  - fault: {id: x, pause: mx1}\n" + SEND + END
+    text = HEAD + "  - fault: {id: x, pause: mx1}\n  - wait: 1s\n" + SEND + END
     (note,) = judged(text, SimBackend(), Unpausable())
     assert note.level == "note"
     assert "cannot pause" in note.problem.text

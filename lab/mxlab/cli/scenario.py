@@ -123,7 +123,8 @@ def lint(
 ) -> None:
     """Find what is wrong in scenario files, and what can never happen or prove anything.
 
-    Exit code 2 if anything is to be mended; what a world cannot do is only noted.
+    Exit code 2 if anything is to be mended; what may turn out otherwise than it is meant is only a
+    warning, what a world cannot do a note.
     """
     found = [row for name in files for row in _lint(name, scenarios)]
     errors = sum(row["level"] == "error" for row in found)

@@ -107,9 +107,21 @@ class Retries(Condition, frozen=True):
         return f"{self.count} retries of {self.batch} begin within {self.seconds:g} s"
 
 
-AnyCondition = Queue | Delivered | Bounced | Deferred | Mailbox | Retries
+class Struck(Condition, frozen=True):
+    """A fault inside a node, by its id, has struck at least `count` times since it was set."""
+
+    key = "struck"
+    short = "fault"
+    fault: Id
+    count: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+    def __str__(self) -> str:
+        return f"{self.fault} has struck" + (f" {self.count} times" if self.count > 1 else "")
+
+
+AnyCondition = Queue | Delivered | Bounced | Deferred | Mailbox | Retries | Struck
 CONDITIONS: dict[str, type[AnyCondition]] = {
-    kind.key: kind for kind in (Queue, Delivered, Bounced, Deferred, Mailbox, Retries)
+    kind.key: kind for kind in (Queue, Delivered, Bounced, Deferred, Mailbox, Retries, Struck)
 }
 
 
@@ -118,7 +130,7 @@ def batch_of(condition: AnyCondition) -> str | None:
     match condition:
         case Queue(holds=batch):
             return batch
-        case Mailbox():
+        case Mailbox() | Struck():
             return None
         case _:
             return condition.batch

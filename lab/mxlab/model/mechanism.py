@@ -6,7 +6,7 @@ Only the parameters stand here; how each is done, undone and confirmed stands in
 from mxlab.model import inner, outer
 from mxlab.model.outer import Kill, Mechanism, Pause, Stop
 
-__all__ = ["MECHANISMS", "Kill", "Mechanism", "Pause", "Stop", "inner", "outer"]
+__all__ = ["MECHANISMS", "STRIKING", "Kill", "Mechanism", "Pause", "Stop", "inner", "outer"]
 
 MECHANISMS: dict[str, type[Mechanism]] = {
     kind.kind: kind
@@ -22,3 +22,8 @@ MECHANISMS: dict[str, type[Mechanism]] = {
         inner.DnsMxWithoutAddress,
     )
 }  # fmt: skip
+STRIKING: frozenset[str] = frozenset(  # those of which a node tells whenever they strike
+    name
+    for name, kind in MECHANISMS.items()
+    if issubclass(kind, inner.InnerFault) and kind is not inner.Refuse  # which nobody sees
+)

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from mxlab.model.condition import AnyCondition, Mailbox, Queue, batch_of
-from mxlab.model.mechanism import MECHANISMS
+from mxlab.model.condition import AnyCondition, Mailbox, Queue, Struck, batch_of
+from mxlab.model.mechanism import MECHANISMS, STRIKING
 from mxlab.model.step import AnyStep, Etrn, Eventually, Fault, Heal, Never, Parallel, Send
 from mxlab.model.text import unfit
 from mxlab.model.topology import Topology
@@ -126,7 +126,7 @@ def problems(scenario: Scenario) -> list[Problem]:
         found.append(Problem(("backend",), text, scenario.backend, scenario.backends))
     hosts = scenario.topology.hosts
     batches: list[str] = []
-    faults: list[str] = []
+    faults: dict[str, str] = {}
     for path, step in walk(scenario.steps):
         where = steps_path(path)
         match step:
@@ -139,7 +139,7 @@ def problems(scenario: Scenario) -> list[Problem]:
                     found.append(
                         Problem((*where, "fault", "id"), f"two faults have the id {name!r}")
                     )
-                faults.append(name)
+                faults[name] = mechanism.kind
                 for host in mechanism.hosts:
                     if host not in hosts:
                         place = (*where, "fault", mechanism.kind)
@@ -150,7 +150,7 @@ def problems(scenario: Scenario) -> list[Problem]:
             case Etrn():
                 found += _etrn((*where, "etrn"), step, scenario.topology)
             case Eventually(condition=condition) | Never(condition=condition):
-                found += _condition((*where, step.key), condition, hosts, batches)
+                found += _condition((*where, step.key), condition, hosts, batches, faults)
             case _:
                 pass
     for number, item in enumerate(scenario.expect):
@@ -159,7 +159,7 @@ def problems(scenario: Scenario) -> list[Problem]:
                 text = "there is no check of that name"
                 found.append(Problem(("expect", number), text, item, CHECKS))
         else:
-            found += _condition(("expect", number), item, hosts, batches)
+            found += _condition(("expect", number), item, hosts, batches, faults)
     return found + list(_texts(scenario))
 
 
@@ -212,6 +212,7 @@ def _condition(
     condition: AnyCondition,
     hosts: tuple[str, ...],
     batches: list[str],
+    faults: Mapping[str, str],
 ) -> Iterator[Problem]:
     place = (*where, condition.key)
     if isinstance(condition, Queue):
@@ -224,6 +225,13 @@ def _condition(
             yield Problem((*place, "host"), "there is no such host", condition.host, hosts)
         if (condition.count is None) == (condition.at_least is None):
             yield Problem(place, "a mailbox condition has either `count` or `at-least`")
+    if isinstance(condition, Struck):
+        name, kind = condition.fault, faults.get(condition.fault)
+        if kind is None:
+            text = "no fault of that id was injected before"
+            yield Problem(place, text, name, tuple(faults))
+        elif kind not in STRIKING:
+            yield Problem(place, f"of {name}, which is {kind}, no node tells when it strikes")
     batch = batch_of(condition)
     if batch is not None and batch not in batches:
         key = (*place, "holds") if isinstance(condition, Queue) else place
