@@ -5,9 +5,10 @@
 The names are loaded when they are first used, so that `import mxlab` is quick.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # true for type checkers; `typing` itself takes its time
 if TYPE_CHECKING:
+    from typing import Any
+
     from mxlab.api import (
         Scenario,
         ask,
@@ -41,7 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in __all__:
         raise AttributeError(f"module 'mxlab' has no attribute {name!r}")
     import importlib

@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from mxlab import __version__
+from mxlab.__main__ import loaded
 from mxlab.cli import (
     chaos,
     check,
@@ -24,6 +25,7 @@ from mxlab.cli import (
     trace,
 )
 from mxlab.cli.output import complain
+from mxlab.cli.words import refuse_bytes
 from mxlab.errors import EXIT_INTERRUPTED, LabError
 from mxlab.visible import visible_text
 
@@ -41,7 +43,17 @@ class LabGroup(TyperGroup):
             _make_visible(error)
             raise
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As ever, but for words that are no text."""
+        try:
+            refuse_bytes(args)
+        except LabError as error:
+            complain(error)
+            raise typer.Exit(error.exit_code) from error
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
+        loaded()
         try:
             return super().invoke(ctx)
         except LabError as error:
