@@ -34,6 +34,7 @@ from mxlab.model.step import (
     Wait,
 )
 from mxlab.progress import Asked, Phase, Report, Seen, StepBegan, Waiting
+from mxlab.reasons import reasons
 from mxlab.watch import Watch
 from mxlab_services.control import Submit, ZoneReplace, ZoneUpdate
 from mxlab_services.events import LabFault, LabHealed, LabStep
@@ -203,7 +204,10 @@ class Steps:
             if await conditions.confirmed(condition, trace, self._lab):
                 return
             seen = conditions.observed(condition, trace)
-            raise StepFailed(self._finding(path, step, Verdict.FAIL, f"in the end {seen}"))
+            why = reasons(condition, trace, self._lab.clock.time())
+            text = f"in the end {seen}" + (f"; {why[0]}" if len(why) == 1 else "")
+            details = tuple(why) if len(why) > 1 else ()
+            raise StepFailed(self._finding(path, step, Verdict.FAIL, text, details))
 
     async def _never(self, path: StepPath, step: Never) -> None:
         condition, trace = step.condition, self._watch.trace
@@ -249,10 +253,17 @@ class Steps:
     def _queues(self) -> dict[str, int]:
         return {name: count for name, count in self._watch.trace.queued.items() if count}
 
-    def _finding(self, path: StepPath, step: AnyStep, verdict: Verdict, why: str = "") -> Finding:
+    def _finding(
+        self,
+        path: StepPath,
+        step: AnyStep,
+        verdict: Verdict,
+        why: str = "",
+        details: tuple[str, ...] = (),
+    ) -> Finding:
         number = ".".join(str(part + 1) for part in path)
         text = f"{step}: {why}" if why else str(step)
-        return Finding(f"step {number}", verdict, text, place=self._scenario.place(path))
+        return Finding(f"step {number}", verdict, text, details, self._scenario.place(path))
 
 
 def _line_of(error: BaseException, call: object) -> str:
