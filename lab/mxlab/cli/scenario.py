@@ -194,7 +194,7 @@ def new(
     At a terminal it asks for what is not given. The folder is --scenarios DIR, or this one.
     """
     from mxlab.authoring import Draft
-    from mxlab.loader import FILE, load
+    from mxlab.loader import FILE, loads
 
     if mx is not None and not 1 <= mx <= MOST_EXCHANGES:
         raise UsageError(f"--mx: 1 to {MOST_EXCHANGES} exchanges, not {mx}")
@@ -213,8 +213,9 @@ def new(
     folder = (scenarios or Path()) / name
     if folder.exists():
         raise UsageError(f"{folder} is there already", "choose another name")
-    _write(folder, {FILE: draft.scenario(), "README.md": draft.lesson()})
-    load(str(folder / FILE))
+    text = draft.scenario()
+    loads(text, str(folder / FILE), name)  # what cannot be loaded is not written
+    _write(folder, {FILE: text, "README.md": draft.lesson()})
     _next(draft, folder / FILE, scenarios)
 
 
