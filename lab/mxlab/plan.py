@@ -11,6 +11,7 @@ import msgspec
 from mxlab.errors import UsageError, nearest
 from mxlab.model.scenario import Problem
 from mxlab.model.topology import LONGEST_NAME, Topology, is_reserved
+from mxlab.typed import misfit
 from mxlab_services.address import problem_of
 from mxlab_services.config import (
     AnyConfig,
@@ -140,8 +141,11 @@ def _authority(lab: str) -> "Authority":
 
 
 def checked_topology(topology: Topology) -> Topology:
-    """The topology with its domains as A-labels. Raises UsageError for the first of
-    `topology_problems`."""
+    """The topology with its domains as A-labels. Raises UsageError for a name that cannot be, as
+    one made in Python may be, and for the first of `topology_problems`."""
+    if wrong := misfit(topology):
+        key, text, hint = wrong
+        raise UsageError(f"{key}: {text}", hint)
     for problem in topology_problems(topology):
         raise UsageError(problem.text, problem.hint)
     return plain_topology(topology)

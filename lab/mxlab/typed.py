@@ -31,6 +31,21 @@ def say_of(said: str, kind: Any, value: object) -> tuple[str, str]:
     return words[0].lower() + words[1:], ""
 
 
+def misfit(value: msgspec.Struct) -> tuple[str, str, str] | None:
+    """What in a struct that was built in Python does not fit its type: its key, what is wrong, and
+    a hint or nothing. None where all fits."""
+    plain = msgspec.to_builtins(value)
+    try:
+        msgspec.convert(plain, type(value))
+    except msgspec.ValidationError as error:
+        said, _, path = str(error).partition(" - at `$")
+        inner: Any = plain
+        for key, number in re.findall(r"\.([\w-]+)|\[(\d+)\]", path):
+            inner = inner[key] if key else inner[int(number)]
+        return path.strip("`").lstrip("."), *say_of(said, type(value), inner)
+    return None
+
+
 def shown(value: object) -> str:
     """The value, cut where it is long."""
     text = repr(value)
@@ -40,14 +55,20 @@ def shown(value: object) -> str:
 def _metas(kind: Any) -> Iterator[msgspec.Meta]:
     if typing.get_origin(kind) is typing.Annotated:
         yield from (meta for meta in kind.__metadata__ if isinstance(meta, msgspec.Meta))
-    if typing.get_origin(kind) is not Literal:
-        for part in typing.get_args(kind):
-            yield from _metas(part)
+    for part in _parts(kind):
+        yield from _metas(part)
 
 
 def _literals(kind: Any) -> Iterator[Any]:
     if typing.get_origin(kind) is Literal:
         yield kind
-    else:
-        for part in typing.get_args(kind):
-            yield from _literals(part)
+    for part in _parts(kind):
+        yield from _literals(part)
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    """The types of which a type is made."""
+    if typing.get_origin(kind) is not Literal:
+        yield from typing.get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield from (field.type for field in msgspec.structs.fields(kind))

@@ -10,6 +10,7 @@ from mxlab.errors import UnknownName, UsageError
 from mxlab.loader import candidates, find, load_topology
 from mxlab.model.scenario import Scenario, World, told_in
 from mxlab.model.topology import Exchange, Topology
+from mxlab.plan import checked_topology
 
 STORY = """\
 mxlab: 1
@@ -178,3 +179,20 @@ def test_a_story_for_the_simulation_alone_is_played_there(here: Path) -> None:
     assert "sim" in mxlab("run", "x").stdout
     assert "would use: sim" in mxlab("run", "x", "--dry-run").stdout
     assert "not for process" in mxlab("run", "x", "--backend", "process", code=3).stderr
+
+
+@pytest.mark.parametrize(
+    ("topology", "said"),
+    [
+        (Topology(domain="a" * 64 + ".test"), "domain: 'aaa"),
+        (Topology(client_domain="-x.test"), "client_domain: '-x.test' is not a domain"),
+        (Topology(mx=(Exchange("mx1", 10), Exchange("MX 2", 20))), r"mx\[1\]\.host: 'MX 2' is not"),
+        (Topology(mx=(Exchange("mx1", -1),)), r"mx\[0\]\.preference: expected a whole number >= 0"),
+        (Topology(mx=()), "mx: expected a list of length >= 1"),
+        (Topology(jitter=2.0), "jitter: expected a number <= 1"),
+        (Topology(schedule="postfx"), "no retry schedule is called 'postfx'"),
+    ],
+)
+def test_a_topology_made_in_python_is_held_to_the_same(topology: Topology, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        checked_topology(topology)

@@ -66,7 +66,6 @@ def make_topology(
 
     from mxlab.model.topology import Exchange, Topology
     from mxlab.plan import checked_topology
-    from mxlab.typed import say_of
 
     if file is not None:
         from mxlab.loader import load_topology
@@ -85,13 +84,6 @@ def make_topology(
         shape = msgspec.structs.replace(shape, domain=domain)
     if schedule is not None:
         shape = msgspec.structs.replace(shape, schedule=schedule)
-    try:
-        shape = msgspec.convert(msgspec.to_builtins(shape), Topology)
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$.")
-        key = place.rstrip("`")
-        said, hint = say_of(text, Topology.__annotations__[key], getattr(shape, key))
-        raise UsageError(f"{key}: {said}", hint) from error
     check_schedule(shape.schedule)
     return checked_topology(shape)
 
