@@ -127,10 +127,11 @@ class TestDryRun:
 
     def test_a_story_for_one_world(self, story: Path) -> None:
         story.write_text(STORY.replace("steps:\n", "backends: [sim]\nsteps:\n"))
-        (plan,) = msgspec.json.decode(run(story, "--dry-run", "--json", code=3).stdout)
+        (plan,) = msgspec.json.decode(run(story, "--dry-run", "--json").stdout)
         assert plan["worlds"]["process"] == "it is told for sim only"
         assert plan["worlds"]["sim"] == ""
-        assert plan["backend"] == "process"
+        assert plan["backend"] == "sim"
+        run(story, "--dry-run", "--backend", "process", code=3)
 
     def test_a_broken_file_is_2(self, story: Path) -> None:
         story.write_text(STORY.replace("- send", "- sned"))
