@@ -214,19 +214,19 @@ def read_fields(
 
 
 def read_value(tree: Tree, kind: Any) -> Any:
-    """A value of type `kind`: a struct, a tuple of such, or what msgspec can check by itself."""
+    """A value of type `kind`: a struct, a tuple, or what msgspec can check by itself."""
     bare = typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return bare(**read_struct(tree, bare, {}))
-    arguments = typing.get_args(bare)
+    if isinstance(tree.node, yaml.SequenceNode):
+        for arm in (bare, *typing.get_args(bare)):
+            if typing.get_origin(arm) is tuple and typing.get_args(arm)[1:] == (...,):
+                of = typing.get_args(arm)[0]
+                values = tuple(read_each(tree, functools.partial(read_value, kind=of)))
+                _check(tree, tree.plain(), kind)  # how many there are
+                return values
     if tree.plain() is None:
         tree.fail("expected a value, not nothing")
-    if typing.get_origin(bare) is tuple and len(arguments) == 2:
-        of = arguments[0]
-        if isinstance(of, type) and issubclass(of, msgspec.Struct):
-            values = tuple(read_each(tree, lambda element: read_value(element, of)))
-            _check(tree, tree.plain(), kind)
-            return values
     return _check(tree, tree.plain(), kind)
 
 

@@ -78,6 +78,17 @@ def test_a_hint_names_the_nearest_key() -> None:
     assert "did you mean `say`?" in caught.value.hint
 
 
+def test_each_element_of_a_list_is_looked_at() -> None:
+    text = GOOD.replace("to: [b@example.test, c@example.test]", "to: [b, 3, c@example.test, null]")
+    text = text.replace("heal: down", "dns: {add: [1, x, [y]]}").replace("[pause]", "[1, kil, [x]]")
+    with pytest.raises(ScenarioError) as caught:
+        loads(text, "x")
+    names = [error.text.partition(":")[0] for error in caught.value.every]
+    assert names == [f"`{key}`" for key in (
+        "needs[1]", "needs[3]", "to[1]", "to[2]", "to[4]", "add[1]", "add[3]",
+    )]  # fmt: skip
+
+
 def test_a_hint_names_the_nearest_host() -> None:
     topology = "{host: primary, preference: 10}"
     text = GOOD.replace("{host: a, preference: 10}", topology).replace("kill: a", "kill: primry")
