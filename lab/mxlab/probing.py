@@ -19,6 +19,7 @@ from mxlab.model.mechanism import Mechanism, inner, outer
 from mxlab.model.topology import Topology
 from mxlab_services.control import Dig, EtrnReport, QueueFlush, Submit
 from mxlab_services.events import FaultStruck
+from mxlab_services.mta.connections import IDLE
 
 SENDER = "alice@client.test"
 SIZE = 4000  # bytes: more than a cut connection lets through
@@ -125,10 +126,13 @@ async def _strikes(
 
 
 async def _mail(lab: Lab) -> None:
-    """A message of some size, sent past what the client remembers of silent hosts."""
+    """Messages of some size, each sent past what the client remembers of silent hosts. The first
+    may take an idle connection, of the fault before, which has its STARTTLS behind it."""
     client = lab.nodes[lab.topology.client]
-    await client.request(Submit(SENDER, [f"bob@{lab.topology.domain}"], size=SIZE))
-    await client.request(QueueFlush())
+    while True:
+        await client.request(Submit(SENDER, [f"bob@{lab.topology.domain}"], size=SIZE))
+        await client.request(QueueFlush())
+        await lab.clock.sleep(IDLE + 1)
 
 
 async def _questions(lab: Lab, name: str) -> None:
