@@ -14,9 +14,9 @@ import yaml
 
 from mxlab.errors import UnknownName, UsageError
 from mxlab.faults import fault_called, problem_of
-from mxlab.loader import read_mechanism
 from mxlab.model.mechanism import MECHANISMS, STRIKING, Mechanism, inner
 from mxlab.yamlnodes import parse
+from mxlab.yamlsteps import read_mechanism
 from mxlab_services.config import Timeouts
 from mxlab_services.dns.resolver import TIMEOUTS
 

@@ -57,8 +57,8 @@ def read_fault(host: str, kind: str, words: list[str]) -> "Mechanism":
     import msgspec
 
     from mxlab.faults import fault_called
-    from mxlab.loader import read_mechanism
     from mxlab.yamlnodes import parse
+    from mxlab.yamlsteps import read_mechanism
 
     mechanism = fault_called(kind).mechanism
     lists = {
