@@ -44,9 +44,9 @@ def one_dot(name: str) -> str:
 def fold_domain(domain: str) -> str:
     """The one form by which a domain is compared. What is no domain is in lower case, no more."""
     try:
-        return to_ascii(domain).removesuffix(".")
+        return to_ascii(domain).rstrip(".")
     except DomainError:
-        return domain.lower().removesuffix(".")
+        return domain.lower().rstrip(".")
 
 
 def checked(domain: str, *, genuine: bool = False) -> str:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mxlab_services.address import canonical, distinct, domain_of, local_part_of, problem_of
@@ -113,6 +113,7 @@ def test_what_is_just_right_is_taken(address: str) -> None:
 
 
 @given(text=st.text(max_size=40))
+@example("..")
 def test_any_text_has_one_form_and_a_judgement(text: str) -> None:
     for address in (text, f"{text}@example.test", f'"{text}"@example.test', f"bob@{text}"):
         assert canonical(address) == canonical(canonical(address))
