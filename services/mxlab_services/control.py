@@ -23,7 +23,9 @@ R_co = TypeVar("R_co", covariant=True)
 MAX_LINE = 16 * 1024 * 1024  # bytes of one request or reply
 
 
-HostName = Annotated[str, msgspec.Meta(pattern=r"^@?[A-Za-z0-9._-]+$", max_length=254)]
+HostName = Annotated[  # beyond ASCII in U-labels
+    str, msgspec.Meta(pattern=r"^@?([A-Za-z0-9._-]|[^\x00-\xa0])+$", max_length=254)
+]
 
 
 class Request(msgspec.Struct, Generic[R_co], frozen=True, forbid_unknown_fields=True):

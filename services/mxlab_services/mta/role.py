@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from mxlab_services.address import domain_of
-from mxlab_services.board import Board
+from mxlab_services.board import INVALID, Board
 from mxlab_services.clock import Clock
 from mxlab_services.config import ClientConfig, MtaConfig
 from mxlab_services.control import (
@@ -27,7 +27,8 @@ from mxlab_services.control import (
     RouteReport,
     Submit,
 )
-from mxlab_services.domain import fold_domain
+from mxlab_services.domain import DomainError, to_ascii
+from mxlab_services.errors import ControlError
 from mxlab_services.events import EtrnSent, NodeReady, SpoolDamaged
 from mxlab_services.mta import routing
 from mxlab_services.mta.attempt import Attempts
@@ -223,13 +224,16 @@ class _Mta:
     async def _etrn(self, request: Etrn) -> EtrnReport:
         found = await self._resolver.addresses(request.host)
         reply = Reply(0, "", f"no address of {request.host}: {found.status}")
-        domain = fold_domain(request.domain)
+        try:
+            domain = to_ascii(request.domain)
+        except DomainError as error:
+            raise ControlError(str(error), INVALID) from error
         dialog: list[str] = []
         for address in found.addresses:
             reply = await self._relay.etrn(request.host, address, domain, dialog)
             if reply.code:
                 break
-        self._emit(EtrnSent(request.host, request.domain, str(reply), list(dialog)))
+        self._emit(EtrnSent(request.host, domain, str(reply), list(dialog)))
         return EtrnReport(reply.code, str(reply), dialog)
 
     async def _record(self, _: Record) -> list[RecordEntry]:
