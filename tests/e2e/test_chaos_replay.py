@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from mxlab.chaos.schedule import Break, Mail, Schedule
+from mxlab.chaos.schedule import Break, Mail, Mend, Pass, Schedule
 from mxlab.chaos.search import search
 from mxlab.chaos.writing import scenario_text, write_finding
 from mxlab.cli import app
@@ -79,6 +79,24 @@ def test_in_processes_it_fails_as_found_and_passes_once_mended(
 @pytest.mark.parametrize("name", REPLAYED)
 def test_in_containers_it_passes_once_mended(name: str, tmp_path: Path) -> None:
     assert set(replay(found(name, tmp_path), "docker", 0).values()) == {"pass"}
+
+
+@pytest.mark.docker
+def test_in_containers_a_schedule_with_links_plays_as_in_the_simulation(tmp_path: Path) -> None:
+    path = tmp_path / "chaos.yaml"
+    mail = Mail("alice@client.test", ("bob@example.test",))
+    actions = (
+        Break(outer.Partition("client", peers=("mx1",)), 0),
+        mail,
+        Break(outer.CutLink("mx2", after=300), 1),
+        mail,
+        Break(outer.Reject("mx1", peers=("mx2",), how="prohibited"), 2),
+        Pass(3.0),
+        Mend(1),
+        mail,
+    )
+    path.write_text(scenario_text(Schedule(Topology(), actions).scenario()))
+    assert replay(path, "docker", 0) == replay(path, "sim", 0)
 
 
 def test_a_fault_that_a_world_cannot_do_ends_before_anything_starts(tmp_path: Path) -> None:

@@ -210,6 +210,17 @@ class Shape:
     loss: float = 0.0
     cut_after: int | None = None
 
+    def __str__(self) -> str:
+        """The faults that it stands for, as one would set them."""
+        words = {
+            "drop": self.drop,
+            f"reject how={self.reject}": self.reject,
+            f"slow-link seconds={self.latency:g}": self.latency,
+            f"loss share={self.loss:g}": self.loss,
+            f"cut-link after={self.cut_after}": self.cut_after is not None,
+        }
+        return ", ".join(word for word, holds in words.items() if holds)
+
 
 @runtime_checkable
 class CanShape(Protocol):
@@ -225,6 +236,15 @@ class CanShape(Protocol):
 
     async def shapes(self) -> Mapping[str, tuple[str, Shape]]:
         """What is in force: name -> host and shape."""
+        ...
+
+
+@runtime_checkable
+class CanDelay(CanShape, Protocol):
+    """A lab whose links can be made slow, too."""
+
+    async def delay(self, name: str, host: str, peers: tuple[str, ...], seconds: float) -> None:
+        """Packets between `host` and `peers` take so many real seconds more, until `unshape`."""
         ...
 
 

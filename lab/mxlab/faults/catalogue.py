@@ -6,10 +6,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mxlab.backends.base import CanDisconnect, CanPause, CanShape, Shape
+from mxlab.backends.base import CanDelay, CanDisconnect, CanPause, CanShape, Shape
 from mxlab.errors import UnknownName
 from mxlab.faults import means
-from mxlab.faults.means import Inside, Means, OffTheNetwork, OfLife, OfLinks
+from mxlab.faults.means import Inside, Means, OffTheNetwork, OfLife, OfLinks, SlowLinks
 from mxlab.model import inner, outer
 from mxlab.model.mechanism import MECHANISMS, Mechanism
 
@@ -45,8 +45,6 @@ def _shape(mechanism: Mechanism) -> tuple[tuple[str, ...], Shape]:
             return peers, Shape(drop=True)
         case outer.Reject(peers=peers, how=how):
             return peers, Shape(reject=how)
-        case outer.SlowLink(peers=peers, seconds=seconds):
-            return peers, Shape(latency=seconds)
         case outer.Loss(peers=peers, share=share):
             return peers, Shape(loss=share)
         case outer.CutLink(peers=peers, after=after):
@@ -60,6 +58,8 @@ def _kind(mechanism: type[Mechanism]) -> FaultKind:
         return FaultKind(mechanism, Inside())
     if issubclass(mechanism, outer.Disconnect):
         return FaultKind(mechanism, OffTheNetwork(), of_lab=CanDisconnect)
+    if issubclass(mechanism, outer.SlowLink):
+        return FaultKind(mechanism, SlowLinks(), of_lab=CanDelay)
     return FaultKind(mechanism, OfLinks(_shape), of_lab=CanShape)
 
 

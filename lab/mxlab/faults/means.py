@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mxlab.backends.base import CanDisconnect, CanPause, CanShape, Lab, Node, Shape, State
+from mxlab.backends.base import CanDelay, CanDisconnect, CanPause, CanShape, Lab, Node, Shape, State
 from mxlab.errors import Unsupported
 from mxlab.faults.inner import to_service
-from mxlab.model.mechanism import Mechanism
+from mxlab.model.mechanism import Mechanism, outer
 from mxlab_services.control import FaultClear, FaultList, FaultSet
 
 
@@ -70,6 +70,22 @@ class OfLinks:
     async def inject(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
         peers, shape = self.shape(mechanism)
         await _shapable(lab).shape(name, mechanism.host, peers, shape)
+
+    async def undo(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
+        await _shapable(lab).unshape(name)
+
+    async def seen(self, lab: Lab, name: str, mechanism: Mechanism) -> bool:
+        return name in await _shapable(lab).shapes()
+
+
+@dataclass(frozen=True, slots=True)
+class SlowLinks:
+    """What makes the links of a node slow."""
+
+    async def inject(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
+        if not isinstance(lab, CanDelay) or not isinstance(mechanism, outer.SlowLink):
+            raise Unsupported("the links of this lab cannot be made slow")
+        await lab.delay(name, mechanism.host, mechanism.peers, mechanism.seconds)
 
     async def undo(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
         await _shapable(lab).unshape(name)

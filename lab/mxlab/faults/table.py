@@ -20,6 +20,11 @@ _HOW = {  # where a world has its own way
     ("stop", "process"): "SIGTERM",
     ("pause", "docker"): "the freezer",
     ("pause", "process"): "SIGSTOP",
+    ("drop", "docker"): "nftables",
+    ("partition", "docker"): "nftables",
+    ("reject", "docker"): "nftables",
+    ("loss", "docker"): "nftables, by chance",
+    ("cut-link", "docker"): "nftables, to the packet",
     ("disconnect", "docker"): "off the lab's network; back with the same address",
     ("disconnect", "sim"): "as a drop on all its links",
 }

@@ -6,22 +6,25 @@ before its error is raised, and two deploys of one name leave exactly one lab.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 import msgspec
 from docker import APIClient
 
 from mxlab import images
 from mxlab.backends.base import Found, Lab, Node, Order, Progress, Removed
+from mxlab.backends.base import Shape as LinkShape
 from mxlab.backends.docker.engine import Engine, connect
 from mxlab.backends.docker.imaging import ImageStore
-from mxlab.backends.docker.logs import Position
+from mxlab.backends.docker.links import Links
 from mxlab.backends.docker.make import Networks, already_up, make_container, make_networks
 from mxlab.backends.docker.node import DockerNode
 from mxlab.backends.docker.shape import (
     CONFIG,
     LAB,
+    LINK_ROLE,
+    ROLE,
     RUN,
     TOPOLOGY,
     Shape,
@@ -29,7 +32,7 @@ from mxlab.backends.docker.shape import (
     decode_topology,
     shapes,
 )
-from mxlab.backends.docker.sweep import found_labs, labelled, sweep
+from mxlab.backends.docker.sweep import found_labs, labelled, sweep, uninterrupted
 from mxlab.errors import (
     AlreadyUp,
     EnvironmentProblem,
@@ -44,17 +47,23 @@ from mxlab_services.clock import Clock, ScaledClock
 from mxlab_services.config import AnyConfig, MtaConfig, decode_config
 from mxlab_services.errors import ConfigError
 
-T = TypeVar("T")
-
 
 class DockerLab:
     """A lab that is up."""
 
     backend = "docker"
 
-    def __init__(self, plan: Plan, nodes: Mapping[str, DockerNode]) -> None:
+    def __init__(self, engine: Engine, plan: Plan, nodes: Mapping[str, DockerNode]) -> None:
         self._plan = plan
         self._nodes = nodes
+        self._links = Links(
+            engine,
+            (plan.lab, plan.run),
+            {name: node.container for name, node in nodes.items()},
+            {name: node.config.address for name, node in nodes.items()},
+        )
+        for node in nodes.values():
+            node.links = self._links
         time = plan.nodes[0].time
         self._clock = ScaledClock(time.scale, time.epoch)
 
@@ -96,6 +105,15 @@ class DockerLab:
     async def is_connected(self, host: str) -> bool:
         return await self._nodes[host].is_connected(self.name)
 
+    async def shape(self, name: str, host: str, peers: tuple[str, ...], shape: LinkShape) -> None:
+        await self._links.shape(name, host, peers, shape)
+
+    async def unshape(self, name: str) -> None:
+        await self._links.unshape(name)
+
+    async def shapes(self) -> Mapping[str, tuple[str, LinkShape]]:
+        return await self._links.shapes()
+
     async def let_go(self) -> None:
         """Close every control channel."""
         await asyncio.gather(*(node.let_go() for node in self._nodes.values()))
@@ -130,7 +148,7 @@ class DockerBackend:
                     if not keep:
                         progress("removing the lab")
                 finally:  # whatever the caller's progress does
-                    await _uninterrupted(_leave(engine, lab, remove=not keep))
+                    await uninterrupted(_leave(engine, lab, remove=not keep))
 
     async def _bring_up(self, engine: Engine, order: Order, progress: Progress) -> DockerLab:
         progress("looking at the engine")
@@ -149,9 +167,9 @@ class DockerBackend:
             progress("starting the nodes")
             nodes = await _start_all(engine, image, plan, networks)
         except BaseException as error:
-            await _uninterrupted(_undo(engine, order, error))
+            await uninterrupted(_undo(engine, order, error))
             raise
-        return DockerLab(plan, nodes)
+        return DockerLab(engine, plan, nodes)
 
     @contextlib.asynccontextmanager
     async def attach(self, lab: str) -> AsyncIterator[DockerLab]:
@@ -160,7 +178,7 @@ class DockerBackend:
             try:
                 yield found
             finally:
-                await _uninterrupted(found.let_go())
+                await uninterrupted(found.let_go())
 
     async def find(self) -> list[Found]:
         async with _engine() as engine:
@@ -194,7 +212,7 @@ async def _start_all(
         made = container or await make_container(engine, image, shape, networks)
         node = DockerNode(engine, made, shape.config)
         nodes[shape.config.node] = node
-        await node.first_start(Position())
+        await node.first_start()
 
     first, *others = shapes(plan)
     claim = await make_container(engine, image, first, networks)
@@ -221,24 +239,13 @@ async def _undo(engine: Engine, order: Order, error: BaseException) -> None:
         error.add_note(f"and then: {second}; `mxlab down {order.lab}` tries again")
 
 
-async def _uninterrupted(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` to its end even when cancelled meanwhile; the cancellation then follows."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        task.exception()
-        raise cancelled
-    return task.result()
-
-
 async def _discover(engine: Engine, lab: str) -> DockerLab:
     """Rebuild a lab's plan from its containers alone. Raises NotUp."""
-    things = [t for t in await labelled(engine, f"{LAB}={lab}") if t.kind == "container"]
+    things = [
+        thing
+        for thing in await labelled(engine, f"{LAB}={lab}")
+        if thing.kind == "container" and thing.labels.get(ROLE) != LINK_ROLE
+    ]
     if not things:
         raise NotUp(f"no lab called {lab!r} is up on Docker", "`mxlab up`, or see `mxlab status`")
     inspected = await asyncio.gather(
@@ -267,7 +274,7 @@ def _rebuild(engine: Engine, lab: str, inspected: list[dict[str, Any]]) -> Docke
         subnet = subnet or _subnet_of(config)
     present = [host for host in topology.hosts if host in nodes]
     plan = Plan(lab, labels[RUN], topology, subnet, tuple(configs[host] for host in present))
-    return DockerLab(plan, {host: nodes[host] for host in present})
+    return DockerLab(engine, plan, {host: nodes[host] for host in present})
 
 
 def _inspector(container: str) -> Callable[[APIClient], dict[str, Any]]:

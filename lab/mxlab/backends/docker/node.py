@@ -5,6 +5,7 @@ Guarantee: `start` returns once the node said node.ready in this life; `stop`, `
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 
@@ -22,6 +23,7 @@ from mxlab.backends.conversation import (
 from mxlab.backends.docker import network
 from mxlab.backends.docker.channel import open_channel
 from mxlab.backends.docker.engine import Engine, EngineRefused
+from mxlab.backends.docker.links import Links
 from mxlab.backends.docker.logs import Position, last_position, life_of, lines, read
 from mxlab.backends.docker.shape import service_ports
 from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
@@ -36,6 +38,11 @@ class DockerNode(Conversing):
         super().__init__(config)
         self._engine = engine
         self._container = container
+        self.links: Links | None = None  # what a start has to put in force again
+
+    @property
+    def container(self) -> str:
+        return self._container
 
     async def state(self) -> State:
         life = await life_of(self._engine, self._container)
@@ -55,14 +62,23 @@ class DockerNode(Conversing):
                 raise EnvironmentProblem(f"{self.name} is paused", "resume it instead")
             case "stopped":
                 before = await last_position(self._engine, self._container)
-                await self.first_start(before)
+                async with self.links.kept(self.name) if self.links else contextlib.nullcontext():
+                    await self._launch()
+                await self._get_ready(before)
 
-    async def first_start(self, before: Position) -> None:
-        """Start the container and wait for node.ready behind `before`. Raises NodeFailed."""
+    async def first_start(self) -> None:
+        """Start the container and wait for node.ready. Raises NodeFailed."""
+        await self._launch()
+        await self._get_ready(Position())
+
+    async def _launch(self) -> None:
         try:
             await self._engine.call(f"start {self.name}", lambda api: api.start(self._container))
         except EngineRefused as error:
             raise NodeFailed(str(error), f"`docker inspect {self._container[:12]}`") from error
+
+    async def _get_ready(self, before: Position) -> None:
+        """Wait for node.ready behind `before`. Raises NodeFailed."""
         complaints = Position(before.stamp, before.repeats)
         try:
             async with asyncio.timeout(READY_SECONDS):

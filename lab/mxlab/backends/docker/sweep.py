@@ -5,21 +5,22 @@ is left when it returns.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from docker import APIClient
 from docker.errors import APIError, NotFound
 
 from mxlab.backends.base import Found, Removed, State
 from mxlab.backends.docker.engine import Engine, EngineRefused
-from mxlab.backends.docker.shape import LAB, NODE, RUN
+from mxlab.backends.docker.shape import LAB, LINK_ROLE, NODE, ROLE, RUN
 from mxlab.errors import EnvironmentProblem
 
 Kind = Literal["container", "network", "volume"]
 
 GONE, CONFLICT = 404, 409
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def found_labs(things: list[Thing]) -> list[Found]:
     for thing in things:
         key = (thing.labels.get(LAB, ""), thing.labels.get(RUN, ""))
         nodes = labs.setdefault(key, {})
-        if thing.kind == "container":
+        if thing.kind == "container" and thing.labels.get(ROLE) != LINK_ROLE:
             nodes[thing.labels.get(NODE, thing.name)] = state_of(thing.state)
     return [Found("docker", lab, run, nodes) for (lab, run), nodes in sorted(labs.items())]
 
@@ -124,6 +125,21 @@ async def _remove(engine: Engine, thing: Thing) -> str | None:
     except EngineRefused as error:
         return None if error.status == GONE else error.explanation
     return None
+
+
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work` to its end even when cancelled meanwhile; the cancellation then follows."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()
+        raise cancelled
+    return task.result()
 
 
 def _container_remover(container: str) -> Callable[[APIClient], None]:

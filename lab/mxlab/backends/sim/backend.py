@@ -239,6 +239,9 @@ class SimLab:
     async def shape(self, name: str, host: str, peers: tuple[str, ...], shape: Shape) -> None:
         await self._shaping.shape(name, host, peers, shape)
 
+    async def delay(self, name: str, host: str, peers: tuple[str, ...], seconds: float) -> None:
+        await self.shape(name, host, peers, Shape(latency=seconds))
+
     async def unshape(self, name: str) -> None:
         await self._shaping.unshape(name)
 
