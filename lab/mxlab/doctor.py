@@ -23,6 +23,8 @@ OLDEST_ENGINE = (20, 10)
 # Inside an internal network of these engines, 127.0.0.11 does not reach the lab's DNS server.
 BROKEN_DNS = ((25, 0, 0), (26, 1, 2))
 NODES = 4
+ACTIVE = 200  # attempts at a time of one node, each with a connection and a lookup
+OWN_FILES = 50  # of a node at rest, at most: its database, its sockets, its libraries
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def works(checks: list[Check], world: Literal["docker", "process"]) -> bool:
 
 async def examine() -> list[Check]:
     """Try everything; never raises for what it finds."""
-    docker, process = await asyncio.gather(_docker(), asyncio.to_thread(_process))
+    docker, process = await asyncio.gather(_docker(), asyncio.to_thread(processes))
     return [_python(), *docker, *process, _netem()]
 
 
@@ -145,12 +147,13 @@ async def _subnet(engine: "Engine") -> Check:
 # --- local processes -----------------------------------------------------------------------------
 
 
-def _process() -> list[Check]:
+def processes() -> list[Check]:
+    """What matters to labs of processes."""
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return [
             Check("processes", "process", "problem", "labs of processes need Linux 5.3 or later")
         ]
-    return [_state_folder(), _loopback(), _low_ports()]
+    return [_state_folder(), _loopback(), _low_ports(), _open_files()]
 
 
 def _state_folder() -> Check:
@@ -191,6 +194,27 @@ def _low_ports() -> Check:
         "warning",
         "this user may not bind ports below 1024: 2525 and 5353 are used instead",
         "sysctl net.ipv4.ip_unprivileged_port_start=25 allows it",
+    )
+
+
+def _open_files() -> Check:
+    """A node of processes has this process's limit; at its own limits it opens so many files."""
+    import resource
+
+    from mxlab_services.config import Limits
+
+    limits = Limits()
+    needed = limits.sessions + 2 * ACTIVE + OWN_FILES
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        found = "any number" if soft == resource.RLIM_INFINITY else str(soft)
+        return Check("open files", "process", "ok", f"a process may open {found}")
+    return Check(
+        "open files",
+        "process",
+        "warning",
+        f"a process may open {soft}; a busy node can come to {needed}, and accepts nobody then",
+        f"`ulimit -n {needed}`, or more, before `mxlab up`",
     )
 
 

@@ -36,6 +36,7 @@ from mxlab.model.step import (
     Wait,
 )
 from mxlab.sound import unsound
+from mxlab.zone_steps import zone_problems
 from mxlab_services.address import domain_of
 
 Level = Literal["error", "warning", "note"]
@@ -60,7 +61,8 @@ class Remark:
 
 def remarks(scenario: Scenario, worlds: Sequence[Backend]) -> list[Remark]:
     """All that is to be said, in the order of the file where it has one."""
-    return [Remark(problem) for problem in unsound(scenario)] + _regrets(scenario, worlds)
+    wrong = (*unsound(scenario), *zone_problems(scenario))
+    return [Remark(problem) for problem in wrong] + _regrets(scenario, worlds)
 
 
 def survey_remarks(found: Survey, worlds: Sequence[Backend]) -> list[Remark]:

@@ -21,6 +21,7 @@ from mxlab.sound import unsound
 from mxlab.yamlbounds import MOST_CHARACTERS
 from mxlab.yamlnodes import Reader, Tree, parse, read_fields, read_value
 from mxlab.yamlsteps import only_key, read_condition, read_step
+from mxlab.zone_steps import zone_problems
 
 VERSION = 1
 FILE = "scenario.yaml"
@@ -116,6 +117,8 @@ class Survey:
     def problems(self) -> list[Problem]:
         """What is wrong with what could be read."""
         found = unsound(self.scenario) if self.scenario else []
+        if self.scenario and self.lab_known:
+            found += zone_problems(self.scenario)
         return [problem for problem in found if problem.name not in self.unsure]
 
     def sound(self) -> Scenario:

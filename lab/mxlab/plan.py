@@ -2,7 +2,7 @@
 the same lab."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mxlab.tls import Authority
 
 ZONE_TTL = 60  # lab seconds
+KEPT = ("test", "example", "invalid", "localhost")  # top-level domains that can never be real
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,21 +208,46 @@ def _zones(
     addresses: dict[str, str],
     network: ipaddress.IPv4Network | ipaddress.IPv6Network,
 ) -> dict[str, str]:
-    domain, client = topology.domain, topology.client_domain
-    zone = [
-        *_head(domain, f"{topology.dns}.{domain}"),
-        *(f"@ IN MX {e.preference} {e.host}" for e in topology.mx),
-        *(f"{host} IN A {addresses[host]}" for host in topology.hosts if host != topology.client),
-    ]
-    client_zone = [
-        *_head(client, f"{topology.dns}.{domain}."),
-        f"@ IN MX 10 {topology.client}",
-        f"{topology.client} IN A {addresses[topology.client]}",
-    ]
-    zones = {domain: "\n".join(zone) + "\n", client: "\n".join(client_zone) + "\n"}
+    zones = name_zones(topology, addresses)
     if isinstance(network, ipaddress.IPv4Network):
         zones |= _reverse_zone(topology, addresses, network)
     return zones
+
+
+def name_zones(topology: Topology, addresses: Mapping[str, str]) -> dict[str, str]:
+    """Origin -> zone text: the domains of the lab, and the tree of names above them.
+
+    The lab keeps the top-level domains that can never be real as a whole (RFC 2606, RFC 6761), so
+    a name in them that nobody has does not exist. What lies elsewhere is not the lab's to deny.
+    """
+    domain, client = topology.domain, topology.client_domain
+    server = f"{topology.dns}.{domain}."
+    zones = {
+        domain: [
+            *_head(domain, server),
+            *(f"@ IN MX {e.preference} {e.host}" for e in topology.mx),
+            *(
+                f"{host} IN A {addresses[host]}"
+                for host in topology.hosts
+                if host != topology.client
+            ),
+        ],
+        client: [
+            *_head(client, server),
+            f"@ IN MX 10 {topology.client}",
+            f"{topology.client} IN A {addresses[topology.client]}",
+        ],
+    }
+    zones |= {top: _head(top, server) for top in KEPT if top not in zones}
+    zones["localhost"] += ["@ IN A 127.0.0.1", "@ IN AAAA ::1"]  # RFC 6761 §6.3
+    for name in (domain, client):
+        above = max((top for top in zones if name.endswith(f".{top}")), key=len, default=None)
+        if above is not None:  # it delegates the name (RFC 1034 §4.2.1)
+            glue = f"{server} IN A {addresses[topology.dns]}"
+            zones[above] += [f"{name}. IN NS {server}"]
+            if domain.endswith(f".{above}") and glue not in zones[above]:
+                zones[above].append(glue)
+    return {origin: "\n".join(lines) + "\n" for origin, lines in zones.items()}
 
 
 def _head(origin: str, server: str) -> list[str]:

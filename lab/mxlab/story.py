@@ -58,7 +58,10 @@ def describe(event: Event, message: str | None = None) -> str:
             )
         case events.LabStep() | events.LabFault() | events.LabHealed():
             return _lab(event.body)
-        case events.NodeReady() | events.NodeStopping() | events.DnsQuery() | events.DnsZone():
+        case (
+            events.NodeReady() | events.NodeStopping() | events.OutOfFiles() | events.DnsQuery()
+            | events.DnsZone()
+        ):  # fmt: skip
             return _node(event.body)
         case events.Lookup() | events.Routed():
             return _way(event.body)
@@ -86,6 +89,8 @@ def _node(body: events.Body) -> str:
     match body:
         case events.NodeReady(role=role, queued=queued):
             return f"is ready as {role}, {queued} in the queue"
+        case events.OutOfFiles(listener=listener, limit=limit):
+            return f"{listener} accepts nobody for a moment: {limit} files are open, as may be"
         case events.NodeStopping(reason=reason):
             return f"stops: {reason}"
         case events.DnsQuery(name=name, type=kind, rcode=rcode, answers=answers, peer=peer):

@@ -19,6 +19,7 @@ from mxlab_services.control import Controls, serve
 from mxlab_services.errors import ConfigError, ServiceError
 from mxlab_services.events import Emitter, Event, encode
 from mxlab_services.node import NoStorage, Parts, Storage, ids_for, start_node
+from mxlab_services.shortage import Shortage
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ async def run(config: AnyConfig) -> None:
         loop.add_signal_handler(number, ask, number.name)
     clock = ScaledClock(config.time.scale, config.time.epoch)
     emit = Emitter(config.node, clock, EventWriter())
+    loop.set_exception_handler(Shortage(emit))
     controls = Controls()
     server = await serve(controls, config.control)  # before the node says that it is ready
     try:

@@ -68,6 +68,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recipients: int = 1000  # per transaction; at least 100 (RFC 5321 §4.5.3.1.8)
     hops: int = 100  # Received lines before a message counts as looping (RFC 5321 §6.3)
     sessions: int = 200  # concurrent connections at the edge
+    sessions_per_client: int = 50  # of those, from one address; above a sender's backlog to us
+    content_in_memory: int = 256 * 1024  # bytes of a message before its dot; the rest is on disk
     destination_concurrency: int = 20  # concurrent connections to one destination
     line_length: int = 998  # bytes without CRLF (RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6)
     commands: int = 10_000  # per session, before 421

@@ -140,9 +140,12 @@ class EtrnReport(msgspec.Struct, frozen=True):
 
 
 class ZoneReport(msgspec.Struct, frozen=True):
+    """A zone. `warnings`: what is served as it stands, and seldom meant."""
+
     origin: str
     serial: int
     records: list[str]
+    warnings: list[str] = []
 
 
 class FaultState(msgspec.Struct, frozen=True):
@@ -470,8 +473,8 @@ async def serve(controls: Controls, path: str) -> asyncio.Server:
         except ValueError:  # a line longer than MAX_LINE
             text = f"a request longer than {MAX_LINE} bytes"
             writer.write(_encode(_Answer(None, error=_Fault(-32600, text), jsonrpc="2.0")) + b"\n")
-        except ConnectionError:
-            pass
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the peer is gone, or the node stops: asyncio would log it (before Python 3.12)
         finally:
             writer.close()
 

@@ -29,6 +29,16 @@ class NodeReady(Body, frozen=True):
     queued: int = 0
 
 
+class OutOfFiles(Body, frozen=True):
+    """A listener accepts nothing for a moment, since the process may open no more than `limit`
+    files. Told once, until there were enough for a while."""
+
+    kind = "node.out-of-files"
+    listener: str
+    limit: int
+    reason: str
+
+
 class NodeStopping(Body, frozen=True):
     """The node was asked to stop and stops in good order."""
 
@@ -303,7 +313,7 @@ class LabHealed(Body, frozen=True):
 KINDS: dict[str, type[Body]] = {
     body.kind: body
     for body in (
-        NodeReady, NodeStopping, DnsQuery, DnsZone, Lookup, Routed, Accepted, Refused,
+        NodeReady, NodeStopping, OutOfFiles, DnsQuery, DnsZone, Lookup, Routed, Accepted, Refused,
         AttemptStarted, Tried, Outcome, Deferred, Removed, Flushed, EtrnSent, Edited,
         SpoolDamaged, MailboxDelivered, Bounced,
         BounceSuppressed, DestinationDead, DestinationAlive,

@@ -76,6 +76,27 @@ class MemoryJournal:
         return transactions(self._disk.record)
 
 
+class MemoryScratch:
+    """Bytes put aside on a MemoryDisk, which it fills as little as a file without a name does."""
+
+    def __init__(self, disk: MemoryDisk) -> None:
+        self._disk = disk
+        self._data = bytearray()
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Raises SpoolFull or SpoolError."""
+        self._disk.check(adds=True)
+        self._data += data
+
+    def read(self) -> bytes:
+        """All that was written."""
+        return bytes(self._data)
+
+    def close(self) -> None:
+        """Forget it."""
+        self._data.clear()
+
+
 class MemoryStorage:
     """A node's data on a MemoryDisk, which outlives the node."""
 
@@ -92,3 +113,6 @@ class MemoryStorage:
 
     async def journal(self) -> MemoryJournal:
         return MemoryJournal(self._disk, self._clock)
+
+    def scratch(self) -> MemoryScratch:
+        return MemoryScratch(self._disk)

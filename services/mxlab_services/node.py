@@ -16,7 +16,7 @@ from mxlab_services.control import Controls, RecordEntry, Stats
 from mxlab_services.errors import SpoolError
 from mxlab_services.events import Body, Emit, NodeStopping
 from mxlab_services.ids import SeededIds
-from mxlab_services.mta.types import Mailboxes, Spool, Witness
+from mxlab_services.mta.types import Mailboxes, Scratch, Spool, Witness
 
 
 class Journal(Witness, Protocol):
@@ -36,6 +36,10 @@ class Storage(Protocol):
 
     async def journal(self) -> Journal: ...
 
+    def scratch(self) -> Scratch:
+        """A place for the content of a message that is coming in. Raises SpoolFull, SpoolError."""
+        ...
+
 
 class NoStorage:
     """The storage of a node that keeps nothing."""
@@ -48,6 +52,9 @@ class NoStorage:
 
     async def journal(self) -> Journal:
         raise SpoolError("this node has no record")
+
+    def scratch(self) -> Scratch:
+        raise SpoolError("this node takes no mail")
 
 
 class Parts(Struct, frozen=True):

@@ -3,6 +3,7 @@
 spool/spool.db      queued messages (and what spool_repair keeps beside it)
 mailboxes/ADDRESS/  a Maildir for each address
 record.jsonl        the client's own record of its transactions
+incoming/           content before its final dot, in files without a name
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError
 from mxlab_services.ids import Ids
 from mxlab_services.mta.mailbox import MaildirMailboxes
+from mxlab_services.mta.scratch import FileScratch
 from mxlab_services.mta.spool import SqliteSpool
 
 
@@ -36,3 +38,7 @@ class FileStorage:
             return FileJournal(self._path / "record.jsonl", self._clock)
         except OSError as error:
             raise SpoolError(f"the client's record: {error}") from error
+
+    def scratch(self) -> FileScratch:
+        """A file without a name. Raises SpoolFull or SpoolError when the disk refuses."""
+        return FileScratch(self._path / "incoming")

@@ -141,7 +141,7 @@ def test_status_shows_each_node(shared: Lab) -> None:
         (["route", "bob"], 2, "'bob' is no mail address"),
         (["mailbox", "bob"], 2, "'bob' is no mail address"),
         (["mailbox", "--show", "99"], 2, "no message 99"),
-        (["zone", "add", "elsewhere.test. IN A 10.0.0.1"], 2, "no zone of the lab"),
+        (["zone", "add", "elsewhere.com. IN A 10.0.0.1"], 2, "no zone of the lab"),
         (["zone", "add", "x.example.test. IN A not-an-address"], 2, "dns: "),
         (["zone", "list", "exampel.test"], 2, "did you mean"),
         (["logs", "clint"], 2, "did you mean 'client'?"),

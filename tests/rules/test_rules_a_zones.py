@@ -13,6 +13,7 @@ import pytest
 from mxlab.backends.sim.backend import SimLab
 from mxlab.model.topology import Exchange
 from mxlab_services import events
+from tests.rules.peers import put_dns
 from tests.rules.stories import (
     BOB,
     MINUTE,
@@ -161,6 +162,25 @@ HARD = {
         ("sales.example.test is an alias (CNAME): go on with example.test (RFC 5321 §5.1)",),
         "refused: 5.7.1", without=(), to="bob@sales.example.test",
     ),
+    "a zone cut that leads nowhere": Case(
+        ("sub NS ns.sub", "ns.sub A 192.0.2.1"),
+        "client", "defer", (),
+        ("wait and try again: SERVFAIL (sub.example.test. is delegated to "
+         "ns.sub.example.test.: no server of the lab's) in the lookup of host.sub.example.test",),
+        "waits: client", without=(), to="bob@host.sub.example.test",
+    ),
+    "an exchange below such a cut": Case(
+        ("sub NS ns.sub", "@ MX 10 mail.sub"),
+        "client", "defer", (),
+        ("mail.sub.example.test is discarded: SERVFAIL (sub.example.test. is delegated to",),
+        "waits: client",
+    ),
+    "a server of the lab that says nothing": Case(
+        ("sub NS ns.sub", f"ns.sub A {MX1}", "@ MX 10 mail.sub"),
+        "client", "defer", (),
+        ("mail.sub.example.test is discarded: no answer in the lookup of its address",),
+        "waits: client",
+    ),
 }  # fmt: skip
 
 
@@ -185,6 +205,20 @@ def test_a_hard_zone_is_explained_and_decides_what_becomes_of_mail(case: Case) -
         await _ends(lab, case)
 
     in_lab(story, mx=case.mx)
+
+
+def test_a1_a_referral_is_followed_within_the_lab() -> None:
+    """RFC 1034 §4.3.2: the glue leads to a server of the lab, which knows the exchange."""
+
+    async def story(lab: SimLab) -> None:
+        head = "$TTL 60\n@ SOA ns h 1 1 1 1 60\n NS ns\nns A 10.53.25.77\n"
+        await put_dns(lab, "10.53.25.77", {"sub.example.test": f"{head}mail A {MX1}\n"})
+        await zone(lab, "sub NS ns.sub", "ns.sub A 10.53.25.77", "@ MX 10 mail.sub")
+        assert (await route(lab, "client")).targets == [f"10 mail.sub.example.test [{MX1}]"]
+        await send(lab, BOB)
+        await until(lab, "mx1", events.MailboxDelivered)
+
+    in_lab(story)
 
 
 async def _ends(lab: SimLab, case: Case) -> None:

@@ -53,7 +53,7 @@ steps:
   - eventually: {within: 2m, deferred: two}
   - eventually: {within: 2m, mailbox: {address: b@example.test, at-least: 1}}
   - never: {during: 500ms, bounced: two}
-  - dns: {add: ["x A 10.0.0.1"], remove: [y]}
+  - dns: {add: ["x A 10.0.0.1"], remove: [y A]}
   - parallel: [{say: x}, {parallel: [{say: y}]}]
   - python: module:function
 expect: [nothing-lost, {delivered: one}]
@@ -80,7 +80,7 @@ def test_python_builds_what_the_loader_builds() -> None:
         eventually(deferred("two"), within="2m"),
         eventually(mailbox("b@example.test", at_least=1), within="2m"),
         never(bounced("two"), during="500ms"),
-        dns(add=["x A 10.0.0.1"], remove=["y"]),
+        dns(add=["x A 10.0.0.1"], remove=["y A"]),
         parallel(say("x"), parallel(say("y"))),
         python("module:function"),
     )  # fmt: skip

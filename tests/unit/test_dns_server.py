@@ -21,6 +21,7 @@ from mxlab_services.dns.server import DnsServer
 from mxlab_services.errors import ZoneError
 from mxlab_services.events import DnsZone
 from tests.unit.dns_lab import ZONE, DnsLab, Emitted, dns_lab, zones
+from tests.unit.dns_packets import PACKETS, summary
 
 
 @pytest.fixture
@@ -200,6 +201,12 @@ def test_malformed_packets_get_formerr_or_silence() -> None:
     assert cut[:2] == good[:2]
 
 
+@pytest.mark.parametrize("name", PACKETS)
+def test_an_odd_packet_gets_what_the_standard_says(name: str) -> None:
+    packet, expected = PACKETS[name]
+    assert summary(server().respond(packet, "udp", "192.0.2.1")) == expected
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.one_of(
@@ -224,7 +231,14 @@ def test_any_packet_gets_a_well_formed_reply_or_silence(packet: bytes) -> None:
             assert reply[:2] == packet[:2]
 
 
+def test_what_is_no_query_gets_its_error_and_nothing_of_its_sections() -> None:
+    """An UPDATE's first section is a zone's (RFC 2136 §2.3), here of no type at all."""
+    update = b"\0\7\x28\0\0\1\0\0\0\0\0\0\0\0\0\0\0"
+    assert server().respond(update, "udp", "192.0.2.1") == b"\0\7\xa8\4" + bytes(8)
+
+
 SHARED = server()
+CLIENTS = [("127.0.0.1", True), ("127.0.0.1", True), ("127.0.0.1", False), ("127.0.0.2", True)]
 
 
 async def test_udp_and_tcp_answer_alike_and_tcp_takes_several_queries(lab: DnsLab) -> None:
@@ -243,6 +257,22 @@ async def test_udp_and_tcp_answer_alike_and_tcp_takes_several_queries(lab: DnsLa
     assert [event.transport for event in events] == ["udp", "tcp", "tcp", "tcp"]
     assert events[0].answers[0] == "example.test. 3600 IN MX 10 mx1.example.test."
     assert (events[0].rcode, events[0].peer, events[0].truncated) == ("NOERROR", "127.0.0.1", False)
+
+
+async def test_tcp_messages_may_come_in_pieces_and_several_at_once(lab: DnsLab) -> None:
+    """A read is no unit (RFC 7766 §8): the length, too, may come byte by byte."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", lab.server.port)
+    queries = [dns.message.make_query(name, "A") for name in ("mx1.example.test", "no.other.test")]
+    stream = b"".join(len(q.to_wire()).to_bytes(2) + q.to_wire() for q in queries)
+    for octet in stream[:-20]:
+        writer.write(bytes([octet]))
+        await writer.drain()
+        await asyncio.sleep(0)
+    writer.write(stream[-20:] + stream)
+    for query in queries * 2:
+        reply = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+        assert query.is_response(dns.message.from_wire(reply))
+    writer.close()
 
 
 async def test_a_changed_zone_is_answered_at_once_and_told(lab: DnsLab) -> None:
@@ -283,6 +313,27 @@ async def test_tcp_connections_are_bounded_in_number_and_in_silence() -> None:
         writer.write(len(wire).to_bytes(2) + wire)
         assert await reader.readexactly(2)
     writer.close()
+    await ours.close()
+
+
+async def test_one_client_does_not_take_all_tcp_connections() -> None:
+    ours = DnsServer(zones(), Emitted(), per_client=2)
+    await ours.start("127.0.0.1", 0)
+    wire = dns.message.make_query("example.test", "MX").to_wire()
+    ends = []
+    async with asyncio.timeout(5):
+        for source, served in CLIENTS:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", ours.port, local_addr=(source, 0)
+            )
+            writer.write(len(wire).to_bytes(2) + wire)
+            try:
+                assert bool(await reader.read(2)) == served
+            except ConnectionResetError:
+                assert not served
+            ends.append(writer)
+    for writer in ends:
+        writer.close()
     await ours.close()
 
 

@@ -22,7 +22,7 @@ SOA = "$TTL 60\n@ SOA ns h 4294967295 1 1 1 1\n NS ns\n"
         ('a TXT (\n"x"', "line 4: a parenthesis is never closed"),
         ("a TXT )", "line 4: parentheses do not match"),
         ('a TXT "x', "line 4: cannot read '\"x'"),
-        ("a SRV 0 0 1 b", "line 4: record type 'SRV' is not one of SOA,"),
+        ("a BOGUS 0 0 1 b", "line 4: record type 'BOGUS' is not one of SOA,"),
         ("a CH A 1.2.3.4", "line 4: class CH"),
         ("a", "line 4: the record type is missing"),
         ("a..b A 1.2.3.4", "line 4: 'a..b' is no domain name"),

@@ -251,3 +251,84 @@ def test_a_file_with_many_mistakes_has_them_all_in_one_go(tmp_path: Path) -> Non
     told = CliRunner().invoke(app, ["scenario", "lint", str(path)])
     for said in (":7:11: error: `wait`: waits", "`during`: no time", "stands here twice"):
         assert said in told.output
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("x TLSA 3 1 1", "TLSA takes 4 fields, not 3"),
+        ("x A 10.0.0", "A: Expected 4 octets in '10.0.0'"),
+        ("x BOGUS 1", "record type 'BOGUS' is not one of"),
+        ("x MX mx1", "MX takes 2 fields, not 1"),
+        ("x.other.test. A 10.0.0.1", "x.other.test. lies outside the zone example.test."),
+        ("$INCLUDE file", "$INCLUDE is not understood"),
+        ("mx1 CNAME mx2", "mx1.example.test. has a CNAME beside other data"),
+        ("@ MX 0 .", "example.test. has a null MX beside other MX records"),
+        ("@ SOA a b 1 1 1 1 1", "the SOA is changed by replacing the zone"),
+        (f"{'x' * 64} A 10.0.0.1", "is no label: longer than 63 octets"),
+    ],
+)
+def test_a_record_that_the_server_would_refuse_is_told_with_its_place(line: str, said: str) -> None:
+    """And so it is before a run, whatever the step holds else."""
+    steps = SEND + "  - dns:\n      add:\n        - ok A 10.0.0.1\n" + f"        - {line!r}\n"
+    (remark,) = lint(steps)
+    number, _, text = remark.partition(": ")
+    assert said in text
+    assert number in ("7", "8")  # the line, or the list where it is all of them together
+    with pytest.raises(ScenarioError) as caught:
+        loads(HEAD + steps + END, "x.yaml")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        '  - dns: {add: ["_25._tcp.mx1 TLSA 3 1 1 abcd"]}\n',
+        '  - dns: {add: ["_smtp._tcp SRV 0 5 25 mx1", "@ CAA 0 issue ca.test"]}\n',
+        "  - dns: {add: ['odd TYPE65534 \\# 4 0a000001']}\n",
+        '  - dns: {remove: ["@ MX"], add: ["@ MX 0 ."]}\n',
+        '  - dns: {remove: ["mx1 A"], add: ["mx1 CNAME mx2"]}\n',
+        '  - dns: {remove: ["nobody MX 10 mx1"]}\n',
+        '  - dns: {origin: client.test, add: ["www A 10.0.0.1"]}\n',
+        '  - dns: {origin: test, add: ["new MX 10 mx1.example.test."]}\n',
+        '  - dns: {origin: 99.53.10.in-addr.arpa, add: ["7 PTR x.example.test."]}\n',
+    ],
+)
+def test_a_record_that_the_server_takes_is_no_remark(step: str) -> None:
+    assert lint(SEND + step) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ('  - dns: {remove: ["MX"]}\n', "the record type is missing"),
+        ('  - dns: {origin: new.com, add: ["@ A 10.0.0.1"]}\n', "no zone new.com here"),
+        ("  - dns: {zone: '@ A 10.0.0.1'}\n", "line 1: no TTL"),
+        ("  - dns: {zone: '$TTL 5'}\n", "needs exactly one SOA"),
+        (
+            "  - dns: {remove: ['@ MX']}\n  - fault: {id: x, dns-swapped-mx: {name: example.test, "
+            "exchanges: [mx1.example.test, mx2.example.test]}}\n",
+            "example.test. has no MX records",
+        ),
+        (
+            "  - fault: {id: x, dns-wrong-mx: {name: example.test, exchange: a.test, "
+            "instead_of: b.test}}\n",
+            "example.test. has no MX b.test., only mx1.example.test., mx2.example.test.",
+        ),
+        ("  - fault: {id: x, dns-mx-without-address: gone.example.test}\n", "no address to lose"),
+    ],
+)
+def test_what_the_zone_at_that_step_would_refuse_is_told(steps: str, said: str) -> None:
+    (remark,) = lint(SEND + steps)
+    assert said in remark
+
+
+def test_after_a_step_of_ones_own_the_zone_may_be_another() -> None:
+    own = "  - python: 'os:getcwd'\n"
+    for steps in (
+        "  - dns: {add: ['mx1 CNAME mx2']}\n",
+        "  - dns: {origin: new.com, add: ['@ A 1.2.3.4']}\n",
+    ):
+        assert len(lint(SEND + steps)) == 1
+        assert lint(SEND + own + steps) == []
+    assert len(lint(SEND + own + "  - dns: {add: ['mx1 A 1.2.3']}\n")) == 1

@@ -157,7 +157,7 @@ mxlab: 1
 title: t
 steps:
   - send: {id: batch, from: alice@client.test, to: bob@example.test}
-  - dns: {origin: nowhere.test, add: ["x A 10.0.0.1"]}
+  - fault: {id: full, mailbox-full: {host: mx1, address: dan@elsewhere.test}}
 expect: [nothing-lost]
 """
     result = run(loads(text, "x.yaml"))

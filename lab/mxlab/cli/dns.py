@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from mxlab.backends.base import Lab
     from mxlab_services.control import ZoneReport
 
-TYPES = ("A", "AAAA", "ANY", "CNAME", "MX", "NS", "PTR", "SOA", "TXT")
+TYPES = (
+    "A", "AAAA", "ANY", "CAA", "CERT", "CNAME", "DNSKEY", "DS", "HINFO", "MX", "NAPTR", "NS", "PTR",
+    "SOA", "SPF", "SRV", "SSHFP", "TLSA", "TXT", "URI",
+)  # fmt: skip
 
 zones = typer.Typer(
     help="See and change the lab's DNS zones.", no_args_is_help=True, rich_markup_mode=None
@@ -41,13 +44,19 @@ def dig(
 
 def question(words: list[str]) -> tuple[str, str]:
     """Name and type from dig's words. Raises UsageError."""
-    types = [word.upper() for word in words if word.upper() in TYPES]
-    names = [word for word in words if word.upper() not in TYPES]
+    types = [word.upper() for word in words if _is_type(word)]
+    names = [word for word in words if not _is_type(word)]
     if len(names) == 2 and not types:
         raise UnknownName("record type", names[1].upper(), TYPES)
     if len(names) != 1 or len(types) > 1:
         raise UsageError("give one name, and at most one type", "`mxlab dig example.test MX`")
     return names[0], types[0] if types else "A"
+
+
+def _is_type(word: str) -> bool:
+    """Whether dig would take `word` for a type: a mnemonic, or TYPE1234 (RFC 3597 §5)."""
+    upper = word.upper()
+    return upper in TYPES or (upper.startswith("TYPE") and upper[4:].isdecimal())
 
 
 async def _dig(name: str, kind: str, tcp: bool, lab_name: str, json: bool) -> None:
@@ -200,6 +209,8 @@ def _show(report: "ZoneReport") -> None:
     say(f"; zone {report.origin}, serial {report.serial}")
     for record in report.records:
         say(record)
+    for warning in report.warnings:
+        say(f"; warning: {warning}")
 
 
 def _origin(name: str) -> str:

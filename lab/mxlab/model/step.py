@@ -11,7 +11,7 @@ import msgspec
 from mxlab.model.condition import Address, AnyCondition, Id
 from mxlab.model.duration import format_duration
 from mxlab.model.mechanism import Mechanism
-from mxlab.model.topology import Domain, Host
+from mxlab.model.topology import Domain, Host, Origin
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
@@ -142,7 +142,7 @@ class Dns(Step, frozen=True):
     """
 
     key = "dns"
-    origin: Domain | None = None
+    origin: Origin | None = None
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     zone: str | None = None

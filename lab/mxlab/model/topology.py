@@ -17,14 +17,18 @@ LONGEST_NAME = 253  # RFC 1035 §2.3.4, written without the last dot
 _LETTER = r"[^\x00-@\[-`{-\x7f]"
 _LETTER_OR_DIGIT = r"[^\x00-/:-@\[-`{-\x7f]"
 _INNER = r"([^\x00-,./:-@\[-`{-\x7f]{0,61}[^\x00-/:-@\[-`{-\x7f])?"
+_NAME = (
+    "a domain: labels of letters, digits and hyphens, at most 63 each (RFC 1035 §2.3.4), no hyphen "
+    "first or last, with dots between"
+)
+_LABELS, _LAST = rf"({_LETTER_OR_DIGIT}{_INNER}\.)", rf"{_LETTER}{_INNER}\.?"
 Domain = Annotated[
     str,
-    msgspec.Meta(
-        pattern=rf"^({_LETTER_OR_DIGIT}{_INNER}\.)+{_LETTER}{_INNER}\.?$",
-        max_length=LONGEST_NAME,
-        description="a domain: labels of letters, digits and hyphens, at most 63 each "
-        "(RFC 1035 §2.3.4), no hyphen first or last, with dots between",
-    ),
+    msgspec.Meta(pattern=f"^{_LABELS}+{_LAST}$", max_length=LONGEST_NAME, description=_NAME),
+]
+Origin = Annotated[  # of a zone: a top-level domain has one too
+    str,
+    msgspec.Meta(pattern=f"^{_LABELS}*{_LAST}$", max_length=LONGEST_NAME, description=_NAME),
 ]
 Preference = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 

@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 Status = Literal["ok", "nodata", "nxdomain", "servfail", "refused", "timeout"]
+TEMPORARY: frozenset[Status] = frozenset(("servfail", "refused", "timeout"))
 
 
 class Mx(Struct, frozen=True):
@@ -19,7 +20,8 @@ class Answer(Struct, frozen=True):
 
     `mx` is filled for an MX lookup, `addresses` for A and AAAA, in the order given. `canonical`
     is the name after following CNAMEs (equal to the asked name where there was none). servfail,
-    refused and timeout are temporary (RFC 5321 §5.1); nxdomain and nodata are not.
+    refused and timeout are temporary (RFC 5321 §5.1); nxdomain and nodata are not. `why` explains a
+    failure that its status alone does not.
     """
 
     name: str
@@ -29,10 +31,11 @@ class Answer(Struct, frozen=True):
     mx: tuple[Mx, ...] = ()
     addresses: tuple[str, ...] = ()
     cached: bool = False
+    why: str = ""
 
     @property
     def temporary(self) -> bool:
-        return self.status in ("servfail", "refused", "timeout")
+        return self.status in TEMPORARY
 
 
 class Resolver(Protocol):

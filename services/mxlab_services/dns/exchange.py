@@ -1,4 +1,4 @@
-"""One question to one DNS server, by UDP with retries or by TCP (RFC 1035 §4.2, RFC 5452 §9).
+"""One question to a DNS server, by UDP with retries or by TCP (RFC 1035 §4.2, RFC 5452 §9).
 
 An answer counts only if it comes from the server and repeats the id and the question; anything
 else is passed by, so a stray or malformed packet never ends a wait.
@@ -14,11 +14,12 @@ import random
 import struct
 from typing import Any, Literal
 
-from dnslib import EDNS0, QTYPE, DNSError, DNSHeader, DNSQuestion, DNSRecord
+from dnslib import EDNS0, DNSError, DNSHeader, DNSQuestion, DNSRecord
 from dnslib.label import DNSLabel, DNSLabelError
 from msgspec import Struct
 
 from mxlab_services.dns.names import Name, fold
+from mxlab_services.dns.rdata import type_number
 from mxlab_services.dns.wire import UDP_SIZE
 
 _UNREADABLE = (DNSError, DNSLabelError, ValueError, LookupError, struct.error, RecursionError)
@@ -36,7 +37,7 @@ class Reply(Struct, frozen=True):
 @functools.lru_cache(maxsize=1024)
 def _question(name: Name, kind: str) -> bytes:
     """A query without its id."""
-    query = DNSRecord(DNSHeader(rd=1), q=DNSQuestion(DNSLabel(name), int(getattr(QTYPE, kind))))
+    query = DNSRecord(DNSHeader(rd=1), q=DNSQuestion(DNSLabel(name), type_number(kind)))
     query.add_ar(EDNS0(udp_len=UDP_SIZE))
     return bytes(query.pack())[2:]
 
@@ -51,27 +52,33 @@ class Exchange:
         self._rng = rng
         self._timeouts = timeouts
 
-    async def ask(self, name: Name, kind: str, tcp: bool = False) -> Reply | None:
-        """The server's answer; None if it gives none in time. A truncated one is had by TCP."""
+    async def ask(
+        self, name: Name, kind: str, tcp: bool = False, server: str | None = None
+    ) -> Reply | None:
+        """The server's answer; None if it gives none in time. A truncated one is had by TCP.
+
+        `server`: the address of another to ask, on the same port.
+        """
+        at = self.server if server is None else (server, self.server[1])
         if not tcp:
-            reply = await self._by_udp(name, kind)
+            reply = await self._by_udp(at, name, kind)
             if reply is None or not reply.message.header.tc:
                 return reply
-        return await self._by_tcp(name, kind)
+        return await self._by_tcp(at, name, kind)
 
     def _query(self, name: Name, kind: str) -> tuple[int, bytes]:
         identifier = self._rng.randrange(65536)
         return identifier, identifier.to_bytes(2) + _question(name, kind)
 
-    async def _by_udp(self, name: Name, kind: str) -> Reply | None:
+    async def _by_udp(self, server: tuple[str, int], name: Name, kind: str) -> Reply | None:
         loop = asyncio.get_running_loop()
         for seconds in self._timeouts:
             identifier, packet = self._query(name, kind)
-            waiting = _Waiting(self.server, identifier, name, kind)
+            waiting = _Waiting(server, identifier, name, kind)
             try:  # a socket, and so a port, of its own for each attempt
                 transport, _ = await loop.create_datagram_endpoint(
                     lambda waiting=waiting: waiting,  # type: ignore[misc]
-                    remote_addr=self.server,
+                    remote_addr=server,
                 )
             except OSError:
                 continue
@@ -85,12 +92,12 @@ class Exchange:
                 transport.close()
         return None
 
-    async def _by_tcp(self, name: Name, kind: str) -> Reply | None:
+    async def _by_tcp(self, server: tuple[str, int], name: Name, kind: str) -> Reply | None:
         identifier, packet = self._query(name, kind)
         writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(sum(self._timeouts)):
-                reader, writer = await asyncio.open_connection(*self.server)
+                reader, writer = await asyncio.open_connection(*server)
                 writer.write(len(packet).to_bytes(2) + packet)
                 await writer.drain()
                 data = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
@@ -119,7 +126,7 @@ def read_reply(data: bytes, identifier: int, name: Name, kind: str) -> DNSRecord
         return message if header.rcode else None
     question = message.questions[0]
     same = len(message.questions) == 1 and fold(question.qname.label) == fold(name)
-    return message if same and question.qtype == int(getattr(QTYPE, kind)) else None
+    return message if same and question.qtype == type_number(kind) else None
 
 
 @functools.lru_cache(maxsize=1024)

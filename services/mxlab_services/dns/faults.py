@@ -10,13 +10,14 @@ the zones say at that time, except `stale`, which keeps them as they were when i
 import math
 from typing import Literal
 
-from dnslib import MX, QTYPE
+from dnslib import MX
 from dnslib.label import DNSLabel
 from msgspec import Struct
 from msgspec.structs import replace
 
 from mxlab_services.board import INVALID, Board, Occasion, Standing
 from mxlab_services.dns.names import ROOT, Name, fold, is_below, name_text, parse_name
+from mxlab_services.dns.rdata import type_number
 from mxlab_services.dns.records import Record
 from mxlab_services.dns.wire import Query
 from mxlab_services.dns.zone import Result, Zones
@@ -132,7 +133,7 @@ class DnsFaults:
 
     def _check(self, fault: ZoneFault) -> None:
         name = parse_name(fault.name)
-        if isinstance(fault, ForType) and fault.type.upper() not in ("", *QTYPE.reverse):
+        if isinstance(fault, ForType) and fault.type and type_number(fault.type) is None:
             raise ZoneError(f"no such record type: {fault.type!r}")
         match fault:
             case SwappedMx(_, exchanges):
@@ -175,7 +176,7 @@ def _concerns(fault: DnsFault, name: Name, kind: str) -> bool:
     """Whether a question for `name` (folded) and `kind` is one of the fault's."""
     match fault:
         case ForType(wanted, types, subdomains):
-            if types and types.upper() != kind:
+            if types and type_number(types) != type_number(kind):
                 return False
             return is_below(name, _name(wanted)) if subdomains else name == _name(wanted)
         case MxWithoutAddress(wanted):

@@ -1,7 +1,8 @@
 """Zone text (RFC 1035 §5) to records and back. Pure; every error names its line.
 
 `$ORIGIN`, `$TTL`, comments, parentheses, `@`, blank owners, quoted strings, and TTL and class in
-either order are understood; `$INCLUDE` is refused.
+either order are understood; `$INCLUDE` is refused. Types that the lab has no use of its own for are
+described in `rdata`; any type may be written in RFC 3597's form.
 """
 
 # mypy: allow-untyped-calls
@@ -12,11 +13,22 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from dnslib import AAAA, CNAME, MX, NS, PTR, RD, SOA, TXT, A
-from dnslib.label import DNSLabel
+from dnslib import AAAA, CNAME, MX, NS, PTR, RD, RDMAP, SOA, TXT, A
+from dnslib.label import DNSBuffer, DNSLabel
 from msgspec import Struct
 
 from mxlab_services.dns.names import Name, fold, name_text, parse_name, unescape
+from mxlab_services.dns.rdata import (
+    FIELDS,
+    Data,
+    number,
+    parse_data,
+    parse_generic,
+    string_text,
+    wire_of,
+    wire_text,
+    zone_type,
+)
 from mxlab_services.errors import ZoneError
 
 MAX_TTL = 2**31 - 1  # seconds (RFC 2181 §8)
@@ -37,6 +49,8 @@ class Record(Struct, frozen=True):
 
     def key(self) -> tuple[Name, str, str]:
         """What the record says, whatever its TTL: equal for equal records (RFC 2181 §5)."""
+        if isinstance(self.data, Data):
+            return self.owner, self.type, self.data.key()
         text = data_text(self.data)
         return self.owner, self.type, text if self.type == "TXT" else text.lower()
 
@@ -165,14 +179,17 @@ def _head(tokens: list[_Token]) -> tuple[int | None, str, list[_Token]]:
         word = token.text.upper()
         if token.quoted:
             break
-        if word in _DATA:
-            return ttl, word, tokens[index + 1 :]
         if word == "IN":
             continue
         if word in ("CH", "HS", "CS"):
             raise ZoneError(f"class {word}: only IN is served")
+        if kind := zone_type(word):
+            return ttl, kind, tokens[index + 1 :]
         if not word[:1].isdigit():
-            raise ZoneError(f"record type {token.text!r} is not one of {', '.join(_DATA)}")
+            known = ", ".join((*_DATA, *FIELDS))
+            raise ZoneError(
+                f"record type {token.text!r} is not one of {known}, or TYPE and a number (RFC 3597)"
+            )
         ttl = parse_ttl(token.text)
     raise ZoneError("the record type is missing")
 
@@ -181,9 +198,7 @@ def _record(
     owner: Name, tokens: list[_Token], origin: Name, ttl: int | None, before: list[Record]
 ) -> Record:
     own, kind, rest = _head(tokens)
-    if kind != "TXT" and any(token.quoted for token in rest):
-        raise ZoneError(f"{kind}: a quoted string where none belongs")
-    data = _DATA[kind]([token.text for token in rest], origin)
+    data = _data(kind, rest, origin)
     if own is None:
         own = ttl
     if own is None and before:
@@ -195,10 +210,21 @@ def _record(
     return Record(fold(owner), kind, own, data)
 
 
-def _number(text: str, limit: int) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > limit:
-        raise ZoneError(f"{text[:20]!r} is not a number up to {limit}")
-    return int(text)
+def _data(kind: str, tokens: list[_Token], origin: Name) -> RD:
+    words = [token.text for token in tokens]
+    generic = tokens[:1] == [_Token("\\#")]
+    fields = () if generic else FIELDS.get(kind, ("strings",) if kind == "TXT" else ())
+    if not _QUOTABLE.intersection(fields) and any(token.quoted for token in tokens):
+        raise ZoneError(f"{kind}: a quoted string where none belongs")
+    if generic:
+        octets = parse_generic(kind, words[1:])
+        if kind in _DATA:  # a known type is treated as such, however it is written (RFC 3597 §5)
+            known: Any = RDMAP[kind]
+            data: RD = known.parse(DNSBuffer(octets), len(octets))
+            return data
+        return Data(kind, octets)
+    make = _DATA.get(kind)
+    return make(words, origin) if make is not None else Data(kind, parse_data(kind, words, origin))
 
 
 def _label(text: str, origin: Name) -> DNSLabel:
@@ -228,12 +254,12 @@ def _aaaa(words: list[str], _: Name) -> RD:
 
 def _mx(words: list[str], origin: Name) -> RD:
     preference, exchange = _fields("MX", words, 2)
-    return MX(_label(exchange, origin), _number(preference, 65535))
+    return MX(_label(exchange, origin), number(preference, 65535))
 
 
 def _soa(words: list[str], origin: Name) -> RD:
     mname, rname, serial, *times = _fields("SOA", words, 7)
-    numbers = (_number(serial, 2**32 - 1), *(parse_ttl(word) for word in times))
+    numbers = (number(serial, 2**32 - 1), *(parse_ttl(word) for word in times))
     return SOA(_label(mname, origin), _label(rname, origin), numbers)
 
 
@@ -250,6 +276,7 @@ def _named(kind: str, make: Callable[[DNSLabel], RD]) -> Callable[[list[str], Na
     return lambda words, origin: make(_label(_fields(kind, words, 1)[0], origin))
 
 
+_QUOTABLE = frozenset(("string", "strings", "rest", "word"))
 _DATA: dict[str, Callable[[list[str], Name], RD]] = {
     "SOA": _soa,
     "NS": _named("NS", NS),
@@ -277,18 +304,13 @@ def data_text(data: Any) -> str:
         case AAAA():
             return str(ipaddress.IPv6Address(bytes(data.data)))
         case TXT():
-            return " ".join(_string_text(bytes(string)) for string in data.data)
-        case _ if type(data) is RD:  # not known to dnslib
-            return f"\\# {len(data.data)} {bytes(data.data).hex()}"
+            return " ".join(string_text(bytes(string)) for string in data.data)
         case _:
-            return str(data.toZone())
+            return str(data) if isinstance(data, Data) else wire_text("", wire_of(data))
 
 
-def _string_text(string: bytes) -> str:
-    body = "".join(
-        f"\\{octet:03d}"
-        if not 32 <= octet <= 126
-        else ("\\" if octet in b'"\\' else "") + chr(octet)
-        for octet in string
-    )
-    return f'"{body}"'
+def answer_text(kind: str, data: Any) -> str:
+    """`data_text` of what a message brought, where dnslib has a class for many types."""
+    if isinstance(data, SOA | MX | CNAME | A | AAAA | TXT):
+        return data_text(data)
+    return wire_text(kind, wire_of(data))

@@ -1,12 +1,16 @@
 """The MTA's stub resolver: asks one server, follows CNAMEs, remembers answers for their TTL.
 
+A referral is followed to servers within `networks`, and is a failure where it leads to none.
+
 DNS failures are values. The cache lives in lab time: answers for their TTL, negative ones for
 min(SOA TTL, SOA MINIMUM) (RFC 2308 §5), failures briefly (RFC 9520 §3.2); its size is bounded.
 """
 
 import asyncio
+import ipaddress
 import random
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from dnslib import CLASS, QTYPE, RCODE, RR, DNSRecord
 from msgspec import Struct
@@ -14,16 +18,20 @@ from msgspec.structs import replace
 
 from mxlab_services.clock import Clock
 from mxlab_services.control import DigReport
-from mxlab_services.dns.answers import Answer, Mx, Status
+from mxlab_services.dns.answers import TEMPORARY, Answer, Mx, Status
 from mxlab_services.dns.exchange import Exchange, Reply
-from mxlab_services.dns.names import Name, fold, name_text, parse_name
-from mxlab_services.dns.records import data_text
-from mxlab_services.dns.wire import type_name
+from mxlab_services.dns.names import ROOT, Name, fold, name_text, parse_name
+from mxlab_services.dns.rdata import type_name, type_number
+from mxlab_services.dns.records import answer_text, data_text
+from mxlab_services.dns.referral import Referral, read_referral
 from mxlab_services.errors import ControlError, ZoneError
 from mxlab_services.events import Emit, Lookup
 
 TIMEOUTS = (1.0, 1.0, 2.0)  # real seconds, one for each attempt by UDP
 MAX_CHAIN = 8  # CNAMEs followed in one lookup
+MAX_REFERRALS = 8  # zone cuts, one below the other
+MAX_SERVERS = 3  # of one zone, asked until one of them knows
+MAX_DEPTH = 2  # lookups of servers within lookups of servers
 MAX_TTL = 604800  # lab seconds: the longest that anything is kept (RFC 8767 §4)
 MAX_NEGATIVE_TTL = 10800  # lab seconds (RFC 2308 §5)
 FAILURE_TTL = 5.0  # lab seconds; RFC 9520 §3.2 wants between 1 s and 5 min
@@ -38,17 +46,23 @@ class _Found(Struct, frozen=True):
 
 
 class _Step(Struct, frozen=True):
-    """What one message says about a name: records, or a status, or a name to ask for (`next`)."""
+    """What one message says about a name: records, or a status, or a name to ask for (`again`), or
+    who knows (`referral`)."""
 
     name: Name
     ttl: float
     status: Status = "ok"
     records: tuple[RR, ...] = ()
     again: bool = False
+    referral: Referral | None = None
+    why: str = ""
 
 
 class StubResolver:
-    """`answers.Resolver` over the network, with a cache and one query for equal questions."""
+    """`answers.Resolver` over the network, with a cache and one query for equal questions.
+
+    `networks` (CIDR): where servers may be asked to which a referral leads.
+    """
 
     def __init__(
         self,
@@ -58,7 +72,9 @@ class StubResolver:
         emit: Emit,
         timeouts: tuple[float, ...] = TIMEOUTS,
         size: int = CACHED,
+        networks: Iterable[str] = (),
     ) -> None:
+        self._networks = [ipaddress.ip_network(network) for network in networks]
         self._exchange = Exchange(server, rng, timeouts)
         self._clock = clock
         self._emit = emit
@@ -86,9 +102,9 @@ class StubResolver:
 
     async def dig(self, name: str, type: str = "A", tcp: bool = False) -> DigReport:  # noqa: A002
         """Ask past the cache, once. Raises ControlError for what is no question."""
-        kind = type.upper()
-        if kind not in QTYPE.reverse:
+        if (number := type_number(type)) is None:
             raise ControlError(f"no such record type: {type!r}", -32602)
+        kind = type_name(number)
         try:
             asked = parse_name(name)
         except ZoneError as error:
@@ -144,19 +160,62 @@ class StubResolver:
         current = asked
         ttl: float = MAX_TTL
         for _ in range(MAX_CHAIN):
-            reply = await self._exchange.ask(current, kind)
-            if reply is None:
-                return _Found(Answer(name, kind, "timeout", _bare(current)), FAILURE_TTL)
-            step = _read(reply.message, current, kind)
+            step = await self._walk(current, kind)
             current, ttl = step.name, min(ttl, step.ttl)
             if not step.again:
                 return _Found(_answer(name, kind, step), ttl)
         return _Found(Answer(name, kind, "servfail", _bare(current)), FAILURE_TTL)
 
+    async def _walk(self, name: Name, kind: str, depth: int = 0) -> _Step:
+        """Ask our server, and the one to which it refers, and so on down the tree of names."""
+        servers: list[str | None] = [None]
+        cut = ROOT
+        for _ in range(MAX_REFERRALS):
+            step = await self._ask_one_of(servers, name, kind, cut)
+            if step.referral is None:
+                return step
+            cut = step.referral.cut
+            servers = list(await self._servers(step.referral, depth))
+            if not servers:
+                why = f"{step.referral}: no server of the lab's"
+                return _Step(name, FAILURE_TTL, "servfail", why=why)
+        return _Step(name, FAILURE_TTL, "servfail", why="too many referrals")
 
-def _read(message: DNSRecord, name: Name, kind: str) -> _Step:
-    """What the message says about `name`, after the CNAMEs in it."""
+    async def _ask_one_of(
+        self, servers: list[str | None], name: Name, kind: str, cut: Name
+    ) -> _Step:
+        """What the first server says that knows; else what the last one came to."""
+        step = _Step(name, FAILURE_TTL, "timeout")
+        for server in servers[:MAX_SERVERS]:
+            reply = await self._exchange.ask(name, kind, server=server)
+            step = _Step(name, FAILURE_TTL, "timeout")
+            if reply is not None:
+                step = _read(reply.message, name, kind, cut)
+            if step.status not in TEMPORARY:
+                break
+        return step
+
+    async def _servers(self, referral: Referral, depth: int) -> list[str]:
+        """The addresses to which a referral leads, looked up where none came along."""
+        found = referral.addresses(self._networks)
+        if not found and depth < MAX_DEPTH:
+            for server in referral.unknown()[:MAX_SERVERS]:
+                step = await self._walk(server, "A", depth + 1)
+                known = tuple(data_text(record.rdata) for record in step.records)
+                found += Referral(referral.cut, {server: known}).addresses(self._networks)
+        return found
+
+
+def _read(message: DNSRecord, name: Name, kind: str, cut: Name = ROOT) -> _Step:
+    """What the message says about `name`, after the CNAMEs in it. `cut` is where the zone begins
+    of which its server was said to know: a referral leads further down, or nowhere."""
     rcode = _rcode(message)
+    referral = read_referral(message, name)
+    if referral is not None:
+        if len(referral.cut) > len(cut):
+            return _Step(name, FAILURE_TTL, referral=referral)
+        why = f"{referral}, says its own server"
+        return _Step(name, FAILURE_TTL, "servfail", why=why)
     if rcode not in ("NOERROR", "NXDOMAIN"):
         return _Step(name, FAILURE_TTL, "refused" if rcode == "REFUSED" else "servfail")
     ttl: float = MAX_TTL
@@ -183,7 +242,7 @@ def _rrset(message: DNSRecord, name: Name, kind: str) -> tuple[RR, ...]:
         record
         for record in message.rr
         if record.rclass == CLASS.IN
-        and record.rtype == int(getattr(QTYPE, kind))
+        and record.rtype == type_number(kind)
         and fold(record.rname.label) == name
     )
 
@@ -201,9 +260,9 @@ def _answer(name: str, kind: str, step: _Step) -> Answer:
         found = tuple(
             Mx(record.rdata.preference, _bare(record.rdata.label.label)) for record in step.records
         )
-        return Answer(name, kind, step.status, canonical, mx=found)
+        return Answer(name, kind, step.status, canonical, mx=found, why=step.why)
     addresses = tuple(data_text(record.rdata) for record in step.records)
-    return Answer(name, kind, step.status, canonical, addresses=addresses)
+    return Answer(name, kind, step.status, canonical, addresses=addresses, why=step.why)
 
 
 def _bare(name: Name) -> str:
@@ -219,7 +278,8 @@ def _line(record: RR) -> str:
     if record.rtype == QTYPE.OPT:
         return f"; EDNS: version: {record.edns_ver}, flags:; udp: {record.edns_len}"
     owner = name_text(record.rname.label)
-    return f"{owner} {record.ttl} IN {type_name(record.rtype)} {data_text(record.rdata)}"
+    kind = type_name(record.rtype)
+    return f"{owner} {record.ttl} IN {kind} {answer_text(kind, record.rdata)}"
 
 
 def _dig_text(reply: Reply, milliseconds: float, server: tuple[str, int]) -> str:

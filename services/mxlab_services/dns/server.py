@@ -15,8 +15,11 @@ from mxlab_services.control import Controls, ZoneList, ZoneReplace, ZoneReport, 
 from mxlab_services.dns.faults import NEVER, DnsFaults, Treated
 from mxlab_services.dns.names import name_text
 from mxlab_services.dns.wire import (
+    ANY_CLASS,
+    IN,
     MESSAGE_SIZE,
     UDP_SIZE,
+    Malformed,
     Query,
     read_query,
     write_error,
@@ -27,8 +30,8 @@ from mxlab_services.events import DnsQuery, DnsZone, Emit
 
 IDLE = 10.0  # real seconds that a TCP connection may be silent (RFC 7766 §6.2.3)
 CONNECTIONS = 100  # TCP connections at a time; more are closed at once
+PER_CLIENT = 25  # of those, from one address (RFC 7766 §6.2.2)
 CACHED = 4096  # encoded answers kept
-_IN, _ANY_CLASS = 1, 255
 _TRANSFERS = ("AXFR", "IXFR")
 
 Transport = Literal["udp", "tcp"]
@@ -48,7 +51,8 @@ class Reply(Struct, frozen=True):
 class DnsServer:
     """Serves `zones` on one address and port. `answer` is all that the two transports share.
 
-    `idle`: real seconds until a silent TCP connection is closed; `connections`: how many at a time.
+    `idle`: real seconds until a silent TCP connection is closed; `connections`: how many at a time,
+    `per_client`: of those, from one address.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class DnsServer:
         idle: float = IDLE,
         connections: int = CONNECTIONS,
         faults: DnsFaults | None = None,
+        per_client: int = PER_CLIENT,
     ) -> None:
         self._zones = zones
         self._faults = faults
@@ -65,9 +70,10 @@ class DnsServer:
         self._cache: dict[tuple[Transport, bytes], Reply] = {}
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], str] = {}  # and the client's address
         self._idle = idle
         self._most = connections
+        self._per_client = per_client
         self.port = 0
         zones.watch(self._changed)
 
@@ -158,35 +164,38 @@ class DnsServer:
         match read_query(packet):
             case None:
                 return Reply(b"", "", "", "", [], False)
-            case int() as rcode:
-                return Reply(write_error(packet, rcode), "", "", "", [], False)
+            case Malformed() as error:
+                return Reply(write_error(error), "", "", "", [], False)
             case query:
                 return _encoded(query, Treated(self._decide(query)), transport)
 
     def _decide(self, query: Query) -> Result:
         """What to answer: the one place where the server makes up its mind about a question."""
-        if query.edns:  # RFC 6891 §6.1.3: version 0 is the only one
+        if query.edns is not None and query.edns.version:  # RFC 6891 §6.1.3: we know 0 only
             return Result("BADVERS")
-        if query.cls not in (_IN, _ANY_CLASS) or query.type_name in _TRANSFERS:
+        if query.cls not in (IN, ANY_CLASS) or query.type_name in _TRANSFERS:
             return Result("REFUSED")
         return self._zones.lookup(query.name, query.type_name)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._connections) >= self._most:
+        peer = str(writer.get_extra_info("peername")[0])
+        of_client = list(self._connections.values()).count(peer)
+        if task is None or len(self._connections) >= self._most or of_client >= self._per_client:
             writer.close()
             return
-        self._connections.add(task)
+        self._connections[task] = peer
         try:
-            await self._converse(reader, writer)
-        except (OSError, EOFError, TimeoutError):
-            pass  # the peer is gone, or silent for too long: its connection ends, no more
+            await self._converse(reader, writer, peer)
+        except (OSError, EOFError, TimeoutError, asyncio.CancelledError):
+            pass  # the peer is gone, or silent for too long, or `close` ends it: no more than that
         finally:
-            self._connections.discard(task)
+            del self._connections[task]
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = str(writer.get_extra_info("peername")[0])
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str
+    ) -> None:
         while True:
             async with asyncio.timeout(self._idle):
                 length = int.from_bytes(await reader.readexactly(2))
@@ -228,7 +237,8 @@ def _encoded(query: Query, treated: Treated, transport: Transport) -> Reply:
 
 
 def _report(zone: Zone) -> ZoneReport:
-    return ZoneReport(name_text(zone.origin), zone.serial, zone.text())
+    warnings = [*zone.problems, *zone.warnings]
+    return ZoneReport(name_text(zone.origin), zone.serial, zone.text(), warnings)
 
 
 class _Datagrams(asyncio.DatagramProtocol):

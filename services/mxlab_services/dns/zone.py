@@ -14,21 +14,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mxlab_services.dns.names import Name, fold, is_below, name_text, parse_name
+from mxlab_services.dns.rdata import read_name
 from mxlab_services.dns.records import Pattern, Record, parse_pattern, parse_records
+from mxlab_services.dns.zone_check import Node, check
 from mxlab_services.errors import ZoneError
 
 MAX_CHAIN = 16  # CNAMEs followed within one answer
 
-Node = dict[str, tuple[Record, ...]]  # the RRsets of one name, by type
-
 
 class Result(Struct, frozen=True):
-    """One authoritative answer. `rcode` is NOERROR, NXDOMAIN or REFUSED (no zone of ours)."""
+    """One answer. `rcode` is NOERROR, NXDOMAIN or REFUSED (no zone of ours).
+
+    Not `authoritative`: a referral, with the NS records of a zone cut in the authority section and
+    the addresses of its servers beside them.
+    """
 
     rcode: str
     answers: tuple[Record, ...] = ()
     authority: tuple[Record, ...] = ()
     additional: tuple[Record, ...] = ()
+    authoritative: bool = True
 
 
 class Zone(Struct, frozen=True):
@@ -56,6 +61,14 @@ class Zone(Struct, frozen=True):
     def negative(self) -> Record:
         """The SOA for a negative answer, its TTL min(SOA TTL, MINIMUM) (RFC 2308 §3)."""
         return replace(self.soa, ttl=min(self.soa.ttl, self.soa.data.times[4]))
+
+    def cut(self, name: Name) -> Name | None:
+        """The highest zone cut at or above the folded `name`: where another zone begins
+        (RFC 1034 §4.2.1). What lies below is not ours to answer for, glue neither."""
+        for depth in range(len(name) - len(self.origin) - 1, -1, -1):
+            if "NS" in self.nodes.get(name[depth:], ()):
+                return name[depth:]
+        return None
 
     def node(self, name: Name) -> Node | None:
         """The RRsets at the folded `name`, from a wildcard if need be (RFC 4592 §3.3).
@@ -93,7 +106,7 @@ def make_zone(origin: Name, records: Iterable[Record]) -> Zone:
     soas = [record for record in kept.values() if record.type == "SOA"]
     if len(soas) != 1 or soas[0].owner != origin:
         raise ZoneError(f"zone {name_text(origin)} needs exactly one SOA, at its top")
-    problems, warnings = _check(origin, nodes)
+    problems, warnings = check(origin, nodes)
     return Zone(origin, soas[0], tuple(kept.values()), nodes, tuple(problems), tuple(warnings))
 
 
@@ -107,26 +120,6 @@ def load_zone(origin: str, text: str, strict: bool = True) -> Zone:
     if strict and zone.problems:
         raise ZoneError(f"zone {name_text(zone.origin)}: {'; '.join(zone.problems)}")
     return zone
-
-
-def _check(origin: Name, nodes: dict[Name, Node]) -> tuple[list[str], list[str]]:
-    problems: list[str] = []
-    warnings: list[str] = []
-    if "NS" not in nodes[origin]:
-        warnings.append(f"{name_text(origin)} has no NS record")
-    for name, node in nodes.items():
-        text = name_text(name)
-        if "CNAME" in node and (len(node) > 1 or len(node["CNAME"]) > 1):
-            problems.append(f"{text} has a CNAME beside other data (RFC 1034 §3.6.2)")
-        exchanges = [fold(record.data.label.label) for record in node.get("MX", ())]
-        if () in exchanges and len(exchanges) > 1:
-            problems.append(f"{text} has a null MX beside other MX records (RFC 7505 §3)")
-        warnings += [
-            f"{text} MX {name_text(target)} is a CNAME (RFC 2181 §10.3)"
-            for target in exchanges
-            if "CNAME" in nodes.get(target, {})
-        ]
-    return problems, warnings
 
 
 class Change(Struct, frozen=True):
@@ -203,14 +196,21 @@ class Zones:
 
     def lookup(self, name: Name, kind: str) -> Result:
         """The answer to a question; `kind` is a record type or ANY. CNAMEs are followed within
-        our zones, and the rcode is that of the last name (RFC 6604 §3).
+        our zones, and the rcode is that of the last name (RFC 6604 §3). At or below a zone cut the
+        answer is a referral, unless we have the zone that begins there (RFC 1034 §4.3.2).
         """
         current = fold(name)
         answers: list[Record] = []
         for _ in range(MAX_CHAIN):
-            zone = self.find(current)
+            zone = self._asked(current, kind)
             if zone is None:
                 break
+            cut = zone.cut(current)
+            if cut is not None and not (kind == "DS" and cut == current):
+                servers = zone.nodes[cut]["NS"]
+                glue = self._additional(servers, zone)
+                # AA is the first owner's (RFC 1035 §4.1.1): that of an alias that led here is ours.
+                return Result("NOERROR", tuple(answers), servers, glue, bool(answers))
             node = zone.node(current)
             if node is None:
                 return Result("NXDOMAIN", tuple(answers), (zone.negative(),))
@@ -229,18 +229,41 @@ class Zones:
                 break  # a loop: tell it once
         return Result("NOERROR" if answers else "REFUSED", tuple(answers))
 
-    def _additional(self, found: tuple[Record, ...]) -> tuple[Record, ...]:
-        """Addresses of the hosts that MX and NS records name (RFC 1035 §3.3.9, §3.3.11)."""
+    def _asked(self, name: Name, kind: str) -> Zone | None:
+        """The zone that is to answer; for a DS at a zone's top that is the zone above, where it
+        is ours and has the cut (RFC 4035 §3.1.4.1)."""
+        zone = self.find(name)
+        if kind == "DS" and zone is not None and name == zone.origin and name:
+            above = self.find(name[1:])
+            if above is not None and above.cut(name) == name:
+                return above
+        return zone
+
+    def _additional(
+        self, found: tuple[Record, ...], referring: Zone | None = None
+    ) -> tuple[Record, ...]:
+        """Addresses of the hosts that MX, NS and SRV records name (RFC 1035 §3.3.9, §3.3.11, RFC
+        2782).
+
+        What a zone says below its cuts is glue, and only of use to a referral (RFC 1034 §4.2.1).
+        """
         targets = dict.fromkeys(
-            fold(record.data.label.label) for record in found if record.type in ("MX", "NS")
+            fold(read_name(record.data.data[6:]))
+            if record.type == "SRV"
+            else fold(record.data.label.label)
+            for record in found
+            if record.type in ("MX", "NS", "SRV")
         )
-        return tuple(
-            record
-            for target in targets
-            if (zone := self.find(target)) is not None and (node := zone.node(target)) is not None
-            for kind in ("A", "AAAA")
-            for record in node.get(kind, ())
-        )
+        records: list[Record] = []
+        for target in targets:
+            zone = self.find(target)
+            node: Node | None = None
+            if zone is not None and zone.cut(target) is None:
+                node = zone.node(target)
+            elif referring is not None:
+                node = referring.nodes.get(target)
+            records += (record for kind in ("A", "AAAA") for record in (node or {}).get(kind, ()))
+        return tuple(records)
 
     def _put(self, old: Zone | None, new: Zone) -> Change:
         before = dict.fromkeys(old.text() if old is not None else [])

@@ -1,13 +1,17 @@
 """Where mail comes in by SMTP: the listening socket and the sessions on it.
 
 Guarantee: a message that is being accepted when its client goes away, or when the node stops, is
-accepted to the end or not at all; at most `limits.sessions` connections are open.
+accepted to the end or not at all; at most `limits.sessions` connections are open, of one client at
+most `limits.sessions_per_client`. Content that was put aside before its dot is whole in memory only
+after it, and only `CONTENT` bytes of it at a time.
 """
 
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from mxlab_services.board import Board
 from mxlab_services.config import MtaConfig
@@ -16,11 +20,14 @@ from mxlab_services.mta.edge_faults import EdgeFaults
 from mxlab_services.mta.policy import Policy
 from mxlab_services.mta.read_buffer import read_buffer
 from mxlab_services.mta.retry import schedule_of
+from mxlab_services.mta.room import Room
+from mxlab_services.mta.scratch import FileScratch
 from mxlab_services.mta.smtp_server import Flush, Session
-from mxlab_services.mta.types import Accept, Envelope, Origin
+from mxlab_services.mta.types import Accept, Scratch
 
 log = logging.getLogger(__name__)
 
+CONTENT = 16 * 1024 * 1024  # bytes of content, once put aside, that are in memory at a time
 _CLOSING = 5.0  # real seconds that messages under way get when the node stops
 
 
@@ -34,7 +41,9 @@ class Edge:
         emit: Emit,
         flush: Flush | None = None,
         faults: EdgeFaults | None = None,
+        scratch: Callable[[], Scratch] = FileScratch,
     ) -> None:
+        """`scratch` makes a place for content that is too much for memory."""
         self.config = config
         self.policy = Policy(config)
         self.emit = emit
@@ -43,8 +52,11 @@ class Edge:
         self.tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
         self.hops = min(config.limits.hops, schedule_of(config.retry).hops)
         self.buffer = read_buffer()
-        self._accept = accept
-        self._sessions: dict[Session, None] = {}
+        self.accept = accept
+        self.scratch = scratch
+        self.room = Room(CONTENT)
+        self._sessions: dict[Session, str] = {}  # and the client as which each counts
+        self._clients: dict[str, int] = {}  # address -> sessions
         self._accepting: dict[asyncio.Task[str], None] = {}
         self._less = asyncio.Event()  # a session or a message fewer
         self._server: asyncio.AbstractServer | None = None
@@ -89,19 +101,30 @@ class Edge:
         for session in list(self._sessions):
             session.abort()
 
-    async def accept(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
-        """Accept to the end, even if the session that asks is cancelled meanwhile."""
-        task = asyncio.create_task(self._accept_now(envelope, content, origin))
+    async def finish(self, taking: Coroutine[Any, Any, str]) -> str:
+        """Bring to its end what takes a message, even if its session is cancelled meanwhile."""
+        task = asyncio.create_task(taking)
         self._accepting[task] = None
         task.add_done_callback(self._accepted)
         return await asyncio.shield(task)
 
-    def closed(self, session: Session) -> None:
-        self._sessions.pop(session, None)
-        self._less.set()
+    def admit(self, session: Session) -> str | None:
+        """Count the session for its client, whose address is known now; or why it is refused."""
+        count = self._clients.get(session.peer, 0)
+        if count >= self.config.limits.sessions_per_client:
+            self._sessions.pop(session, None)  # it takes no room from others
+            return f"421 4.7.0 too many connections from {session.peer}; try again later"
+        self._clients[session.peer] = count + 1
+        self._sessions[session] = session.peer
+        return None
 
-    async def _accept_now(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
-        return await self._accept(envelope, content, origin)
+    def closed(self, session: Session) -> None:
+        client = self._sessions.pop(session, "")
+        if client:
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
+        self._less.set()
 
     def _accepted(self, task: "asyncio.Task[str]") -> None:
         del self._accepting[task]
@@ -113,7 +136,7 @@ class Edge:
         if len(self._sessions) >= self.config.limits.sessions:
             return _Busy(self.emit)
         session = Session(self)
-        self._sessions[session] = None
+        self._sessions[session] = ""
         return session
 
 

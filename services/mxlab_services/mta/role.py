@@ -95,7 +95,10 @@ def _role(config: MtaConfig) -> Literal["mx", "client"]:
 def _resolver(config: MtaConfig, clock: Clock, emit: Counting) -> "StubResolver":
     from mxlab_services.dns.resolver import StubResolver
 
-    return StubResolver((config.dns, config.dns_port), clock, randomness(config, "dns"), emit)
+    return StubResolver(
+        (config.dns, config.dns_port), clock, randomness(config, "dns"), emit,
+        networks=config.networks,
+    )  # fmt: skip
 
 
 def _relay(config: MtaConfig, journal: Journal | None, emit: Counting) -> "SmtpRelay":
@@ -155,7 +158,9 @@ class _Mta:
         self._reading = Reading(mailboxes)
         self._guarded = DiskGuard(self.intake, self.board)
         faults = EdgeFaults(self.board)
-        self._edge = Edge(config, self._guarded, emit, self._flush_site, faults)
+        self._edge = Edge(
+            config, self._guarded, emit, self._flush_site, faults, parts.storage.scratch
+        )
         self.faults = MtaFaults(self._edge, spool, clock, settlement.try_again)
         emit.counts.setdefault("backscatter", 0)
 

@@ -339,4 +339,4 @@ def _plain(name: str) -> str:
 
 def _problem(answer: Answer) -> str:
     words = {"servfail": "SERVFAIL", "refused": "REFUSED", "timeout": "no answer"}
-    return words[answer.status]
+    return f"{words[answer.status]} ({answer.why})" if answer.why else words[answer.status]

@@ -21,11 +21,14 @@ from mxlab_services.errors import SpoolError
 from mxlab_services.mta.attempt import Attempts
 from mxlab_services.mta.destination import Lane
 from mxlab_services.mta.retry import Schedule
+from mxlab_services.mta.room import Room
 from mxlab_services.mta.types import Deferred, Pending, Queued, Result, Spool
 
 log = logging.getLogger(__name__)
 
 ACTIVE = 200  # attempts at a time, over all destinations
+LARGE = 256 * 1024  # bytes; content above that is read only when there is room for it
+CONTENT = 64 * 1024 * 1024  # bytes of such content in memory at a time
 AHEAD = 10  # messages read ahead for a destination, at least
 _CLOSING = 5.0  # real seconds that running attempts get to end when the node stops
 _TICK = 0.001  # real seconds: no timer is shorter, so that time passes before it fires
@@ -55,6 +58,7 @@ class Scheduler:
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}  # a dict, because a set has no order
         self._room = asyncio.Semaphore(ACTIVE)
+        self._contents = Room(CONTENT)
         self._running: dict[str, int] = {}  # queue id -> attempts that run
         self._claimed: dict[str, None] = {}  # queue ids that attempts must leave alone
         self._deleted: dict[str, None] = {}  # queue ids deleted while an attempt ran
@@ -287,13 +291,14 @@ class Scheduler:
     async def _try(self, lane: Lane, message: Queued) -> None:
         gone = True
         try:
-            content = await self._attempts.content(message.queue_id)
-            if content is not None:
-                results = await self._attempts.deliver(lane.domain, message, content)
-                self._learn(lane, results.values(), message.key)
-                gone = await self._attempts.conclude(message, content, results, lane.dead_until)
-                if gone and message.queue_id not in self._deleted:
-                    self._emit(events.Removed(message.queue_id), message.key)
+            async with self._contents.of(message.size if message.size > LARGE else 0):
+                content = await self._attempts.content(message.queue_id)
+                if content is not None:
+                    results = await self._attempts.deliver(lane.domain, message, content)
+                    self._learn(lane, results.values(), message.key)
+                    gone = await self._attempts.conclude(message, content, results, lane.dead_until)
+                    if gone and message.queue_id not in self._deleted:
+                        self._emit(events.Removed(message.queue_id), message.key)
         except Exception:  # a bug: the message stays; keep away from it for a while
             log.exception("the outcome of an attempt of %s is not recorded", message.queue_id)
             gone = False

@@ -7,18 +7,20 @@ Guarantee: 250 to the final dot is sent only after `accept` has returned, every 
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
 from mxlab_services import events
 from mxlab_services.config import MtaConfig
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.mta import commands
 from mxlab_services.mta.edge_faults import EdgeFaults, SessionFaults
-from mxlab_services.mta.message_data import TOO_LARGE, read_data
+from mxlab_services.mta.message_data import TOO_LARGE, checked, disk_refusal, read_data
 from mxlab_services.mta.policy import Policy
+from mxlab_services.mta.room import Room
+from mxlab_services.mta.scratch import Raw
 from mxlab_services.mta.smtp_connection import Connection
-from mxlab_services.mta.types import Envelope, Origin, Recipient, Reply
+from mxlab_services.mta.types import Accept, Envelope, Origin, Recipient, Reply, Scratch
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +37,17 @@ class Sessions(Protocol):
     hops: int
     flush: Flush | None
     buffer: memoryview
+    accept: Accept
+    scratch: Callable[[], Scratch]
+    room: Room
+
+    def admit(self, session: "Session") -> str | None: ...
 
     def closed(self, session: "Session") -> None: ...
 
     def emit(self, body: events.Body, message: str | None = None) -> None: ...
 
-    async def accept(self, envelope: Envelope, content: bytes, origin: Origin) -> str: ...
+    async def finish(self, taking: Coroutine[Any, Any, str]) -> str: ...
 
 
 class Session(Connection):
@@ -50,6 +57,8 @@ class Session(Connection):
         self._edge = edge
         self._verb = "CONNECT"
         self._named: str | None = None  # the recipient that the command under way is about
+        self._unwelcome: str | None = None  # why the client is refused, whatever it says
+        self._met = False
         self.begun()
         super().__init__(edge.config, edge.tls, SessionFaults(edge.faults), edge.buffer)
 
@@ -57,6 +66,12 @@ class Session(Connection):
         self._helo = ""
         self._extended = False  # EHLO was said
         self._forget()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if not self._met:  # it is called again when TLS begins
+            self._met = True
+            self._unwelcome = self._edge.admit(self)
 
     def ended(self) -> None:
         self._edge.closed(self)
@@ -80,6 +95,9 @@ class Session(Connection):
             return "451 4.3.0 internal error; see the log"
 
     def greet(self) -> str:
+        if self._unwelcome is not None:
+            self.closing = True
+            return self._unwelcome
         struck = self._struck("CONNECT")
         return super().greet() if struck is None else struck
 
@@ -176,13 +194,32 @@ class Session(Connection):
         await self.delay()
         await self.say("354 end data with <CR><LF>.<CR><LF>")
         self.expect_content()
-        data = await read_data(self._reader, self.limits, self._edge.hops, self.came)
-        self.faults.at("DOT")
-        reply = str(data) if isinstance(data, Reply) else await self._take(self._mail, data)
+        raw = await read_data(self._reader, self.limits, self._edge.scratch, self.came)
+        if isinstance(raw, Reply):
+            self.faults.at("DOT")
+            reply = str(raw)
+        else:
+            with self.busy():
+                reply = await self._edge.finish(self._take(self._mail, raw))
         self._forget()
         return reply
 
-    async def _take(self, mail: commands.MailFrom, content: bytes) -> str:
+    async def _take(self, mail: commands.MailFrom, raw: Raw) -> str:
+        """Take the message to its end, when there is room for all of it in memory."""
+        try:
+            async with self._edge.room.of(raw.aside):
+                content = checked(raw.take(), self.limits, self._edge.hops)
+                self.faults.at("DOT")
+                if isinstance(content, Reply):
+                    return str(content)
+                return await self._accept(mail, content)
+        except SpoolError as error:
+            log.error("content that was put aside cannot be read: %s", error)
+            return str(disk_refusal(error))
+        finally:
+            raw.close()
+
+    async def _accept(self, mail: commands.MailFrom, content: bytes) -> str:
         if (struck := self._struck("DOT", content=content)) is not None:
             return struck
         reply = await self._store(mail, content)
@@ -202,13 +239,11 @@ class Session(Connection):
         )
         origin = Origin(self.peer, self._helo, self._protocol(mail))
         try:
-            with self.busy():
-                queue_id = await self._edge.accept(envelope, content, origin)
-        except SpoolFull:
-            return Reply(452, "4.3.1", "insufficient system storage")
+            queue_id = await self._edge.accept(envelope, content, origin)
         except SpoolError as error:
-            log.error("the spool refuses a message: %s", error)
-            return Reply(451, "4.3.0", "the queue cannot be written now")
+            if not isinstance(error, SpoolFull):
+                log.error("the spool refuses a message: %s", error)
+            return disk_refusal(error)
         return Reply(250, "2.0.0", f"Ok: queued as {queue_id}")
 
     def _protocol(self, mail: commands.MailFrom) -> str:

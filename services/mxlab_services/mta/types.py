@@ -327,6 +327,21 @@ class Spool(Protocol):
     async def close(self) -> None: ...
 
 
+class Scratch(Protocol):
+    """Bytes put aside, and no promise (see `scratch`). `write` and `read` raise SpoolFull or
+    SpoolError."""
+
+    def write(self, data: bytes | bytearray) -> None: ...
+
+    def read(self) -> bytes:
+        """All that was written."""
+        ...
+
+    def close(self) -> None:
+        """Forget it. May be called again."""
+        ...
+
+
 class Stored(Struct, frozen=True):
     """A message that lies in a mailbox; `name` is unique within the mailbox."""
 
