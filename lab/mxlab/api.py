@@ -240,8 +240,8 @@ def run(
 
     def play(world: Backend, time: TimeConfig) -> Coroutine[Any, Any, RunResult]:
         return runner.run(
-            whole, world, lab=lab or f"run-{run_id}", run_id=run_id, seed=seed, time=time,
-            progress=progress, asker=asker,
+            whole, world, lab=f"run-{run_id}" if lab is None else lab, run_id=run_id, seed=seed,
+            time=time, progress=progress, asker=asker,
         )  # fmt: skip
 
     if backend == "sim":

@@ -89,7 +89,7 @@ async def _route(address: str, node: str | None, lab_name: str, json: bool) -> N
     from mxlab_services.control import Route
 
     async with attached(lab_name) as lab:
-        start = mtas(lab, [node or lab.topology.client])[0]
+        start = mtas(lab, [lab.topology.client if node is None else node])[0]
         report = await start.request(Route(address))
     if json:
         say_json(report)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
+from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName, not_blank
 from mxlab.cli.output import say, say_json, table
 from mxlab.cli.running import attached, work
 from mxlab.errors import ScenarioError, UnknownName, UsageError
@@ -30,7 +30,8 @@ def fault(
         typer.Argument(metavar="[NAME=VALUE...]", help="As in a scenario; --NAME VALUE too."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--id", metavar="NAME", help="By what `heal` knows it.")
+        str | None,
+        typer.Option("--id", metavar="NAME", help="By what `heal` knows it.", callback=not_blank),
     ] = None,
     lab: LabName = DEFAULT_LAB,
     json: AsJson = False,
@@ -112,7 +113,7 @@ async def _inject(lab_name: str, mechanism: "Mechanism", name: str | None, json:
             taken = {one.name for one in await standing(lab)} | set(lab.nodes)
             if name in taken:
                 raise UsageError(f"{name!r} is taken", "see `mxlab fault list`")
-            chosen = name or _free(mechanism, taken)
+            chosen = _free(mechanism, taken) if name is None else name
         await inject(lab, chosen, mechanism)
     if json:
         say_json({"id": chosen, "host": mechanism.host, "fault": mechanism.kind})

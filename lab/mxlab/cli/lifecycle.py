@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mxlab.cli.options import DEFAULT_LAB, AsJson, BackendName, LabName, Seed, TimeScale
+from mxlab.cli.options import DEFAULT_LAB, AsJson, BackendName, LabName, Seed, TimeScale, a_lab
 from mxlab.cli.output import Waiting, complain, note, say, say_json, table
 from mxlab.cli.running import (
     attached,
@@ -146,29 +146,40 @@ async def _up(
 
 
 def down(
-    name: Annotated[str | None, typer.Argument(metavar="[LAB]", help="Which lab.")] = None,
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[LAB]", help="Which lab.", callback=a_lab)
+    ] = None,
     lab: LabName = DEFAULT_LAB,
     every: Annotated[bool, typer.Option("--all", help="Every lab of this machine.")] = False,
     json: AsJson = False,
 ) -> None:
     """Remove a lab, or what is left of one; says what it removed."""
-    work(_down(None if every else name or lab, json))
+    source = context.get_parameter_source("lab")
+    named = source is not None and source.name == "COMMANDLINE"
+    if every and (named or name is not None):
+        raise UsageError("--all removes every lab; a name, one", "give one of them")
+    if named and name is not None and name != lab:
+        raise UsageError(f"two names of one lab: {name!r} and {lab!r}", "give one of them")
+    work(_down(None if every else lab if name is None else name, json))
 
 
 async def _down(name: str | None, json: bool) -> None:
+    """Remove the lab of that name; every lab where it is None."""
     removed: list[dict[str, str]] = []
     unseen: LabError | None = None
     with Waiting() as progress:
         for backend in (backend_named("process"), backend_named("docker")):
             try:
-                names = [name] if name else sorted({found.lab for found in await backend.find()})
+                found = await backend.find() if name is None else []
+                names = sorted({one.lab for one in found}) if name is None else [name]
                 for lab in names:
                     progress(f"removing the lab {lab!r}")
                     gone = await backend.remove(lab)
                     removed += [{"lab": lab, "kind": k, "name": n} for k, n in gone.items]
             except NoEngine as error:
                 unseen = error
-    whole = f"of the lab {name!r}" if name else "of any lab"
+    whole = f"of the lab {name!r}" if name is not None else "of any lab"
     if json:
         say_json({"removed": removed, "unseen": str(unseen) if unseen else None})
     else:
@@ -183,7 +194,10 @@ async def _down(name: str | None, json: bool) -> None:
 
 def status(
     lab: Annotated[
-        str | None, typer.Option("--lab", envvar="MXLAB_LAB", metavar="NAME", help="Which lab.")
+        str | None,
+        typer.Option(
+            "--lab", envvar="MXLAB_LAB", metavar="NAME", help="Which lab.", callback=a_lab
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:

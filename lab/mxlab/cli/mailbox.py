@@ -51,7 +51,7 @@ async def _mailbox(
     from mxlab_services.control import MailboxList, MailboxRead
 
     async with attached(lab_name) as lab:
-        having = mtas(lab, [node] if node else [])
+        having = mtas(lab, [] if node is None else [node])
         answers, problems = await each(
             having, node is not None, lambda n: n.request(MailboxList(address))
         )

@@ -1,15 +1,52 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mxlab.errors import UsageError
+
 DEFAULT_LAB = "lab"
+
+
+def a_lab(context: typer.Context, parameter: typer.CallbackParam, name: str | None) -> str | None:
+    """What the option or the variable says, if it can be a lab's name. Raises UsageError."""
+    from mxlab.names import check_lab_name
+
+    source = context.get_parameter_source(parameter.name or "")
+    where = parameter.opts[-1]
+    if isinstance(parameter.envvar, str):
+        if source is not None and source.name == "ENVIRONMENT":
+            where = parameter.envvar
+        elif source is None or source.name != "COMMANDLINE":
+            given = os.environ.get(parameter.envvar)  # an empty one is as none to click, not to us
+            if given is not None:
+                check_lab_name(given, where=parameter.envvar)
+    return name if name is None else check_lab_name(name, where=where)
+
+
+def not_blank(
+    context: typer.Context, parameter: typer.CallbackParam, word: str | None
+) -> str | None:
+    """The word. Raises UsageError for an empty one: it is never the same as none."""
+    if word is not None and not word.strip():
+        raise UsageError(
+            f"{parameter.opts[-1]}: an empty word is no name", "give one, or leave it out"
+        )
+    return word
+
 
 LabName = Annotated[
     str,
-    typer.Option("--lab", envvar="MXLAB_LAB", metavar="NAME", help="Which lab (default: lab)."),
+    typer.Option(
+        "--lab",
+        envvar="MXLAB_LAB",
+        metavar="NAME",
+        help="Which lab (default: lab).",
+        callback=a_lab,
+    ),
 ]
 ScenarioFolder = Annotated[
     Path | None,

@@ -202,7 +202,7 @@ async def _etrn(
 
     async with attached(lab_name) as lab:
         best = min(lab.topology.mx, key=lambda exchange: exchange.preference).host
-        asked, asker = mtas(lab, [host, asking or best])
+        asked, asker = mtas(lab, [host, best if asking is None else asking])
         answer = await ask_to_send(lab, asker.config.node, asked.config.node, domain)
     if json:
         say_json(answer)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxlab.cli.options import AsJson, ScenarioFolder
+from mxlab.cli.options import AsJson, ScenarioFolder, a_lab
 from mxlab.cli.output import at_terminal, complain, note, say, say_json, say_json_text
 from mxlab.cli.reports import (
     HtmlFile,
@@ -54,7 +54,8 @@ def run(
         ),
     ] = None,
     lab: Annotated[
-        str | None, typer.Option("--lab", metavar="NAME", help="The lab's name (a new one).")
+        str | None,
+        typer.Option("--lab", metavar="NAME", help="The lab's name (a new one).", callback=a_lab),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="The scenario's, unless given.")
@@ -159,7 +160,7 @@ def _one(
 
     run_id = secrets.token_hex(4)
     scale = time_scale or story.time_scale
-    name = lab or f"run-{run_id}"
+    name = f"run-{run_id}" if lab is None else lab
     live = Live()
     note(f"{story.id}: {story.title}")
     try:

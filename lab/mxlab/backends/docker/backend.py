@@ -42,6 +42,7 @@ from mxlab.errors import (
     first_of_group,
 )
 from mxlab.model.topology import Topology
+from mxlab.names import check_lab_name
 from mxlab.plan import Plan
 from mxlab_services.clock import Clock, ScaledClock
 from mxlab_services.config import AnyConfig, MtaConfig, decode_config
@@ -173,6 +174,7 @@ class DockerBackend:
 
     @contextlib.asynccontextmanager
     async def attach(self, lab: str) -> AsyncIterator[DockerLab]:
+        check_lab_name(lab)
         async with _engine() as engine:
             found = await _discover(engine, lab)
             try:
@@ -185,6 +187,7 @@ class DockerBackend:
             return found_labs(await labelled(engine, LAB))
 
     async def remove(self, lab: str) -> Removed:
+        check_lab_name(lab)
         async with _engine() as engine:
             return await sweep(engine, f"{LAB}={lab}")
 

@@ -3,13 +3,12 @@
 Pure, and the one source for the docker backend and for the exported Compose file.
 """
 
-import re
 from dataclasses import dataclass
 
 import msgspec
 
-from mxlab.errors import UsageError
 from mxlab.model.topology import Topology
+from mxlab.names import check_lab_name
 from mxlab.plan import Plan
 from mxlab_services.config import (
     AnyConfig,
@@ -45,8 +44,6 @@ LAB_NETWORK_ROLE = "lab"
 PUBLISH_NETWORK_ROLE = "publish"
 PYTHON = ("python3", "-S", "-P", "-m")
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
-
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -78,12 +75,8 @@ def shapes(plan: Plan) -> list[Shape]:
 
 def check_names(lab: str, run: str) -> None:
     """Raise UsageError for names that Docker could not take into its own."""
-    for kind, name in (("lab", lab), ("run", run)):
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"{name!r} cannot be the name of a {kind} on Docker",
-                "use small letters, digits, '-', '_' and '.', at most 63",
-            )
+    check_lab_name(lab)
+    check_lab_name(run, "run")
 
 
 def _shape(plan: Plan, config: AnyConfig) -> Shape:

@@ -18,7 +18,6 @@ from mxlab.backends.base import Found, Lab, Node, Order, Progress, Removed
 from mxlab.backends.process.folder import (
     LabFolder,
     Written,
-    check_name,
     locked,
     state_root,
 )
@@ -35,6 +34,7 @@ from mxlab.errors import (
     first_of_group,
 )
 from mxlab.model.topology import Topology
+from mxlab.names import check_lab_name
 from mxlab.plan import Plan, make_plan
 from mxlab_services.clock import Clock, ScaledClock
 from mxlab_services.config import TimeConfig
@@ -112,7 +112,7 @@ class ProcessBackend:
         self, order: Order, progress: Progress, *, keep: bool = False
     ) -> AsyncIterator[ProcessLab]:
         _check_system()
-        check_name(order.lab)
+        check_lab_name(order.lab)
         folder = LabFolder(self._make_root(), order.lab)
         lab = await self._bring_up(folder, order, progress)
         try:
@@ -196,7 +196,7 @@ class ProcessBackend:
 
     @contextlib.asynccontextmanager
     async def attach(self, lab: str) -> AsyncIterator[ProcessLab]:
-        check_name(lab)
+        check_lab_name(lab)
         folder = LabFolder(self._root or state_root(), lab)
         if not folder.exists:
             raise NotUp(
@@ -218,7 +218,7 @@ class ProcessBackend:
         return [_found(folder) for folder in self._folders(self._root or state_root())]
 
     async def remove(self, lab: str) -> Removed:
-        check_name(lab)
+        check_lab_name(lab)
         return _remove(LabFolder(self._root or state_root(), lab))
 
     def _folders(self, root: Path) -> list[LabFolder]:

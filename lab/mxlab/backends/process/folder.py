@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,13 +15,12 @@ from pathlib import Path
 
 import msgspec
 
-from mxlab.errors import EnvironmentProblem, UsageError
+from mxlab.errors import EnvironmentProblem
 from mxlab.model.topology import Topology
 from mxlab.plan import Plan
 from mxlab_services.config import AnyConfig, encode_config
 
 SOCKET_PATH = 100  # bytes that a Unix socket's path may have, with a few to spare
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -43,15 +41,6 @@ def state_root() -> Path:
     """MXLAB_STATE_DIR, else XDG_STATE_HOME, else ~/.local/state; in it, `mxlab`."""
     given = os.environ.get("MXLAB_STATE_DIR") or os.environ.get("XDG_STATE_HOME")
     return (Path(given) if given else Path.home() / ".local" / "state").absolute() / "mxlab"
-
-
-def check_name(lab: str) -> None:
-    """Raise UsageError for a name that cannot be a folder's."""
-    if not _NAME.fullmatch(lab):
-        raise UsageError(
-            f"{lab!r} cannot be the name of a lab",
-            "use small letters, digits, '-', '_' and '.', at most 63",
-        )
 
 
 class NodeFolder:

@@ -18,6 +18,7 @@ from mxlab.backends.sim.loop import LIFE, Life, SimLoop
 from mxlab.backends.sim.network import Host, Network
 from mxlab.backends.sim.shaping import Shaping
 from mxlab.errors import AlreadyUp, NodeFailed, NodeUnreachable, NotUp, Refused, UnknownName
+from mxlab.names import check_lab_name
 from mxlab.plan import Plan, World, make_plan
 from mxlab_services.config import AnyConfig, TimeConfig
 from mxlab_services.control import Request
@@ -281,6 +282,7 @@ class SimBackend:
         loop = asyncio.get_running_loop()
         if not isinstance(loop, SimLoop):
             raise TypeError("the sim backend runs on a SimLoop; see simulate()")
+        check_lab_name(order.lab)
         if order.lab in self._labs:
             raise AlreadyUp(f"a simulated lab {order.lab!r} is up", "give it another name")
         world = World(SUBNET, time=TimeConfig(order.time.scale, EPOCH), seed=order.seed)
@@ -300,6 +302,7 @@ class SimBackend:
 
     @asynccontextmanager
     async def attach(self, lab: str) -> AsyncIterator[SimLab]:
+        check_lab_name(lab)
         if lab not in self._labs:
             raise NotUp(f"no simulated lab {lab!r} is up in this process")
         yield self._labs[lab]
@@ -311,6 +314,7 @@ class SimBackend:
         ]
 
     async def remove(self, lab: str) -> Removed:
+        check_lab_name(lab)
         found = self._labs.pop(lab, None)
         if found is None:
             return Removed(())
