@@ -18,6 +18,7 @@ from mxlab.model.finding import Finding, Verdict
 from mxlab.model.mechanism import STRIKING
 from mxlab.opinion import Case, Check, Opinion
 from mxlab.retries import spacing
+from mxlab.silence import silences
 from mxlab.trace import LAB, Trace
 from mxlab_services import events
 
@@ -175,6 +176,17 @@ def _failures_notified(case: Case) -> Opinion:
     )
 
 
+def _silence_explained(case: Case) -> Opinion:
+    found = silences(case.trace)
+    return Opinion(
+        found.tries,
+        tuple(found.wrong),
+        f"{found.tries} connections, and each reply was read unless a fault kept it away",
+        f"{len(found.wrong)} replies were never read, and no fault kept them away",
+        whole=False,
+    )
+
+
 def _queues_empty(case: Case) -> Opinion:
     held = [
         f"{node}: {entry.queue_id}, {entry.message}: "
@@ -254,6 +266,7 @@ CHECKS: Mapping[str, Check] = {
     "retry-spacing": _retry_spacing,
     "bounces-justified": _bounces_justified,
     "failures-notified": _failures_notified,
+    "silence-explained": _silence_explained,
     "queues-empty": _queues_empty,
     "all-delivered": _all_delivered,
     "nothing-bounced": _nothing_bounced,

@@ -30,6 +30,7 @@ MEANING: Mapping[str, str] = {
     "retry-spacing": "every retry waited as long as the schedule says",
     "bounces-justified": "what was given up was given up for a permanent reason",
     "failures-notified": "the sender of what failed was told",
+    "silence-explained": "no reply went unread unless a fault kept it away",
     "queues-empty": "no queue holds mail any more",
     "all-delivered": "every message lies in its recipients' mailboxes",
     "nothing-bounced": "nothing was returned to its sender",

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
+from aiosmtplib.response import SMTPResponse
 from msgspec.structs import replace
 
 from mxlab_services.dns.answers import Mx
@@ -19,6 +20,7 @@ from mxlab_services.mta.queue import Intake
 from mxlab_services.mta.relay import SmtpRelay
 from mxlab_services.mta.retry import Schedule
 from mxlab_services.mta.routing import MxRouter, _Hosts, _Notes
+from mxlab_services.mta.session import Session, reply_lines
 from mxlab_services.mta.settle import Settlement
 from mxlab_services.mta.types import (
     Deferred,
@@ -231,6 +233,26 @@ def takes_a_lost_acknowledgement_for_a_delivery(patch: pytest.MonkeyPatch) -> No
     _change_results(
         patch, lambda result: SENT if isinstance(result, Deferred) and result.unknown else result
     )
+
+
+@planted
+def takes_the_first_piece_of_a_reply_for_silence(patch: pytest.MonkeyPatch) -> None:
+    async def response(self: Session, within: float) -> SMTPResponse | None:
+        if not self._unread and not self._trouble:
+            self._reader = self._loop.create_future()
+            timer = self._loop.call_later(within, self._break, f"no reply within {within:g} s")
+            try:
+                await self._reader
+            finally:
+                timer.cancel()
+                self._reader = None
+        if not self._unread:
+            return None
+        found = self._unread.popleft()
+        self.dialog += reply_lines(found)
+        return found
+
+    patch.setattr(Session, "response", response)
 
 
 def _change_results(patch: pytest.MonkeyPatch, change: Callable[[Result], Result]) -> None:

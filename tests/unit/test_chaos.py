@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from typer.testing import CliRunner
 
 from mxlab.chaos import trial
-from mxlab.chaos.schedule import Break, Mail, Mend, Pass, Schedule, Zone
+from mxlab.chaos.schedule import Action, Break, Clog, Free, Mail, Mend, Pass, Schedule, Zone
 from mxlab.chaos.search import search
 from mxlab.chaos.space import BOB, NOBODY, schedules
 from mxlab.chaos.tally import Tally
@@ -20,8 +21,9 @@ from mxlab.chaos.trial import try_out
 from mxlab.chaos.writing import scenario_text
 from mxlab.cli.app import app
 from mxlab.loader import load, loads
-from mxlab.model.inner import DiskFull, InnerFault, ReadOnly
+from mxlab.model.inner import DiskFull, DnsTruncate, InnerFault, ReadOnly
 from mxlab.model.mechanism import Kill, Pause, Stop
+from mxlab.model.outer import Segments
 from mxlab.model.scenario import problems
 from mxlab.model.topology import Exchange, Topology
 from mxlab_services.mta.attempt import Attempts
@@ -34,7 +36,7 @@ KILL, PAUSE = Kill("any"), Pause("any")
 OUTAGE = (Break(KILL, PRIMARY), MAIL, Pass(5.0), Mend(0), Pass(86400.0), MAIL)
 
 
-def steps(*actions: Break | Mail | Mend | Pass | Zone) -> list[str]:
+def steps(*actions: Action) -> list[str]:
     return [str(step) for step in Schedule(Topology(), actions).scenario().steps]
 
 
@@ -62,6 +64,51 @@ def test_a_changed_zone_is_put_back_with_dns_healed_first() -> None:
     assert found[-2:] == ["heal f1", "dns: -@ MX; -@ A; +@ MX 10 mx1; +@ MX 20 mx2"]
     assert steps(Zone("null", 0), Zone("restored", 0))[-1].startswith("dns: ")
     assert len(steps(Zone("null", 0), Zone("restored", 0))) == 2
+
+
+def test_links_are_stopped_one_by_one_and_let_go_in_another_order() -> None:
+    found = steps(Clog(0, 0.002), MAIL, Clog(0), Clog(1, 5.0), Clog(13), Free(1), Free(7, 1.0))
+    assert found == [
+        "fault f1: partition client peers=('mx1',)",
+        "wait 2ms",
+        "send b1: 1 from alice@client.test to bob@example.test",
+        "fault f2: partition client peers=('mx2',)",
+        "wait 5s",
+        "heal f2",
+        "heal f1",
+        "wait 1s",
+    ]
+    assert steps(Free(0, 5.0)) == []
+
+
+def test_a_stopped_link_hinders_no_other_fault_on_its_hosts() -> None:
+    found = steps(Clog(0), Break(KILL, PRIMARY), Mend(0), MAIL, Free(0))
+    assert [text.partition(" ")[0] for text in found] == ["fault", "fault", "heal", "send", "heal"]
+
+
+def test_streams_are_cut_all_the_time_whatever_else_befalls_the_host() -> None:
+    cut = Break(Segments("any", most=3), PRIMARY)
+    schedule = Schedule(Topology(), (Break(KILL, PRIMARY), Mend(0), MAIL), 0, cut)
+    assert [str(step) for step in schedule.scenario().steps] == [
+        "fault cut: segments mx1 most=3",
+        "fault f1: kill mx1",
+        "heal f1",
+        "send b1: 1 from alice@client.test to bob@example.test",
+    ]
+
+
+@pytest.mark.parametrize("most", [1, 20])
+@pytest.mark.parametrize("host", [CLIENT, BACKUP, PRIMARY, DNS])
+def test_a_lab_whose_streams_are_cut_repeats_itself_and_loses_nothing(most: int, host: int) -> None:
+    cut = Break(Segments("any", most=most), host)
+    truncated = Break(
+        DnsTruncate(host="any", name="example.test"), DNS
+    )  # so that DNS goes over TCP
+    story = Schedule(Topology(tls=False, schedule="rfc"), (truncated, MAIL, *OUTAGE), 3, cut)
+    first = try_out(story)
+    assert first == try_out(story)
+    assert first.wrong == ()
+    assert first.digest != try_out(replace(story, cut=None)).digest
 
 
 @pytest.mark.parametrize("seed", range(8))

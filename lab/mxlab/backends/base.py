@@ -249,6 +249,24 @@ class CanDelay(CanShape, Protocol):
 
 
 @runtime_checkable
+class CanSegment(Protocol):
+    """A lab that can say where TCP cuts and joins its byte streams."""
+
+    async def segment(self, name: str, host: str, peers: tuple[str, ...], most: int) -> None:
+        """From now on, what goes either way between `host` and `peers` (none: all others) comes in
+        pieces of 1 to `most` bytes. Of several on a link the finest counts."""
+        ...
+
+    async def unsegment(self, name: str) -> None:
+        """Undo it; nothing where there is none of that name."""
+        ...
+
+    async def segmented(self) -> Mapping[str, str]:
+        """What is in force: name -> host."""
+        ...
+
+
+@runtime_checkable
 class CanDisconnect(Protocol):
     """A lab whose nodes can be taken off its network, and put back with their addresses."""
 

@@ -7,6 +7,7 @@ down without leaving what is valid. A zone that was changed is put back in the e
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import msgspec
 
@@ -26,6 +27,7 @@ INVARIANTS = (
     "retry-spacing",
     "bounces-justified",
     "failures-notified",
+    "silence-explained",
     "queues-empty",
 )
 ASTRAY = "astray"  # a host that has no address
@@ -74,16 +76,35 @@ class Zone:
     exchange: int
 
 
-Action = Mail | Break | Mend | Pass | Zone
+@dataclass(frozen=True, slots=True)
+class Clog:
+    """Stop the packets between two hosts, pair number `link`, then let seconds pass. Connections
+    stand still where they are."""
+
+    link: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Let one of the stopped pairs go again, by number, then let seconds pass."""
+
+    number: int
+    seconds: float = 0.0
+
+
+Action = Mail | Break | Mend | Pass | Zone | Clog | Free
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What one run does. `seed` decides the chances of the simulated world."""
+    """What one run does. `seed` decides the chances of the simulated world. `cut`: where TCP cuts
+    its streams anywhere, all the time, whatever else befalls that host."""
 
     topology: Topology
     actions: tuple[Action, ...]
     seed: int = 0
+    cut: Break | None = None
 
     def scenario(self, title: str = "Found by chaos", summary: str = "") -> Scenario:
         """The scenario, with all invariants expected."""
@@ -91,7 +112,7 @@ class Schedule:
             title=title,
             summary=summary,
             topology=self.topology,
-            steps=tuple(_Script(self.topology).steps(self.actions)),
+            steps=tuple(_Script(self.topology, self.cut).steps(self.actions)),
             expect=INVARIANTS,
             seed=self.seed,
             backend="sim",
@@ -105,15 +126,21 @@ class _Script:
     """The way from actions to steps; knows what is broken at each point."""
 
     topology: Topology
+    cut: Break | None = None
     batches: int = 0
     faults: int = 0
     broken: dict[str, str] = field(default_factory=dict)  # host -> id of its fault
+    clogged: dict[tuple[str, str], str] = field(default_factory=dict)  # pair of hosts -> fault
     changed: bool = False
 
     def steps(self, actions: tuple[Action, ...]) -> Iterator[AnyStep]:
+        if self.cut is not None:
+            fault, host = self.cut.fault, self._befallen(self.cut.fault, self.cut.host)
+            yield Fault("cut", msgspec.structs.replace(fault, host=host))
         for action in actions:
-            step = self._step(action)
-            if step is not None:
+            if isinstance(action, Clog | Free):
+                yield from self._swizzle(action)
+            elif (step := self._step(action)) is not None:
                 yield step
         if self.changed:
             if self.topology.dns in self.broken:
@@ -143,6 +170,25 @@ class _Script:
             case _:
                 pass
         return None
+
+    def _swizzle(self, action: Clog | Free) -> Iterator[AnyStep]:
+        """Links are stopped and let go one by one, beside whatever befalls their hosts."""
+        if isinstance(action, Clog):
+            mail = (self.topology.client, *(e.host for e in self.topology.mx))
+            pairs = [*combinations(mail, 2), *((host, self.topology.dns) for host in mail)]
+            host, peer = pair = pairs[action.link % len(pairs)]
+            if pair in self.clogged:
+                return
+            self.faults += 1
+            self.clogged[pair] = f"f{self.faults}"
+            yield Fault(self.clogged[pair], Partition(host, peers=(peer,)))
+        elif self.clogged:
+            pair = list(self.clogged)[action.number % len(self.clogged)]
+            yield Heal(self.clogged.pop(pair))
+        else:
+            return
+        if action.seconds:
+            yield Wait(action.seconds)
 
     def _befallen(self, fault: Mechanism, number: int) -> str:
         """The host for a fault: DNS faults need the DNS server, those of an MTA any other."""

@@ -5,7 +5,7 @@ The only part of chaos, beside the search, that loads Hypothesis.
 
 from hypothesis import strategies as st
 
-from mxlab.chaos.schedule import ZONES, Action, Break, Mail, Mend, Pass, Schedule, Zone
+from mxlab.chaos.schedule import ZONES, Action, Break, Clog, Free, Mail, Mend, Pass, Schedule, Zone
 from mxlab.model import inner, outer
 from mxlab.model.duration import parse_duration
 from mxlab.model.mechanism import Mechanism
@@ -34,6 +34,9 @@ LINKS = (
     outer.CutLink(ANY, after=600),
     *(outer.Partition(ANY, peers=(peer,)) for peer in ("mx1", "client", "dns")),
 )
+STREAMS = (outer.Segments(ANY), outer.Segments(ANY, most=100))
+CUTS = tuple(Break(fault, host) for host in range(4) for fault in STREAMS)
+WHOLE = 2 * len(CUTS)  # so that streams are cut in one run of three
 MAIL = (
     inner.LoseAck(ANY, first=1),
     inner.Reply(ANY, verb="DOT", code=451),
@@ -118,6 +121,23 @@ def _instants() -> st.SearchStrategy[Action]:
     return st.integers(1, INSTANTS).map(lambda number: Pass(parse_duration(f"{number}ms")))
 
 
+def _swizzles() -> st.SearchStrategy[tuple[Action, ...]]:
+    """Links are stopped one by one while mail is under way, and let go in another order."""
+    moments = st.one_of(
+        st.integers(0, INSTANTS).map(lambda number: parse_duration(f"{number}ms")),
+        st.sampled_from(WAITS[:5]),
+    )
+    clogs = st.lists(
+        st.builds(Clog, link=st.integers(0, 9), seconds=moments), min_size=2, max_size=3
+    )
+    frees = st.lists(
+        st.builds(Free, number=st.integers(0, 2), seconds=moments), min_size=1, max_size=3
+    )
+    return st.tuples(_mails(), clogs, _waits(), frees).map(
+        lambda parts: (parts[0], *parts[1], parts[2], *parts[3])
+    )
+
+
 def episodes() -> st.SearchStrategy[tuple[Action, ...]]:
     """Actions that belong together more often than chance would have it: trouble while mail comes
     and time passes, and trouble within milliseconds of a message."""
@@ -127,7 +147,7 @@ def episodes() -> st.SearchStrategy[tuple[Action, ...]]:
     crash = st.tuples(_mails(), _instants(), _breaks(LIFE))
     killed = st.builds(Break, fault=st.just(LIFE[0]), host=st.integers(1, 3))
     lost = st.tuples(_mails(), _instants(), killed)
-    return st.one_of(alone, outage, crash, lost)
+    return st.one_of(alone, outage, crash, lost, _swizzles())
 
 
 def schedules(size: int = SIZE) -> st.SearchStrategy[Schedule]:
@@ -138,5 +158,6 @@ def schedules(size: int = SIZE) -> st.SearchStrategy[Schedule]:
         actions=st.lists(episodes(), min_size=1, max_size=max(1, size // 2)).map(
             lambda parts: tuple(action for part in parts for action in part)[:size]
         ),
+        cut=st.sampled_from((None,) * WHOLE + CUTS),
         seed=st.integers(0, 99),
     ).filter(lambda schedule: any(isinstance(action, Mail) for action in schedule.actions))

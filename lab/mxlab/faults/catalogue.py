@@ -6,10 +6,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mxlab.backends.base import CanDelay, CanDisconnect, CanPause, CanShape, Shape
+from mxlab.backends.base import CanDelay, CanDisconnect, CanPause, CanSegment, CanShape, Shape
 from mxlab.errors import UnknownName
 from mxlab.faults import means
-from mxlab.faults.means import Inside, Means, OffTheNetwork, OfLife, OfLinks, SlowLinks
+from mxlab.faults.means import Inside, Means, OffTheNetwork, OfLife, OfLinks, OfStreams, SlowLinks
 from mxlab.model import inner, outer
 from mxlab.model.mechanism import MECHANISMS, Mechanism
 
@@ -60,6 +60,8 @@ def _kind(mechanism: type[Mechanism]) -> FaultKind:
         return FaultKind(mechanism, OffTheNetwork(), of_lab=CanDisconnect)
     if issubclass(mechanism, outer.SlowLink):
         return FaultKind(mechanism, SlowLinks(), of_lab=CanDelay)
+    if issubclass(mechanism, outer.Segments):
+        return FaultKind(mechanism, OfStreams(), of_lab=CanSegment)
     return FaultKind(mechanism, OfLinks(_shape), of_lab=CanShape)
 
 

@@ -7,10 +7,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mxlab.backends.base import CanDelay, CanDisconnect, CanPause, CanShape, Lab, Node, Shape, State
+from mxlab.backends.base import (
+    CanDelay,
+    CanDisconnect,
+    CanPause,
+    CanSegment,
+    CanShape,
+    Lab,
+    Node,
+    Shape,
+    State,
+)
 from mxlab.errors import Unsupported
 from mxlab.faults.inner import to_service
 from mxlab.model.mechanism import Mechanism, outer
+from mxlab.model.outer import Segments
 from mxlab_services.control import FaultClear, FaultList, FaultSet
 
 
@@ -97,6 +108,27 @@ class SlowLinks:
 def _shapable(lab: Lab) -> CanShape:
     if not isinstance(lab, CanShape):
         raise Unsupported("the links of this lab cannot be shaped")
+    return lab
+
+
+class OfStreams:
+    """Where TCP cuts what it brings."""
+
+    async def inject(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
+        if not isinstance(mechanism, Segments):
+            raise TypeError(f"{mechanism.kind} does not cut streams")
+        await _segmentable(lab).segment(name, mechanism.host, mechanism.peers, mechanism.most)
+
+    async def undo(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
+        await _segmentable(lab).unsegment(name)
+
+    async def seen(self, lab: Lab, name: str, mechanism: Mechanism) -> bool:
+        return name in await _segmentable(lab).segmented()
+
+
+def _segmentable(lab: Lab) -> CanSegment:
+    if not isinstance(lab, CanSegment):
+        raise Unsupported("nobody can say here where TCP cuts a stream", "try the sim backend")
     return lab
 
 

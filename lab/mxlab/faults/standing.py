@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mxlab.backends.base import CanDisconnect, CanPause, CanShape, Lab, Node
+from mxlab.backends.base import CanDisconnect, CanPause, CanSegment, CanShape, Lab, Node
 from mxlab.errors import Unsupported
 from mxlab_services.control import FaultClear, FaultList, FaultState
 
@@ -38,6 +38,9 @@ async def standing(lab: Lab) -> list[Standing]:
     if isinstance(lab, CanShape):
         for name, (host, shape) in (await lab.shapes()).items():
             found.append(Standing(name, host, str(shape)))
+    if isinstance(lab, CanSegment):
+        for name, host in (await lab.segmented()).items():
+            found.append(Standing(name, host, "segments"))
     return found
 
 
@@ -65,6 +68,8 @@ async def heal(lab: Lab, broken: Standing) -> None:
             await lab.reconnect(broken.host)
         case _ if isinstance(lab, CanShape) and broken.name in await lab.shapes():
             await lab.unshape(broken.name)
+        case "segments" if isinstance(lab, CanSegment):
+            await lab.unsegment(broken.name)
         case _:
             await node.request(FaultClear(broken.name))
 

@@ -111,6 +111,14 @@ class Loss(OnLinks, frozen=True, kw_only=True):
     share: Share
 
 
+class Segments(OnLinks, frozen=True, kw_only=True):
+    """What is sent over TCP comes in pieces of 1 to `most` bytes, cut and joined anywhere, both
+    ways: no read is a line, a reply or a command."""
+
+    kind = "segments"
+    most: Annotated[int, msgspec.Meta(ge=1)] = 20
+
+
 class CutLink(OnLinks, frozen=True, kw_only=True):
     """The first connection that brings the host more than `after` bytes is reset, once."""
 

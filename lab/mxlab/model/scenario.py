@@ -26,6 +26,7 @@ CHECKS = (
     "retry-spacing",
     "bounces-justified",
     "failures-notified",
+    "silence-explained",
     "queues-empty",
     "all-delivered",
     "nothing-bounced",

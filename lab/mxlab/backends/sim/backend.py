@@ -249,6 +249,15 @@ class SimLab:
     async def shapes(self) -> Mapping[str, tuple[str, Shape]]:
         return await self._shaping.shapes()
 
+    async def segment(self, name: str, host: str, peers: tuple[str, ...], most: int) -> None:
+        await self._shaping.segment(name, host, peers, most)
+
+    async def unsegment(self, name: str) -> None:
+        await self._shaping.unsegment(name)
+
+    async def segmented(self) -> Mapping[str, str]:
+        return await self._shaping.segmented()
+
     async def disconnect(self, host: str) -> None:
         await self._shaping.disconnect(host)
 

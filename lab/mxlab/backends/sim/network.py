@@ -10,7 +10,7 @@ import contextvars
 import errno
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from mxlab.backends.sim.loop import LIFE, Life, SimLoop
 from mxlab.backends.sim.transport import SimDatagrams, SimTransport
 
 SYN_RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # seconds between tries (Linux's default of 6)
+SEGMENT_SECONDS = 0.002  # between two segments that one write was cut into, at most
 NO_HOST_SECONDS = 3.0  # until a stopped host on the same network is found unreachable
 RETRANSMIT_SECONDS = 0.2  # what a lost TCP segment costs at the least
 FIRST_EPHEMERAL, LAST_EPHEMERAL = 32768, 60999
@@ -29,7 +30,8 @@ class Link:
     """One direction between two hosts. Seconds, probabilities from 0 to 1, bytes.
 
     `drop`: packets vanish. `reject`: new connections are refused at once, with a reset or as
-    prohibited. `cut_after`: the connection that carries this many more bytes is reset.
+    prohibited. `cut_after`: the connection that carries this many more bytes is reset. `segments`:
+    the most bytes that TCP brings at a time, cut and joined anywhere; 0: each write by itself.
     """
 
     latency: float = 0.0005
@@ -38,6 +40,7 @@ class Link:
     drop: bool = False
     reject: Literal["", "reset", "prohibited"] = ""
     cut_after: int | None = None
+    segments: int = 0
     parked: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -89,11 +92,12 @@ class _Listening:
 
 
 class Network:
-    """All hosts and links. Randomness (jitter, loss) comes from the seed alone."""
+    """All hosts and links. Randomness (jitter, loss, cuts) comes from the seed alone."""
 
     def __init__(self, loop: SimLoop, seed: int) -> None:
         self.loop = loop
         self._rng = random.Random(f"{seed}/network")
+        self._cuts = random.Random(f"{seed}/segments")  # of its own: whole streams stay as they are
         self._hosts: dict[str, Host] = {}
         self._links: dict[tuple[str, str], Link] = {}
         loop.network = self
@@ -198,6 +202,15 @@ class Network:
             seconds += wait
             wait = min(2 * wait, 120.0)
         return seconds
+
+    def segments(self, data: bytes, most: int) -> Iterator[tuple[bytes, bool, float]]:
+        """Pieces of 1 to `most` bytes. Each with whether it joins what is still under way (the
+        first may), and the seconds until the next."""
+        start, joins = 0, self._cuts.random() < 0.5
+        while start < len(data):
+            end = start + self._cuts.randint(1, most)
+            yield data[start:end], joins, self._cuts.random() * SEGMENT_SECONDS
+            start, joins = end, False
 
     # --- inner ------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 Guarantee: a link with no shape left is as it was at the start, and what TCP held back goes on.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from mxlab.backends.base import Shape
@@ -19,6 +20,7 @@ class Shaping:
         self._network = network
         self._addresses = addresses
         self._set: dict[str, tuple[str, tuple[str, ...], Shape]] = {}
+        self._cut: dict[str, tuple[str, tuple[str, ...], int]] = {}
 
     async def shape(self, name: str, host: str, peers: tuple[str, ...], shape: Shape) -> None:
         others = peers or tuple(name for name in self._addresses if name != host)
@@ -43,6 +45,18 @@ class Shaping:
             if not name.startswith(_OFF)
         }
 
+    async def segment(self, name: str, host: str, peers: tuple[str, ...], most: int) -> None:
+        others = peers or tuple(name for name in self._addresses if name != host)
+        self._cut[name] = (host, others, most)
+        self._renew_cuts()
+
+    async def unsegment(self, name: str) -> None:
+        if self._cut.pop(name, None) is not None:
+            self._renew_cuts()
+
+    async def segmented(self) -> Mapping[str, str]:
+        return {name: host for name, (host, _, _) in self._cut.items()}
+
     async def disconnect(self, host: str) -> None:
         await self.shape(_OFF + host, host, (), Shape(drop=True))
 
@@ -51,6 +65,17 @@ class Shaping:
 
     async def is_connected(self, host: str) -> bool:
         return _OFF + host not in self._set
+
+    def _renew_cuts(self) -> None:
+        """The finest cut counts, on each link."""
+        pairs = itertools.permutations(self._addresses.values(), 2)
+        finest: dict[Pair, int] = dict.fromkeys(pairs, 0)
+        for host, others, most in self._cut.values():
+            for source, target in self._inward(host, others):
+                for pair in ((source, target), (target, source)):
+                    finest[pair] = min(most, finest[pair] or most)
+        for pair, most in finest.items():
+            self._network.link(*pair).segments = most
 
     def _inward(self, host: str, others: tuple[str, ...]) -> Iterator[Pair]:
         for name in others:

@@ -144,16 +144,31 @@ class SimTransport(asyncio.Transport):
                 tls._closed = True
 
     def _send(self, item: object) -> None:
+        if self._link.segments and isinstance(item, bytes):
+            self._send_segments(item, self._link.segments)
+            return
         self._wire.append(item)
         self._schedule()
 
-    def _schedule(self) -> None:
-        """Put the next item of the wire under way, or park it while packets vanish."""
+    def _send_segments(self, data: bytes, most: int) -> None:
+        """Cut what was written anywhere; its first piece may join one that is still under way."""
+        gap = 0.0
+        for piece, joins, gap_after in self._network.segments(data, most):
+            if joins and self._wire and isinstance(self._wire[-1], bytes):
+                self._wire[-1] += piece
+            else:
+                self._wire.append(piece)
+                self._schedule(gap)
+            gap = gap_after
+
+    def _schedule(self, gap: float = 0.0) -> None:
+        """Put the next item of the wire under way, or park it while packets vanish. It arrives at
+        least `gap` seconds after the one before."""
         if self._link.drop:
             self._link.parked.append(self._schedule)
             return
         delay = self._network.delay(self._link, reliable=True) or 0.0
-        self._last_due = max(self._last_due, self._loop.time() + delay)
+        self._last_due = max(self._last_due + gap, self._loop.time() + delay)
         other = self._other
         assert other is not None
         self._loop.call_at(self._last_due, self._arrive_there, context=contextvars.Context())
