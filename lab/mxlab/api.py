@@ -6,7 +6,6 @@ What makes no sense is a ScenarioError or UnknownName at once, where it is writt
 
 import asyncio
 import functools
-import math
 import secrets
 import time as host
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -29,9 +28,9 @@ from mxlab.model.condition import (
     Struck,
 )
 from mxlab.model.condition import Mailbox as MailboxCondition
-from mxlab.model.duration import parse_duration
+from mxlab.model.duration import parse_duration, too_long
 from mxlab.model.mechanism import MECHANISMS
-from mxlab.model.scenario import Scenario
+from mxlab.model.scenario import FASTEST, SLOWEST, Scenario
 from mxlab.model.step import (
     AnyStep,
     Ask,
@@ -230,8 +229,8 @@ def run(
     if backend not in WORLDS:
         raise UnknownName("backend", backend, WORLDS)
     scale = scenario.time_scale if time_scale is None else time_scale
-    if not (scale > 0 and math.isfinite(scale)):
-        raise UsageError(f"time_scale must be above 0, not {scale:g}")
+    if not SLOWEST <= scale <= FASTEST:
+        raise UsageError(f"time_scale must be above 0, {SLOWEST:g} to {FASTEST:.0f}, not {scale:g}")
     _outside_a_loop()
     whole = msgspec.structs.replace(
         scenario, steps=_steps(scenario.steps), expect=tuple(scenario.expect)
@@ -315,8 +314,8 @@ def _seconds(duration: Duration) -> float:
         seconds = parse_duration(duration) if isinstance(duration, str) else float(duration)
     except (ValueError, TypeError) as error:
         raise ScenarioError(str(error)) from error
-    if not (seconds >= 0 and math.isfinite(seconds)):
-        raise ScenarioError(f"{duration!r} is no duration")
+    if too_long(seconds):
+        raise ScenarioError(f"{duration!r} is no duration from 0 to ten years (3660d)")
     return seconds
 
 

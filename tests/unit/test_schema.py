@@ -19,6 +19,7 @@ BAD = sorted((Path(__file__).parents[1] / "badconfigs").glob("*/scenario.yaml"))
 BEYOND = {
     "address-too-long", "alias-bomb", "alias-bomb-in-keys", "batch-twice", "broken-yaml",
     "cyclic-mapping", "deep-block", "deep-lists", "deep-mappings", "domain-label-wrong",
+    "duration-too-long",
     "empty-file", "endless", "heal-unknown",
     "host-twice", "key-twice", "lone-surrogate", "long-number", "merge-key", "name-too-long",
     "no-such-character", "numbers", "queue-of-what", "raw-escape", "real-domain", "unknown-batch",

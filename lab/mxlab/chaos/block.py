@@ -14,7 +14,7 @@ from hypothesis import seed as seeded
 from hypothesis.errors import Flaky
 
 from mxlab.backends.sim.guard import guarded
-from mxlab.chaos.schedule import Break, Mail, Pass, Schedule
+from mxlab.chaos.schedule import Break, Clog, Free, Mail, Pass, Schedule
 from mxlab.chaos.space import schedules
 from mxlab.chaos.tally import BLOCK, Quest, Tally
 from mxlab.chaos.trial import try_out
@@ -120,7 +120,7 @@ def weight(schedule: Schedule) -> tuple[float, ...]:
     return (
         len(schedule.scenario().steps),
         sum(a.count * len(a.recipients) for a in actions if isinstance(a, Mail)),
-        sum(a.seconds for a in actions if isinstance(a, Pass)),
+        sum(a.seconds for a in actions if isinstance(a, Pass | Clog | Free)),
         len(schedule.topology.mx),
         sum(a.host for a in actions if isinstance(a, Break)),
         len(actions),

@@ -99,13 +99,15 @@ def check_schedule(name: str) -> None:
 
 def make_time(scale: float) -> Any:
     """Lab time from now on at that speed. Raises UsageError."""
-    import math
     import time
 
+    from mxlab.model.scenario import FASTEST, SLOWEST
     from mxlab_services.config import TimeConfig
 
-    if not (scale > 0 and math.isfinite(scale)):
-        raise UsageError(f"--time-scale must be above 0, not {scale:g}")
+    if not SLOWEST <= scale <= FASTEST:
+        raise UsageError(
+            f"--time-scale must be above 0, {SLOWEST:g} to {FASTEST:.0f}, not {scale:g}"
+        )
     return TimeConfig(scale, time.time())  # noqa: TID251 - when this lab's time begins
 
 

@@ -1,17 +1,28 @@
 """Durations as people write them: 500ms, 60s, 2h, 1h30m, 5d. All values are lab seconds."""
 
+import math
 import re
 
+LONGEST = 3660 * 86400.0  # lab seconds: ten years
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
-    """The seconds in `text`. Raises ValueError for what is no duration."""
+    """The seconds in `text`. Raises ValueError for what is no duration, or longer than LONGEST."""
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is no duration: write 500ms, 60s, 2h, 1h30m or 5d")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds > LONGEST:
+        shown = text if len(text) <= 40 else f"{text[:40]}..."
+        raise ValueError(f"{shown!r} is too long: the longest duration is ten years (3660d)")
+    return seconds
+
+
+def too_long(seconds: float) -> bool:
+    """Whether it is no duration, or longer than LONGEST."""
+    return not (math.isfinite(seconds) and 0 <= seconds <= LONGEST)
 
 
 def format_duration(seconds: float) -> str:

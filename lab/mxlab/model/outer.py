@@ -11,7 +11,7 @@ import msgspec
 from mxlab.model.topology import Host
 
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
-RealSeconds = Annotated[float, msgspec.Meta(gt=0)]
+RealSeconds = Annotated[float, msgspec.Meta(gt=0, le=604_800)]
 Bytes = Annotated[int, msgspec.Meta(ge=0)]
 
 

@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from mxlab.model.condition import AnyCondition, Mailbox, Queue, Struck, batch_of
+from mxlab.model.duration import LONGEST, too_long
 from mxlab.model.mechanism import MECHANISMS, STRIKING
-from mxlab.model.step import AnyStep, Etrn, Eventually, Fault, Heal, Never, Parallel, Send
+from mxlab.model.step import AnyStep, Etrn, Eventually, Fault, Heal, Never, Parallel, Send, Wait
 from mxlab.model.text import unfit
 from mxlab.model.topology import Topology
 
@@ -34,6 +35,7 @@ CHECKS = (
     "queued-at-sender",
     "faults-struck",
 )
+SLOWEST, FASTEST = 0.001, 1_000_000.0  # lab seconds in a real one
 World = Literal["docker", "process", "sim"]
 StepPath = tuple[int, ...]  # (3,) is the fourth step, (3, 0) the first of the steps in it
 
@@ -64,7 +66,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     needs: tuple[str, ...] = ()
     topology: Topology = Topology()
     seed: int = 0
-    time_scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    time_scale: Annotated[float, msgspec.Meta(ge=SLOWEST, le=FASTEST)] = 1.0
     backend: World | None = None
     backends: tuple[World, ...] = ()
     idle_passes: bool = False
@@ -161,7 +163,31 @@ def problems(scenario: Scenario) -> list[Problem]:
                 found.append(Problem(("expect", number), text, item, CHECKS))
         else:
             found += _condition(("expect", number), item, hosts, batches, faults)
-    return found + list(_texts(scenario))
+    return found + list(_lengths(scenario)) + list(_texts(scenario))
+
+
+def _lengths(scenario: Scenario) -> Iterator[Problem]:
+    """Durations without bound, each and together: a story has to end."""
+    total = 0.0
+    for path, step in walk(scenario.steps):
+        match step:
+            case Wait(seconds=seconds):
+                key: tuple[str, ...] = ("wait",)
+            case Eventually(within=seconds):
+                key = ("eventually", "within")
+            case Never(during=seconds):
+                key = ("never", "during")
+            case Send(rate=rate, count=count) if rate > 0:
+                key, seconds = ("send", "rate"), (count - 1) / rate * scenario.time_scale
+            case _:
+                continue
+        total += seconds
+        if too_long(seconds) or total > LONGEST:
+            text = "with the steps before it takes more than ten years (3660d): a story has to end"
+            if too_long(seconds):
+                text = f"{seconds:g} s is no duration from 0 to ten years (3660d)"
+            yield Problem((*steps_path(path), *key), text)
+            return
 
 
 def _texts(scenario: Scenario) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import heapq
 import itertools
+import math
 import sys
 import threading
 from asyncio import base_events, events
@@ -152,6 +153,8 @@ class SimLoop(base_events.BaseEventLoop):
         if not (ready or self._stopping):  # type: ignore[attr-defined]
             self._now = max(self._now, timers[0][0])
         due = self._now + RESOLUTION
+        if due == self._now:  # past 2^24 s that is lost in rounding
+            due = math.nextafter(due, math.inf)
         while timers and timers[0][0] < due:
             ready.append(heapq.heappop(timers)[2])
         for _ in range(len(ready)):
