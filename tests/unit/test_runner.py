@@ -127,7 +127,7 @@ def test_what_is_still_queued_is_drained_before_judging() -> None:
 def test_an_eventually_that_never_comes_fails_with_what_was_seen_and_heals() -> None:
     backend = Watched()
     wanted = Eventually(Queue("mx2", holds="batch"), 20.0)
-    result = run(story(SEND, Fault("x", Pause("dns")), wanted, Wait(9e9)), backend)
+    result = run(story(SEND, Fault("x", Pause("dns")), wanted, Wait(9e7)), backend)
     assert result.exit_code == EXIT_FAILED
     assert failed(result) == ["step 3"]
     assert "mx2 holds 0 of 3" in result.findings[0].text
