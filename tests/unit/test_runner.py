@@ -199,7 +199,7 @@ def test_steps_in_parallel_run_side_by_side() -> None:
 
 def test_a_failure_in_parallel_is_the_steps_own() -> None:
     never = Never(Delivered("batch"), 3600.0)
-    result = run(story(SEND, Parallel((never, Wait(9e9)))))
+    result = run(story(SEND, Parallel((never, Wait(9e7)))))
     assert failed(result) == ["step 2.1"]
 
 
@@ -345,7 +345,7 @@ def test_a_bug_in_a_step_still_heals_and_removes(monkeypatch: pytest.MonkeyPatch
 
 def test_cancelled_it_heals_and_removes_even_when_cancelled_again() -> None:
     backend = Watched()
-    scenario = story(Fault("x", Kill("mx1")), Fault("y", Pause("mx2")), Wait(9e9))
+    scenario = story(Fault("x", Kill("mx1")), Fault("y", Pause("mx2")), Wait(9e7))
     hurt = asyncio.Event()
 
     def progress(update: Update) -> None:
