@@ -85,6 +85,7 @@ class _Block:
         else:
             tally.runs += 1
             tally.lab_seconds += trial.lab_seconds
+            tally.reached.update(trial.reached)
         broken = [finding.check for finding in trial.wrong]
         if broken and (not shrinking or self._check in broken):
             if not shrinking:

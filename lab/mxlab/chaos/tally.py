@@ -5,8 +5,10 @@ not depend on how many runs there are nor on who does them.
 """
 
 import time
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
+from mxlab.chaos.rare import RARE
 from mxlab.chaos.trial import Trial
 
 BLOCK = 100
@@ -15,7 +17,8 @@ BLOCK = 100
 @dataclass(slots=True)
 class Tally:
     """How far a search is. `found_after`: the number of the run that failed first; `shrinking`:
-    trials spent on shrinking since; `lab_seconds` of virtual time lie behind it."""
+    trials spent on shrinking since; `lab_seconds` of virtual time lie behind it. `reached`: how
+    many runs came to each of the rare states (`mxlab.chaos.rare`)."""
 
     runs: int = 0
     lab_seconds: float = 0.0
@@ -24,6 +27,12 @@ class Tally:
     shrinking: int = 0
     found: Trial | None = None
     interrupted: bool = False
+    reached: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def never_reached(self) -> tuple[str, ...]:
+        """The rare states that no run came to."""
+        return tuple(name for name in RARE if not self.reached[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class Sum:
         if tally is not None:
             self._past.runs += tally.runs
             self._past.lab_seconds += tally.lab_seconds
+            self._past.reached += tally.reached
 
     def total(self, seconds: float, interrupted: bool = False) -> Tally:
         """The sum of all, `seconds` after the beginning."""
@@ -79,6 +89,7 @@ class Sum:
             runs=self._past.runs + sum(tally.runs for tally in self._open.values()),
             lab_seconds=self._past.lab_seconds
             + sum(tally.lab_seconds for tally in self._open.values()),
+            reached=sum((tally.reached for tally in self._open.values()), self._past.reached),
             seconds=seconds,
             interrupted=interrupted,
         )

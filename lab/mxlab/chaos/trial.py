@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mxlab.backends.sim.backend import SimBackend, simulate
+from mxlab.chaos.rare import reached
 from mxlab.chaos.schedule import Schedule
 from mxlab.model.finding import Finding, Verdict
 from mxlab.runner import RunResult, run
@@ -22,12 +23,13 @@ MOST_TURNS = 50_000  # turns of the loop in one trial; the usual is below 1,000
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What came of a schedule. `wrong` is empty where every invariant held; `lab_seconds` is the
-    virtual time that passed; `digest` covers every event."""
+    virtual time that passed; `digest` covers every event; `reached`: names of rare states."""
 
     schedule: Schedule
     wrong: tuple[Finding, ...]
     lab_seconds: float
     digest: str
+    reached: frozenset[str] = frozenset()
 
 
 def try_out(schedule: Schedule) -> Trial:
@@ -46,7 +48,8 @@ def try_out(schedule: Schedule) -> Trial:
     if errors:
         text = f"{len(errors)} errors were logged"
         wrong.append(Finding("no-errors-logged", Verdict.FAIL, text, tuple(errors[:20])))
-    return Trial(schedule, tuple(wrong), result.lab_seconds, digest_of(result))
+    seen = reached(result.trace)
+    return Trial(schedule, tuple(wrong), result.lab_seconds, digest_of(result), seen)
 
 
 def digest_of(result: RunResult) -> str:

@@ -101,6 +101,7 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _tell(tally: "Tally", seed: int, out: Path, json: bool) -> None:
+    from mxlab.chaos.rare import RARE
     from mxlab.chaos.trial import YEAR
     from mxlab.chaos.writing import write_finding
 
@@ -120,6 +121,8 @@ def _tell(tally: "Tally", seed: int, out: Path, json: bool) -> None:
                 "found_after": tally.found_after,
                 "file": str(out) if found else None,
                 "replay": replay or None,
+                "reached": {name: tally.reached[name] for name in RARE},
+                "never_reached": tally.never_reached,
             }
         )
         return
@@ -127,6 +130,8 @@ def _tell(tally: "Tally", seed: int, out: Path, json: bool) -> None:
         f"{tally.runs} runs, {tally.lab_seconds / YEAR:.2f} simulated years, "
         f"{rate:.0f} runs a second"
     )
+    for name in tally.never_reached:
+        say(f"never reached: {RARE[name]} ({name})")
     if tally.found is None:
         say("interrupted; nothing was found so far" if tally.interrupted else "nothing was found")
         return
