@@ -269,8 +269,8 @@ class LabDesk:
                 continue
             with contextlib.suppress(NodeUnreachable):
                 for entry in await node.request(MailboxList(address)):
-                    text = await node.request(MailboxRead(address, entry.name))
-                    found.append((entry.delivered_at, _parsed(text)))
+                    content = await node.request(MailboxRead(address, entry.name))
+                    found.append((entry.delivered_at, _parsed(content)))
         return [message for _, message in sorted(found, key=lambda pair: pair[0])]
 
     def close(self) -> None:
@@ -303,9 +303,8 @@ async def _wait(watch: Watch, version: int, seconds: float) -> None:
             await watch.changed_since(version)
 
 
-def _parsed(text: str) -> EmailMessage:
+def _parsed(content: bytes) -> EmailMessage:
     """The message, its lines ended as is usual here, not as on the wire."""
-    content = text.encode("utf-8", "surrogateescape").replace(b"\r\n", b"\n")
-    message = BytesParser(policy=default_policy).parsebytes(content)
+    message = BytesParser(policy=default_policy).parsebytes(content.replace(b"\r\n", b"\n"))
     assert isinstance(message, EmailMessage)
     return message

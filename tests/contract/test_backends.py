@@ -20,9 +20,17 @@ from mxlab.errors import (
     UsageError,
 )
 from mxlab.model.topology import Exchange, Topology
+from mxlab.remains import source_of
 from mxlab_services.config import TimeConfig
-from mxlab_services.control import MailboxList, Ping, QueueFlush, Submit
-from mxlab_services.events import Event, MailboxDelivered, NodeReady, NodeStopping
+from mxlab_services.control import (
+    MailboxList,
+    MailboxRead,
+    Ping,
+    QueueFlush,
+    QueueList,
+    Submit,
+)
+from mxlab_services.events import Deferred, Event, MailboxDelivered, NodeReady, NodeStopping
 from tests.support.programs import require
 
 SECONDS = 120  # what any of these may take, an image build included
@@ -303,3 +311,39 @@ async def test_a_name_that_cannot_be(make: Make) -> None:
     with pytest.raises(UsageError):
         async with make().deploy(order("Not/A name"), quiet):
             pass
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+async def test_what_a_node_that_is_down_has_is_readable(make: Make, name: str, end: str) -> None:
+    topology = Topology(mx=(Exchange("mx1", 10), Exchange("mx2", 20)))
+    bob = f"bob@{topology.domain}"
+    async with make().deploy(order(name, topology), quiet) as lab:
+        mx1, mx2, client = (lab.nodes[host] for host in ("mx1", "mx2", "client"))
+        submit = Submit("alice@client.test", [bob], body="héllo")
+        (first,) = await client.request(submit)
+        await until(mx1, MailboxDelivered)
+        await mx1.kill()
+        (second,) = await client.request(submit)
+        await until(mx2, Deferred)
+        alive = await mx2.request(QueueList())
+        await getattr(mx2, end)()
+        for _ in range(2):  # what is read stays as it was
+            async with (
+                source_of(mx1, lab.clock, "mailboxes") as boxes,
+                source_of(mx2, lab.clock, "spool") as queue,
+            ):
+                assert boxes.is_down
+                (stored,) = await boxes.request(MailboxList(bob))
+                assert stored.message == first.message
+                assert "héllo".encode() in await boxes.request(MailboxRead(bob, stored.name))
+                assert queue.ended is not None
+                assert queue.ended <= lab.clock.time()
+                found = await queue.request(QueueList())
+                assert found == alive
+                assert found[0].message == second.message
+                with pytest.raises(Refused):
+                    await queue.request(QueueFlush())
+        await mx2.start()
+        async with source_of(mx2, lab.clock, "spool") as queue:
+            assert not queue.is_down
+            assert [entry.message for entry in await queue.request(QueueList())] == [second.message]

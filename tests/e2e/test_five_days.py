@@ -83,4 +83,5 @@ async def _bounce(lab: Lab) -> tuple[float, int, str]:
                 case events.MailboxDelivered():
                     break
         [entry] = await client.request(MailboxList("alice@client.test"))
-        return lived, attempts, await client.request(MailboxRead(entry.address, entry.name))
+        report = await client.request(MailboxRead(entry.address, entry.name))
+        return lived, attempts, report.decode()

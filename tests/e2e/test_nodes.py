@@ -104,7 +104,7 @@ async def test_a_message_travels_from_the_client_to_the_mailbox(nodes: Nodes) ->
     (found,) = await mailbox(nodes)
     assert (found.message, found.digest) == (sent.message, sent.digest)
     assert (found.subject, found.reverse_path) == ("to the mailbox", ALICE)
-    text = await nodes["mx1"].controls(MailboxRead(BOB, found.name))
+    text = (await nodes["mx1"].controls(MailboxRead(BOB, found.name))).decode()
     assert text.startswith(f"Return-Path: <{ALICE}>\r\nDelivered-To: {BOB}\r\nReceived: from ")
     assert text.count("\r\nReceived: ") == 2
     (entry,) = await nodes["client"].controls(Record())

@@ -188,7 +188,7 @@ async def test_our_primary_stands_behind_a_postfix_backup() -> None:
             await backup.command("postqueue", "-f")
             await until(up, "mx1", "mailbox.delivered", 5)
         first = (await box(up))[0]
-        text = await up.nodes["mx1"].request(MailboxRead(first.address, first.name))
+        text = (await up.nodes["mx1"].request(MailboxRead(first.address, first.name))).decode()
         assert "by mx2.example.test (Postfix)" in text
         assert "by mx1.example.test" in text
 
@@ -265,7 +265,7 @@ async def test_swaks_speaks_starttls_with_the_labs_own_authority() -> None:
         await submit(up)
         await until(up, "mx1", "mailbox.delivered", 2)
         newest = (await box(up))[-1]
-        text = await up.nodes["mx1"].request(MailboxRead(newest.address, newest.name))
+        text = (await up.nodes["mx1"].request(MailboxRead(newest.address, newest.name))).decode()
         assert "with ESMTPS" in text
 
 

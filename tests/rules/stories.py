@@ -140,7 +140,8 @@ async def mail_of(lab: SimLab, node: str, address: str) -> list[str]:
     """The messages in a mailbox, whole."""
     it = lab.nodes[node]
     entries = await it.request(MailboxList(address))
-    return [await it.request(MailboxRead(entry.address, entry.name)) for entry in entries]
+    read = [await it.request(MailboxRead(entry.address, entry.name)) for entry in entries]
+    return [content.decode("utf-8", "surrogateescape") for content in read]
 
 
 async def reports(lab: SimLab, address: str = ALICE, node: str = "client") -> list["Report"]:

@@ -7,6 +7,7 @@ failure is a LabError.
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from mxlab.model.topology import Topology
@@ -95,6 +96,18 @@ class CanPause(Protocol):
     async def pause(self) -> None: ...
 
     async def resume(self) -> None: ...
+
+
+@runtime_checkable
+class CanCopyDisk(Protocol):
+    """What a node has on its disk can be had from outside, also when it is down."""
+
+    async def copy_disk(self, parts: tuple[str, ...], to: Path) -> None:
+        """Copy these folders of the node's data, those that are there, into the folder `to`.
+
+        Whole only of a stopped node. Nothing is changed where the node keeps it.
+        """
+        ...
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
 """What an operator sees of the queue and does to it: postqueue's and postsuper's habits."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Literal
 
@@ -12,7 +12,7 @@ from mxlab_services.domain import fold_domain
 from mxlab_services.errors import ControlError
 from mxlab_services.mta.scheduler import Scheduler
 from mxlab_services.mta.sweep import Sweeper
-from mxlab_services.mta.types import Queued, Spool
+from mxlab_services.mta.types import Pending, Queued, Spool
 
 Action = Literal["hold", "release", "requeue", "delete", "expire"]
 _GROUP = 200  # messages edited at a time
@@ -138,24 +138,30 @@ class Operator:
 
     def _entry(self, message: Queued) -> QueueEntry:
         pending = [self._scheduler.seen(p) for p in message.pending]
-        return QueueEntry(
-            queue_name=self._name(message, any(p.reason for p in pending)),
-            queue_id=message.queue_id,
-            arrival_time=int(message.arrived),
-            message_size=message.size,
-            sender=message.sender,
-            recipients=[QueueRecipient(p.address, p.reason) for p in pending],
-            message=message.key,
-            digest=message.digest,
-            attempts=max(p.attempts for p in message.pending),
-            next_attempt=None if message.held else min(p.next_attempt for p in pending),
-        )
+        return entry_of(message, pending, active=self._scheduler.active(message.queue_id))
 
-    def _name(
-        self, message: Queued, delayed: bool
-    ) -> Literal["incoming", "active", "deferred", "hold"]:
-        if message.held:
-            return "hold"
-        if self._scheduler.active(message.queue_id):
-            return "active"
-        return "deferred" if delayed else "incoming"
+
+def entry_of(message: Queued, pending: Sequence[Pending], *, active: bool) -> QueueEntry:
+    """The message as `postqueue` shows it. `pending`: its recipients, with what is known now."""
+    return QueueEntry(
+        queue_name=_name(message, active, any(p.reason for p in pending)),
+        queue_id=message.queue_id,
+        arrival_time=int(message.arrived),
+        message_size=message.size,
+        sender=message.sender,
+        recipients=[QueueRecipient(p.address, p.reason) for p in pending],
+        message=message.key,
+        digest=message.digest,
+        attempts=max(p.attempts for p in message.pending),
+        next_attempt=None if message.held else min(p.next_attempt for p in pending),
+    )
+
+
+def _name(
+    message: Queued, active: bool, delayed: bool
+) -> Literal["incoming", "active", "deferred", "hold"]:
+    if message.held:
+        return "hold"
+    if active:
+        return "active"
+    return "deferred" if delayed else "incoming"

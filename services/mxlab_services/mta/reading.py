@@ -11,11 +11,11 @@ from mxlab_services.mta.types import (
     content_digest,
     header_block,
     message_key,
+    subject_of,
 )
 
 _FIELD = r"(?im)^%s:[ \t]*(.*(?:\r\n[ \t].*)*)"
 _RETURN_PATH = re.compile(_FIELD % "return-path")
-_SUBJECT = re.compile(_FIELD % "subject")
 
 
 class Reading:
@@ -29,11 +29,11 @@ class Reading:
         address = None if request.address is None else canonical(request.address)
         return [_entry(stored) for stored in await self._mailboxes.read(address)]
 
-    async def whole(self, request: MailboxRead) -> str:
+    async def whole(self, request: MailboxRead) -> bytes:
         """One message. Raises ControlError when it is not there."""
         for stored in await self._mailboxes.read(canonical(request.address)):
             if stored.name == request.name:
-                return stored.content.decode("utf-8", "surrogateescape")
+                return stored.content
         raise ControlError(f"no message {request.name} in the mailbox {request.address}", -32602)
 
 
@@ -46,7 +46,7 @@ def _entry(stored: Stored) -> MailboxEntry:
         digest=content_digest(stored.content),
         size=len(stored.content),
         reverse_path=_value(_RETURN_PATH, head).strip("<>"),
-        subject=_value(_SUBJECT, head),
+        subject=subject_of(stored.content),
         delivered_at=stored.at,
     )
 

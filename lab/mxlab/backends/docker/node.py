@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
+from pathlib import Path
 
 from docker import APIClient
 
@@ -21,14 +23,17 @@ from mxlab.backends.conversation import (
     with_last_lines,
 )
 from mxlab.backends.docker import network
+from mxlab.backends.docker.archive import unpack
 from mxlab.backends.docker.channel import open_channel
 from mxlab.backends.docker.engine import Engine, EngineRefused
 from mxlab.backends.docker.links import Links
 from mxlab.backends.docker.logs import Position, last_position, life_of, lines, read
-from mxlab.backends.docker.shape import service_ports
+from mxlab.backends.docker.shape import DATA, service_ports
 from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
 from mxlab_services.config import AnyConfig
 from mxlab_services.events import Event, NodeReady
+
+NOT_FOUND = 404  # HTTP
 
 
 class DockerNode(Conversing):
@@ -179,6 +184,20 @@ class DockerNode(Conversing):
         ) as output:
             async for line in output:
                 yield line
+
+    async def copy_disk(self, parts: tuple[str, ...], to: Path) -> None:
+        for part in parts:
+            try:
+                await self._engine.call(
+                    f"copy {part} from {self.name}", partial(self._copy, part, to)
+                )
+            except EngineRefused as error:
+                if error.status != NOT_FOUND:
+                    raise
+
+    def _copy(self, part: str, to: Path, api: APIClient) -> None:
+        stream, _ = api.get_archive(self._container, f"{DATA}/{part}")
+        unpack(stream, to)
 
     # --- its control interface ---------------------------------------------------------------
 

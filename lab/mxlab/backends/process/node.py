@@ -6,9 +6,11 @@ Guarantee: `start` returns once the node said node.ready in this life; `stop`, `
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from pathlib import Path
 
 from mxlab.backends.base import State
 from mxlab.backends.conversation import (
@@ -151,6 +153,17 @@ class ProcessNode(Conversing):
         async with aclosing(lines(self._folder.log, follow=follow)) as output:
             async for line in output:
                 yield line
+
+    async def copy_disk(self, parts: tuple[str, ...], to: Path) -> None:
+        def copy() -> None:
+            for part in parts:
+                if (self._folder.data / part).is_dir():
+                    shutil.copytree(self._folder.data / part, to / part)
+
+        try:
+            await asyncio.to_thread(copy)
+        except (OSError, shutil.Error) as error:
+            raise EnvironmentProblem(f"the disk of {self.name} cannot be read: {error}") from error
 
     # --- its control interface ---------------------------------------------------------------
 
