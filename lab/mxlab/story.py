@@ -14,19 +14,37 @@ def biography(trace: Trace, message: str, *, dialog: bool = False) -> list[str]:
     happened. Faults in effect at its birth stand first, at +0s; those injected or healed meanwhile
     stand between. `dialog` adds the SMTP
     conversations."""
+    if not trace.of_message(message):
+        return [f"{message}: {_NOT_THERE}"]
+    return [message, *(head + text for head, text in life(trace, message, dialog=dialog))]
+
+
+def life(trace: Trace, message: str, *, dialog: bool = False) -> list[tuple[str, str]]:
+    """The lines of a biography, each as time and node, in columns, and what happened."""
     own = trace.of_message(message)
     if not own:
-        return [f"{message}: {_NOT_THERE}"]
+        return []
     begin, end = own[0].at, own[-1].at
     lab = _faults(trace, begin, end)
     width = max(len(event.node) for event in [*own, *lab])
-    lines = [message]
+    lines: list[tuple[str, str]] = []
     for event in sorted([*own, *lab], key=lambda event: event.at):
         offset = "+" + format_duration(max(0.0, round(event.at - begin, 3)))
-        lines.append(f"{offset:>12}  {event.node:<{width}}  {describe(event, message)}")
+        lines.append((f"{offset:>12}  {event.node:<{width}}  ", describe(event, message)))
         if dialog and isinstance(event.body, events.Tried):
-            lines += [f"{'':>12}  {'':<{width}}    {line}" for line in event.body.dialog]
+            lines += [(f"{'':>12}  {'':<{width}}    ", line) for line in event.body.dialog]
     return lines
+
+
+def notifications(trace: Trace, message: str) -> list[str]:
+    """The notifications about a message, by name."""
+    return [
+        event.message
+        for event in trace.of_message(message)
+        if isinstance(event.body, events.Bounced)
+        and event.body.about == message
+        and event.message is not None
+    ]
 
 
 def _faults(trace: Trace, begin: float, end: float) -> list[Event]:

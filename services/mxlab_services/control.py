@@ -214,11 +214,11 @@ class MailboxList(Request[list[MailboxEntry]], frozen=True):
     address: str | None = None
 
 
-class MailboxRead(Request[str], frozen=True):
-    """One message whole; bytes that are not UTF-8 arrive as surrogate escapes."""
+class MailboxRead(Request[bytes], frozen=True):
+    """One message whole, exactly as it is stored: it may be in no encoding at all."""
 
     method = "mailbox.read"
-    reply = str
+    reply = bytes
     address: str
     name: str
 
@@ -229,7 +229,8 @@ class Submit(Request[list[SubmittedMessage]], frozen=True):
     `size`: bytes of content to fill up to, headers included (0: no filling). `rate`: messages per
     real second (0: as fast as the spool takes them). `concurrency`: messages put at a time.
     `headers` are added to each message. `notify`: what the sender wants to hear of, NEVER or some
-    of SUCCESS,FAILURE,DELAY (RFC 3461 §4.1). Answers once all are durable in the client's queue.
+    of SUCCESS,FAILURE,DELAY (RFC 3461 §4.1). `batch` is a name for them all.
+    Answers once all are durable in the client's queue.
     """
 
     method = "submit"
@@ -244,6 +245,7 @@ class Submit(Request[list[SubmittedMessage]], frozen=True):
     body: str = ""
     headers: list[tuple[str, str]] = []
     notify: str = ""
+    batch: str = ""
 
 
 class Record(Request[list[RecordEntry]], frozen=True):

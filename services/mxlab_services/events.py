@@ -95,7 +95,8 @@ class Accepted(Body, frozen=True):
     """A message is durable in the spool; this node is now responsible for it (RFC 5321 §6.1).
 
     Written after the commit and before the 250. `digest` covers the content below the trace
-    headers that MTAs prepend (see `mta.types.content_digest`).
+    headers that MTAs prepend (see `mta.types.content_digest`). `subject` is the field's text, and
+    `batch` the name under which the client was told to submit it; both may be empty.
     """
 
     kind = "message.accepted"
@@ -107,6 +108,8 @@ class Accepted(Body, frozen=True):
     peer: str
     helo: str = ""
     protocol: str = "local"
+    subject: str = ""
+    batch: str = ""
 
 
 class Refused(Body, frozen=True):

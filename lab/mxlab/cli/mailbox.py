@@ -1,19 +1,20 @@
 """mailbox: what lies in the mailboxes, and one message whole."""
 
-from datetime import UTC, datetime
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mxlab.cli.layout import shortened
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
-from mxlab.cli.output import complain, say, say_json, table
-from mxlab.cli.running import attached, check_address, each, mtas, work
+from mxlab.cli.output import complain, say, say_json, stamp, table
+from mxlab.cli.running import attached, check_address, each, mtas, sources, work
 from mxlab.errors import UsageError
 from mxlab.visible import visible
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Node
+    from mxlab.remains import Source
     from mxlab_services.control import MailboxEntry
 
 SUBJECT = 40  # columns of the list that a subject may have
@@ -50,25 +51,30 @@ async def _mailbox(
 ) -> None:
     from mxlab_services.control import MailboxList, MailboxRead
 
-    async with attached(lab_name) as lab:
+    async with attached(lab_name) as lab, AsyncExitStack() as stack:
         having = mtas(lab, [] if node is None else [node])
         answers, problems = await each(
-            having, node is not None, lambda n: n.request(MailboxList(address))
+            await sources(stack, lab, having, "mailboxes"),
+            node is not None,
+            lambda n: n.request(MailboxList(address)),
         )
         for problem in problems:
             complain(problem)
-        found: list[tuple[Node, MailboxEntry]] = sorted(
+        found: list[tuple[Source, MailboxEntry]] = sorted(
             ((n, entry) for n, listed in answers for entry in listed),
             key=lambda pair: (pair[1].delivered_at, pair[1].name),
         )
         if show is not None:
             holder, entry = _pick(found, show)
-            text = await holder.request(MailboxRead(entry.address, entry.name))
+            content = await holder.request(MailboxRead(entry.address, entry.name))
+            text = content.decode("utf-8", "surrogateescape")
             if json:
                 say_json(_row(holder, entry) | {"content": text})
             else:
                 say(text.rstrip("\r\n"))
             return
+    from mxlab.lookup import subject_text
+
     if json:
         say_json([_row(n, entry) for n, entry in found])
     elif not found:
@@ -82,8 +88,8 @@ async def _mailbox(
                     n.config.node,
                     entry.address,
                     entry.reverse_path or "<>",
-                    datetime.fromtimestamp(entry.delivered_at, UTC).strftime("%d %b %H:%M:%S"),
-                    shortened(visible(entry.subject), SUBJECT),
+                    stamp(entry.delivered_at),
+                    shortened(visible(subject_text(entry.subject)), SUBJECT),
                     entry.message,
                 )
                 for number, (n, entry) in enumerate(found, 1)
@@ -91,7 +97,7 @@ async def _mailbox(
         )
 
 
-def _pick(found: "list[tuple[Node, MailboxEntry]]", show: str) -> "tuple[Node, MailboxEntry]":
+def _pick(found: "list[tuple[Source, MailboxEntry]]", show: str) -> "tuple[Source, MailboxEntry]":
     number = len(found) if show == "last" else int(show)
     if not 1 <= number <= len(found):
         raise UsageError(
@@ -100,7 +106,7 @@ def _pick(found: "list[tuple[Node, MailboxEntry]]", show: str) -> "tuple[Node, M
     return found[number - 1]
 
 
-def _row(node: "Node", entry: "MailboxEntry") -> dict[str, object]:
+def _row(node: "Source", entry: "MailboxEntry") -> dict[str, object]:
     import msgspec
 
     row: dict[str, object] = msgspec.to_builtins(entry)

@@ -1,24 +1,23 @@
-"""stop, start, kill, pause, resume; shell and exec; logs."""
+"""stop, start, kill, pause, resume; shell and exec."""
 
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
-from mxlab.cli.output import Waiting, at_terminal, note, say, say_json, say_json_text
+from mxlab.cli.output import Waiting, at_terminal, note, say, say_json
 from mxlab.cli.running import attached, node_called, work
 from mxlab.errors import NodeUnreachable, Unsupported, UsageError
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Lab, Node, State
+    from mxlab.backends.base import Node, State
 
 Nodes = Annotated[list[str], typer.Argument(metavar="NODE...", help="Which nodes.")]
 SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
 
 
 def register(app: typer.Typer) -> None:
-    for command in (stop, start, kill, pause, resume, logs, shell):
+    for command in (stop, start, kill, pause, resume, shell):
         app.command()(command)
     app.command(
         "exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True}
@@ -81,45 +80,6 @@ async def _act(verb: str, node: "Node") -> "State":
                 raise Unsupported("nodes of this lab cannot be paused")
             await (node.pause() if verb == "pause" else node.resume())
     return await node.state()
-
-
-def logs(
-    nodes: Annotated[list[str] | None, typer.Argument(metavar="[NODE...]")] = None,
-    lab: LabName = DEFAULT_LAB,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
-    events: Annotated[
-        bool, typer.Option("--events", help="The nodes' events (JSON lines) instead of their logs.")
-    ] = False,
-) -> None:
-    """Show what nodes write to their logs."""
-    work(_logs(nodes or [], lab, follow, events))
-
-
-async def _logs(names: list[str], lab_name: str, follow: bool, events: bool) -> None:
-    import asyncio
-
-    async with attached(lab_name) as lab:
-        chosen = [node_called(lab, name).config.node for name in names] or list(lab.nodes)
-        width = max(len(name) for name in chosen) if len(chosen) > 1 else 0
-        copies = [_copy(lab, name, width, follow, events) for name in chosen]
-        if follow:
-            await asyncio.gather(*copies)
-        else:
-            for copy in copies:
-                await copy
-
-
-async def _copy(lab: "Lab", name: str, width: int, follow: bool, events: bool) -> None:
-    from mxlab_services.events import encode
-
-    if events:
-        async with aclosing(lab.nodes[name].events(follow=follow)) as stream:  # type: ignore[type-var]
-            async for event in stream:
-                say_json_text(encode(event).decode())
-        return
-    async with aclosing(lab.logs(name, follow=follow)) as lines:  # type: ignore[type-var]
-        async for line in lines:
-            say(f"{name:{width}} | {line}" if width else line)
 
 
 def shell(

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +10,12 @@ import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import Waiting, complain, note, say, say_dialog, say_json, table
-from mxlab.cli.running import attached, each, mtas, work
+from mxlab.cli.running import attached, each, mtas, sources, work
 from mxlab.errors import EXIT_FAILED, UsageError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Node
+    from mxlab.remains import Source
     from mxlab_services.control import QueueEntry, Request
 
 PAGE = 1000
@@ -67,8 +69,8 @@ def queue(
 async def _list(names: list[str], lab_name: str, json: bool) -> None:
     import msgspec
 
-    async with attached(lab_name) as lab:
-        nodes = mtas(lab, names)
+    async with attached(lab_name) as lab, AsyncExitStack() as stack:
+        nodes = await sources(stack, lab, mtas(lab, names), "spool")
         answers, problems = await each(nodes, bool(names), entries)
     for problem in problems:
         complain(problem)
@@ -82,7 +84,7 @@ async def _list(names: list[str], lab_name: str, json: bool) -> None:
         _print_queue(found)
 
 
-async def entries(node: "Node") -> "list[QueueEntry]":
+async def entries(node: "Node | Source") -> "list[QueueEntry]":
     """The whole queue of a node, read in pages."""
     from mxlab_services.control import QueueList
 
@@ -223,8 +225,9 @@ def qshape(nodes: Nodes = None, lab: LabName = DEFAULT_LAB, json: AsJson = False
 
 
 async def _qshape(names: list[str], lab_name: str, json: bool) -> None:
-    async with attached(lab_name) as lab:
-        answers, problems = await each(mtas(lab, names), bool(names), entries)
+    async with attached(lab_name) as lab, AsyncExitStack() as stack:
+        nodes = await sources(stack, lab, mtas(lab, names), "spool")
+        answers, problems = await each(nodes, bool(names), entries)
         now = lab.clock.time()
     for problem in problems:
         complain(problem)

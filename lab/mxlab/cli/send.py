@@ -2,20 +2,19 @@
 
 import re
 import sys
-from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
-from mxlab.cli.output import Waiting, note, say, say_dialog, say_json
+from mxlab.cli.output import Waiting, note, say, say_dialog, say_json, say_line
 from mxlab.cli.running import attached, check_address, node_called, work
-from mxlab.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, UsageError
+from mxlab.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Lab
-    from mxlab_services.control import Submit, SubmittedMessage
+    from mxlab_services.control import Submit
+    from mxlab_services.events import Event
 
 WAIT_SECONDS = 60.0
 _SIZE = re.compile(r"(\d+)([kKmM]?)[bB]?")
@@ -42,6 +41,9 @@ def send(
     header: Annotated[
         list[str] | None, typer.Option("--header", "-h", metavar="NAME:VALUE", help="One more.")
     ] = None,
+    batch: Annotated[
+        str, typer.Option(metavar="NAME", help="A name for them all, which `trace` knows.")
+    ] = "",
     notify: Annotated[
         str, typer.Option(metavar="WHEN", help="Reports: NEVER, or SUCCESS,FAILURE,DELAY.")
     ] = "",
@@ -73,6 +75,7 @@ def send(
         body=_text(body),
         headers=[parse_header(text) for text in header or []],
         notify=notify,
+        batch=batch,
     )
     code = work(_send(lab, request, show_dialog, wait, timeout, json))
     raise typer.Exit(code)
@@ -110,6 +113,8 @@ async def _send(
 ) -> int:
     import msgspec
 
+    from mxlab.cli.outcomes import Outcomes
+
     async with attached(lab_name) as lab:
         client = node_called(lab, lab.topology.client)
         if not request.sender:
@@ -121,109 +126,49 @@ async def _send(
             if not json:
                 for message in sent:
                     say(f"{message.message} queued as {message.queue_id}")
-            conversations: list[dict[str, object]] = []
-            code = 0
+            outcomes = Outcomes(lab, sent)
+            in_time = True
             if dialog:
                 progress("waiting for the first attempt")
-                code = await _dialogs(lab, sent, seconds, conversations, json)
-            missing: list[tuple[str, str, str]] = []
+                in_time = await outcomes.first_attempts(seconds, None if json else _show)
             if wait:
                 progress("waiting for the deliveries")
-                missing = await _deliveries(lab, sent, seconds)
-                code = _verdict(missing) or code
+                await outcomes.deliveries(seconds)
+    missing = outcomes.missing if wait else []
+    failed = [unit for unit in outcomes.missing if unit.fate == "bounced"]
     if json:
-        say_json({"sent": sent, "dialogs": conversations, "undelivered": missing})
+        undelivered = [(unit.message, unit.recipient, unit.fate) for unit in missing]
+        said = missing or failed
+        say_json(
+            {
+                "sent": sent,
+                "dialogs": outcomes.dialogs,
+                "undelivered": undelivered,
+                "reasons": [unit.row() for unit in said],
+            }
+        )
     elif wait and not missing:
         say("delivered" if len(sent) == 1 else f"all {len(sent)} delivered")
-    for name, recipient, fate in missing:
-        note(f"mxlab: {name} to {recipient}: {fate}")
-    return code
+    for unit in missing or failed:
+        note(f"mxlab: {unit}")
+    if not in_time:
+        note(f"mxlab: not all were tried within {seconds:g} s; see `mxlab queue`")
+    if failed:
+        return EXIT_FAILED
+    return EXIT_INCONCLUSIVE if missing or not in_time else EXIT_OK
 
 
-def _verdict(missing: list[tuple[str, str, str]]) -> int:
-    if not missing:
-        return 0
-    bounced = any(fate.startswith("bounced") for _, _, fate in missing)
-    return EXIT_FAILED if bounced else EXIT_INCONCLUSIVE
-
-
-async def _dialogs(
-    lab: "Lab",
-    sent: "list[SubmittedMessage]",
-    seconds: float,
-    conversations: list[dict[str, object]],
-    json: bool,
-) -> int:
-    """Print what the client said to hosts, until each message was tried and settled once."""
-    import asyncio
-
-    from mxlab_services.events import Deferred, Removed, Tried
-
-    waiting = {message.queue_id for message in sent}
-    client = node_called(lab, lab.topology.client)
-    try:
-        async with asyncio.timeout(seconds), aclosing(client.events()) as stream:  # type: ignore[type-var]
-            async for event in stream:
-                match event.body:
-                    case Tried() as tried if tried.queue_id in waiting:
-                        conversations.append(_conversation(tried, json))
-                    case Deferred(queue_id=done) | Removed(queue_id=done):
-                        waiting.discard(done)
-                if not waiting:
-                    return 0
-    except TimeoutError:
-        note(f"mxlab: {len(waiting)} not tried within {seconds:g} s; see `mxlab queue`")
-        return EXIT_INCONCLUSIVE
-    return 0
-
-
-def _conversation(tried: "object", json: bool) -> dict[str, object]:
-    import msgspec
-
+def _show(event: "Event", queue_id: str) -> None:
+    """An event of a first attempt: what was asked, what was said, and what came of it."""
+    from mxlab.story import describe
     from mxlab_services.events import Tried
 
-    assert isinstance(tried, Tried)
-    if not json:
-        say(f"=== {tried.queue_id}: {tried.host} [{tried.address}], preference {tried.preference}")
-        say_dialog(tried.dialog)
-        say(f"=== {tried.stage}: {tried.reply} ({tried.seconds:.3f} s)")
-    shown: dict[str, object] = msgspec.to_builtins(tried)
-    return shown
-
-
-async def _deliveries(
-    lab: "Lab", sent: "list[SubmittedMessage]", seconds: float
-) -> list[tuple[str, str, str]]:
-    """Wait until every message is in every mailbox; answers those that are not, and why."""
-    import asyncio
-
-    from mxlab_services.address import canonical
-    from mxlab_services.events import Bounced, MailboxDelivered
-
-    late = "not delivered in time"
-    waiting = {(m.message, canonical(r)): late for m in sent for r in m.recipients}
-
-    async def watch(name: str) -> None:
-        async with aclosing(node_called(lab, name).events()) as stream:  # type: ignore[type-var]
-            async for event in stream:
-                match event.body:
-                    case MailboxDelivered(recipient=recipient):
-                        waiting.pop((event.message or "", canonical(recipient)), None)
-                    case Bounced(about=about, recipients=failed, action="failed"):
-                        for recipient in failed:
-                            if (about, canonical(recipient)) in waiting:
-                                waiting[about, canonical(recipient)] = "bounced"
-                if all(fate == "bounced" for fate in waiting.values()):
-                    return
-
-    tasks = [asyncio.create_task(watch(name)) for name in lab.nodes if name != lab.topology.dns]
-    try:
-        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-    return [(message, recipient, fate) for (message, recipient), fate in waiting.items()]
+    if not isinstance(event.body, Tried) or event.body.stage == "skipped":
+        say_line(f"=== {queue_id}: {describe(event)}")
+        return
+    tried = event.body
+    say_line(
+        f"=== {queue_id}: {tried.host} [{tried.address}], preference {tried.preference}", hang=6
+    )
+    say_dialog(tried.dialog)
+    say_line(f"=== {tried.stage}: {tried.reply} ({tried.seconds:.3f} s)")

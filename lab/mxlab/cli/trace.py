@@ -1,14 +1,13 @@
 """trace: one message's story, hop by hop, from the nodes' events."""
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
-from mxlab.cli.output import Waiting, say, say_json_text
+from mxlab.cli.output import Waiting, note, say_json_text, say_line
 from mxlab.cli.running import attached, work
-from mxlab.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Lab
@@ -22,37 +21,62 @@ def register(app: typer.Typer) -> None:
 
 def trace(
     message: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="MESSAGE", help="Its Message-ID, a queue id, a part of it, or last."
+            metavar="[MESSAGE]",
+            help="Its Message-ID, queue id, batch, an address, its subject; or last.",
         ),
-    ],
+    ] = None,
+    to: Annotated[
+        str, typer.Option("--to", metavar="ADDRESS", help="Of those to this recipient.")
+    ] = "",
+    sender: Annotated[
+        str, typer.Option("--from", metavar="ADDRESS", help="Of those from this sender.")
+    ] = "",
+    subject: Annotated[
+        str, typer.Option("--subject", metavar="TEXT", help="Of those with this in their subject.")
+    ] = "",
     dialog: Annotated[bool, typer.Option("--dialog", help="With the SMTP conversations.")] = False,
     lab: LabName = DEFAULT_LAB,
     json: AsJson = False,
 ) -> None:
     """Tell one message's story: every lookup, attempt, reply and queue, in order.
 
-    With --json: its events, one object per line.
+    The message that was sent last, unless said otherwise. With --json: its events, one object per
+    line.
     """
-    work(_trace(message, dialog, lab, json))
+    work(_trace(message, Filters(to, sender, subject), dialog, lab, json))
 
 
-async def _trace(wanted: str, dialog: bool, lab_name: str, json: bool) -> None:
-    from mxlab.story import biography
+class Filters(NamedTuple):
+    """What the message has to fit; empty: anything."""
+
+    to: str
+    sender: str
+    subject: str
+
+
+async def _trace(
+    wanted: str | None, filters: Filters, dialog: bool, lab_name: str, json: bool
+) -> None:
+    from mxlab.lookup import find
+    from mxlab.story import life, notifications
     from mxlab_services.events import encode
 
     async with attached(lab_name) as lab:
         with Waiting() as progress:
             progress("reading the events")
             found = await read_trace(lab)
-    message = find_message(found, wanted)
+    message = find(found, wanted, **filters._asdict())
     if json:
         for event in found.of_message(message):
             say_json_text(encode(event).decode())
         return
-    for line in biography(found, message, dialog=dialog):
-        say(line)
+    say_line(message)
+    for head, text in life(found, message, dialog=dialog):
+        say_line(head + text, hang=len(head))
+    for name in notifications(found, message):
+        note(f"mxlab: what became of its notification: mxlab trace {name.strip('<>')}")
 
 
 async def read_trace(lab: "Lab") -> "Trace":
@@ -70,29 +94,3 @@ async def read_trace(lab: "Lab") -> "Trace":
         for event in events:
             found.add(event)
     return found
-
-
-def find_message(trace: "Trace", wanted: str) -> str:
-    """The message that is meant. Raises UnknownName, and UsageError where several may be."""
-    messages = trace.messages()
-    if wanted == "last" and messages:
-        return max(messages, key=lambda message: trace.of_message(message)[0].at)
-    for name in (wanted, f"<{wanted}>"):
-        if name in messages:
-            return name
-    queue_ids = {
-        str(queue_id): message
-        for message in messages
-        for event in trace.of_message(message)
-        if event.message == message and (queue_id := getattr(event.body, "queue_id", None))
-    }
-    if wanted.upper() in queue_ids:
-        return queue_ids[wanted.upper()]
-    parts = [message for message in messages if wanted in message]
-    if len(parts) > 1:
-        raise UsageError(
-            f"{len(parts)} messages have {wanted!r} in their name", "as " + ", ".join(parts[:3])
-        )
-    if not parts:
-        raise UnknownName("message", wanted, messages[-5:])
-    return parts[0]

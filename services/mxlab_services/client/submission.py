@@ -86,7 +86,9 @@ class Submission:
 
     async def _one(self, request: Submit) -> SubmittedMessage:
         made = self._make(request)
-        queue_id = await self._accept(made.envelope, made.content, Origin("", self._hostname))
+        queue_id = await self._accept(
+            made.envelope, made.content, Origin("", self._hostname, batch=request.batch)
+        )
         return SubmittedMessage(
             message=made.message_id,
             queue_id=queue_id,

@@ -19,6 +19,7 @@ from mxlab_services.mta.types import (
     Spool,
     content_digest,
     message_key,
+    subject_of,
 )
 
 
@@ -46,7 +47,7 @@ class Intake:
         """
         message, stored = self.prepare(envelope, content, origin)
         await self._spool.put(message, stored)
-        self.accepted(message, origin)
+        self.accepted(message, origin, subject_of(content))
         return message.queue_id
 
     def prepare(self, envelope: Envelope, content: bytes, origin: Origin) -> tuple[Queued, bytes]:
@@ -71,7 +72,7 @@ class Intake:
         )
         return message, stored
 
-    def accepted(self, message: Queued, origin: Origin) -> None:
+    def accepted(self, message: Queued, origin: Origin, subject: str = "") -> None:
         """Tell that `message` is durable, and have it tried."""
         event = events.Accepted(
             queue_id=message.queue_id,
@@ -82,6 +83,8 @@ class Intake:
             peer=origin.peer,
             helo=origin.helo,
             protocol=origin.protocol,
+            subject=subject,
+            batch=origin.batch,
         )
         self._emit(event, message.key)
         if self._wake is not None:

@@ -11,6 +11,7 @@ _TRACE_HEADER = re.compile(rb"(?:received|return-path|delivered-to):", re.IGNORE
 _MESSAGE_ID = re.compile(
     rb"^message-id:[ \t]*(?:\r?\n[ \t]+)?(<[^>\r\n]+>|[^\s]+)", re.IGNORECASE | re.MULTILINE
 )
+_SUBJECT = re.compile(rb"^subject:[ \t]*(.*(?:\r\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
 
 
 class Reply(Struct, frozen=True):
@@ -168,11 +169,13 @@ class Origin(Struct, frozen=True):
 
     `peer` is the peer's IP address, `helo` the name it gave, `protocol` the `with` word of the
     Received field (ESMTP, ESMTPS, SMTP, UTF8SMTP: RFC 5321 §4.4, RFC 3848, RFC 6531 §3.7.3).
+    `batch` is the name under which the client was told to submit it.
     """
 
     peer: str
     helo: str = ""
     protocol: str = "local"
+    batch: str = ""
 
 
 class Accept(Protocol):
@@ -395,6 +398,12 @@ def message_key(content: bytes) -> str:
     if found:
         return found[1].decode("utf-8", "replace")
     return f"<{content_digest(content)[:16]}@no-message-id>"
+
+
+def subject_of(content: bytes) -> str:
+    """The text of the Subject field as it stands there, unfolded; empty where there is none."""
+    found = _SUBJECT.search(header_block(content))
+    return found[1].replace(b"\r\n", b"").decode("utf-8", "replace").strip() if found else ""
 
 
 def received_count(content: bytes) -> int:
