@@ -16,12 +16,25 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class StepBegan:
-    """Step `number` of `total` (from 1) begins; `say` is set where it only speaks to people."""
+    """Step `number` of `total` (from 1) begins; `say` is set where it only speaks to people, and
+    then its end is not told."""
 
     number: int
     total: int
     text: str
     say: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """Step `number` of `total` is over, after `seconds` of lab time, which took `real` seconds;
+    `failure` says why it did not come out as the scenario says, or is empty."""
+
+    number: int
+    total: int
+    seconds: float
+    real: float
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +64,40 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class NotAsked:
+    """A question was passed over, since there is nobody to ask."""
+
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The run was interrupted. Until then: `done` steps of `total`, and of the messages that were
+    sent, counted for each recipient, what became of them; `queues` as in Seen."""
+
+    done: int
+    total: int
+    sent: int
+    delivered: int
+    bounced: int
+    queues: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The lab is gone, all of it."""
+
+    lab: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """An expectation was judged."""
 
     finding: Finding
 
 
-Update = Phase | StepBegan | Waiting | Seen | Asked | Judged
+Update = (
+    Phase | StepBegan | StepEnded | Waiting | Seen | Asked | NotAsked | Interrupted | Gone | Judged
+)
 Report = Callable[[Update], None]

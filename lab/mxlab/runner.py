@@ -21,11 +21,11 @@ from mxlab.functions import HINT, folder_of, target_problem
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import Scenario, fault_kinds, walk
 from mxlab.model.step import Fault, Python
-from mxlab.progress import Judged, Phase, Report
+from mxlab.progress import Gone, Interrupted, Judged, Phase, Report
 from mxlab.result import RunResult
 from mxlab.sound import unsound
 from mxlab.steps import Asker, Gate, StepFailed, Steps
-from mxlab.watch import watching
+from mxlab.watch import Watch, watching
 from mxlab_services.config import TimeConfig
 
 __all__ = ["RunResult", "run", "silent"]
@@ -120,6 +120,7 @@ class _Run:
         self._progress, self._asker, self._gate = progress, asker, gate
         self._durations: dict[str, float] = {}
         self._began = asyncio.get_running_loop().time()
+        self._lab: Lab | None = None
         self._result: RunResult | None = None
 
     async def whole(self, keep: bool) -> RunResult:
@@ -127,10 +128,15 @@ class _Run:
         tell = self._tell
         try:
             async with self._backend.deploy(self._order, tell, keep=keep) as lab:
+                self._lab = lab
                 self._lap("deploy")
                 refuse_unsupported_here(lab, fault_kinds(self._scenario))
                 self._result = result = await self._inside(lab)
                 self._progress(Phase("leaving the lab up" if keep else "removing the lab"))
+        except asyncio.CancelledError:
+            if not keep or self._lab is None:
+                self._progress(Gone(self._order.lab))
+            raise
         except EnvironmentProblem as error:
             if self._result is None:
                 raise
@@ -148,6 +154,9 @@ class _Run:
                 await steps.run()
             except StepFailed as failed:
                 findings.append(failed.finding)
+            except asyncio.CancelledError:
+                self._progress(self._so_far(steps, watch))
+                raise
             finally:
                 self._lap("steps")
                 unhealed = await steps.heal_all()
@@ -186,6 +195,17 @@ class _Run:
         for finding in findings:
             self._progress(Judged(finding))
         return self._judged(result, tuple(findings))
+
+    def _so_far(self, steps: Steps, watch: Watch) -> Interrupted:
+        batches = watch.trace.batches.values()
+        return Interrupted(
+            steps.done,
+            len(self._scenario.steps),
+            sum(batch.units for batch in batches),
+            sum(batch.delivered for batch in batches),
+            sum(batch.bounced for batch in batches),
+            {name: count for name, count in watch.trace.queued.items() if count},
+        )
 
     def _judged(self, result: RunResult, findings: tuple[Finding, ...]) -> RunResult:
         return replace(result, findings=findings, verdict=overall(findings))

@@ -33,7 +33,7 @@ from mxlab.model.step import (
     Send,
     Wait,
 )
-from mxlab.progress import Asked, Phase, Report, Seen, StepBegan, Waiting
+from mxlab.progress import Asked, NotAsked, Phase, Report, Seen, StepBegan, StepEnded, Waiting
 from mxlab.reasons import reasons
 from mxlab.watch import Watch
 from mxlab_services.control import Submit, ZoneReplace, ZoneUpdate
@@ -71,6 +71,7 @@ class Steps:
         self._open: dict[str, Fault] = {}
         self.submissions: list[Submission] = []
         self.findings: list[Finding] = []
+        self.done = 0  # steps of the story that are over
 
     async def run(self) -> None:
         """All steps in order. Raises StepFailed at the first that fails."""
@@ -93,13 +94,36 @@ class Steps:
         return failed
 
     async def _step(self, path: StepPath, step: AnyStep) -> None:
-        total = len(self._scenario.steps)
-        say = step.text if isinstance(step, Say) else None
         if len(path) == 1:
-            self._progress(StepBegan(path[0] + 1, total, str(step), say))
-            if self._gate is not None:
-                await self._gate(step)
-            self._watch.emit(LabStep(path[0] + 1, str(step)))
+            await self._told(path[0] + 1, path, step)
+        else:
+            await self._one(path, step)
+
+    async def _told(self, number: int, path: StepPath, step: AnyStep) -> None:
+        """A step of the story itself, its begin and its end told."""
+        total, clock = len(self._scenario.steps), self._lab.clock
+        say = _spoken(step)
+        self._progress(StepBegan(number, total, str(step), say))
+        if self._gate is not None:
+            await self._gate(step)
+        self._watch.emit(LabStep(number, str(step)))
+        loop = asyncio.get_running_loop()
+        began, real = clock.time(), loop.time()
+
+        def ended(failure: str = "") -> None:
+            took = clock.time() - began, loop.time() - real
+            self._progress(StepEnded(number, total, *took, failure))
+
+        try:
+            await self._one(path, step)
+        except StepFailed as failed:
+            ended(failed.finding.text)
+            raise
+        if say is None:
+            ended()
+        self.done = number
+
+    async def _one(self, path: StepPath, step: AnyStep) -> None:
         try:
             await self._do(path, step)
         except LabError as error:
@@ -142,7 +166,9 @@ class Steps:
                     group.create_task(self._step((*path, number), step))
 
     async def _ask(self, step: Ask) -> None:
-        if self._asker is not None:
+        if self._asker is None:
+            self._progress(NotAsked(step))
+        else:
             answer = await self._asker(step)
             right = answer.strip().casefold() == step.answer.strip().casefold()
             self._progress(Asked(step, answer, right))
@@ -157,6 +183,7 @@ class Steps:
             concurrency=step.concurrency,
             subject=step.subject,
             body=step.body,
+            batch=step.id,
         )
         sent = await self._lab.nodes[self._lab.topology.client].request(request)
         self.submissions += [
@@ -264,6 +291,15 @@ class Steps:
         number = ".".join(str(part + 1) for part in path)
         text = f"{step}: {why}" if why else str(step)
         return Finding(f"step {number}", verdict, text, details, self._scenario.place(path))
+
+
+def _spoken(step: AnyStep) -> str | None:
+    """What a step that does nothing in the lab says to people."""
+    match step:
+        case Say(text=text) | Ask(question=text):
+            return text
+        case _:
+            return None
 
 
 def _line_of(error: BaseException, call: object) -> str:

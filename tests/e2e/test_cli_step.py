@@ -1,9 +1,11 @@
 """`mxlab run`: `--step` at a terminal, `--dry-run`, which starts nothing, and steps that fail."""
 
+import codecs
 import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,6 @@ from typer.testing import CliRunner, Result
 
 from mxlab.backends.process.folder import state_root
 from mxlab.cli import app
-from tests.support.signals import interruptible
 
 MXLAB = (sys.executable, "-u", "-c", "from mxlab.cli import main; main()")
 SECONDS = 60
@@ -47,19 +48,22 @@ def run(*words: object, code: int = 0) -> Result:
 class Terminal:
     """Somebody at a terminal who runs a command."""
 
-    def __init__(self, *words: object) -> None:
+    def __init__(self, *words: object, columns: int = 80, **variables: str) -> None:
         self._ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
+        environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
         self._process = subprocess.Popen(
-            interruptible([*MXLAB, *map(str, words)]), stdin=theirs, stdout=theirs, stderr=theirs,
-            start_new_session=True,
+            [*MXLAB, *map(str, words)], stdin=theirs, stdout=theirs, stderr=theirs,
+            start_new_session=True, env=environment | {"TERM": "xterm"} | variables,
         )  # fmt: skip
         os.close(theirs)
         self.seen = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
 
     def until(self, text: str) -> None:
         start = len(self.seen)
         while text not in self.seen[start:]:
-            self.seen += os.read(self._ours, 4096).decode()
+            self.seen += self._decode(os.read(self._ours, 4096))
 
     def press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
@@ -70,7 +74,7 @@ class Terminal:
     def end(self) -> int:
         try:
             while data := os.read(self._ours, 4096):
-                self.seen += data.decode()
+                self.seen += self._decode(data)
         except OSError:  # how a terminal says that its last program has gone
             pass
         os.close(self._ours)

@@ -15,6 +15,7 @@ from mxlab.cli import (
     fault,
     image,
     lifecycle,
+    logs,
     mailbox,
     node,
     queue,
@@ -99,7 +100,21 @@ def _top(
     pass
 
 
-for part in (lifecycle, check, run, recorded, chaos, send, queue, mailbox, dns, trace, node, fault):
+for part in (
+    lifecycle,
+    check,
+    run,
+    recorded,
+    chaos,
+    send,
+    queue,
+    mailbox,
+    dns,
+    trace,
+    node,
+    logs,
+    fault,
+):
     part.register(app)
 for name, group in (
     ("scenario", scenario.app),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mxlab.cli.options import AsJson, BackendName
-from mxlab.cli.output import Waiting, say, say_json, table
+from mxlab.cli.output import Waiting, say, say_json, say_line, table
 from mxlab.cli.running import BACKENDS, backend_named, work
 from mxlab.errors import EXIT_ENVIRONMENT, EXIT_OK, LabError, UnknownName
 
@@ -56,14 +56,12 @@ async def _doctor(backend: str, faults: bool, json: bool) -> int:
         say_json({"checks": checks, **worlds, **({"faults": probes} if faults else {})})
     else:
         for check in checks:
-            say(f"{MARKS[check.result]}  {check.name}: {check.found}")
+            _say(check.result, f"{check.name}: {check.found}")
             if check.hint and check.result != "ok":
-                say(f"      -> {check.hint}")
+                say_line(f"      -> {check.hint}", hang=9)
         for world, good in worlds.items():
-            say(
-                f"{MARKS['ok' if good else 'problem']}  `--backend {world}` "
-                f"{'works' if good else 'does not work'} here"
-            )
+            works_here = "works" if good else "does not work"
+            _say("ok" if good else "problem", f"`--backend {world}` {works_here} here")
         _show(probes)
     if any(probe.result == "failed" for probe in probes):
         return EXIT_ENVIRONMENT
@@ -88,10 +86,15 @@ def _simulated() -> "list[Probe]":
     return simulate(lambda: probe_faults(SimBackend(), lambda _: None))
 
 
+def _say(result: str, text: str) -> None:
+    mark = MARKS[result]
+    say_line(f"{mark}  {text}", hang=6, mark=mark.strip())
+
+
 def _show(probes: "list[Probe]") -> None:
     """A row for each fault, a column for each world, and what was wrong."""
     if not probes:
-        say(f"{MARKS['warning']}  faults: `mxlab doctor --faults` tries each of them")
+        _say("warning", "faults: `mxlab doctor --faults` tries each of them")
         return
     worlds = list(dict.fromkeys(probe.world for probe in probes))
     results = {(probe.fault, probe.world): probe.result for probe in probes}
@@ -103,4 +106,4 @@ def _show(probes: "list[Probe]") -> None:
     )
     for probe in probes:
         if probe.result == "failed":
-            say(f"{MARKS['problem']}  {probe.fault} ({probe.world}): {probe.found}")
+            _say("problem", f"{probe.fault} ({probe.world}): {probe.found}")

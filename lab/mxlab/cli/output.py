@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 PROGRESS_SECONDS = 1.0
 GREEN, YELLOW, RED = "32", "33", "31"
 COLOURS = {
-    "pass": GREEN, "PASSED": GREEN, "ok": GREEN, "✓": GREEN, "running": GREEN,
-    "????": YELLOW, "INCONCLUSIVE": YELLOW, "note": YELLOW, "paused": YELLOW,
-    "FAIL": RED, "FAILED": RED, "NO": RED, "✗": RED, "stopped": RED,
+    "pass": GREEN, "PASSED": GREEN, "ok": GREEN, "✓": GREEN,
+    "????": YELLOW, "INCONCLUSIVE": YELLOW, "note": YELLOW,
+    "FAIL": RED, "FAILED": RED, "NO": RED, "✗": RED,
 }  # fmt: skip
 
 
@@ -79,6 +80,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     cells = [[visible(str(cell)) for cell in row] for row in rows]
     for line in laid_out(headings, cells, width(sys.stdout)):
         _write(line, sys.stdout)
+
+
+def stamp(at: float) -> str:
+    """A moment of lab time, to the second, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%d %b %H:%M:%S")
 
 
 def width(stream: TextIO) -> int | None:

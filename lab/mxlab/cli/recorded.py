@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from mxlab.cli.options import AsJson
-from mxlab.cli.output import say, say_json_text
-from mxlab.cli.reports import HtmlFile, JunitFile, ReportFile, Reports, as_json
+from mxlab.cli.output import say_json_text
+from mxlab.cli.reports import HtmlFile, JunitFile, ReportFile, Reports, as_json, say_report
 from mxlab.errors import UsageError
 
 
@@ -33,12 +33,12 @@ def check(
         data = recording.read_bytes()
     except OSError as error:
         raise UsageError(f"{recording} cannot be read: {error.strerror}") from error
-    from mxlab.report import judge_again, text
+    from mxlab.report import judge_again
 
     result = judge_again(data, str(recording))
     reports.write([result])
     if json:
         say_json_text(as_json([result]))
     else:
-        say(text(result).rstrip("\n"))
+        say_report(result)
     raise typer.Exit(result.exit_code)

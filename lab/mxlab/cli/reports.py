@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mxlab.cli.output import COLOURS, say_line
 from mxlab.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
     from mxlab.result import RunResult
 
+MARK, FINDING = 2, 8  # columns before a finding's mark, and before its text
 JunitFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML for CI.")]
 ReportFile = Annotated[
     Path | None,
@@ -68,6 +70,17 @@ def as_json(results: "list[RunResult]") -> str:
     if len(results) == 1:
         return to_json(results[0])
     return exact_json([document(result) for result in results], indent=2) + "\n"
+
+
+def say_report(result: "RunResult") -> None:
+    """The report of a run for people: as `mxlab.report.text` has it, fitted to a terminal."""
+    from mxlab.report import text
+
+    for line in text(result).split("\n"):
+        indent = len(line) - len(line.lstrip())
+        first = line.split(maxsplit=1)[0].rstrip(":") if line.strip() else ""
+        hang = FINDING if indent == MARK and first in COLOURS else indent + 2
+        say_line(line, hang=hang, mark=first if indent <= MARK else "")
 
 
 def check_writable(path: Path) -> None:

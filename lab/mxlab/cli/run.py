@@ -1,5 +1,6 @@
 """run: play scenarios and judge them."""
 
+import os
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mxlab.cli.options import AsJson, ScenarioFolder, a_lab
-from mxlab.cli.output import at_terminal, complain, note, say, say_json, say_json_text
+from mxlab.cli.output import complain, note, say_json, say_json_text
 from mxlab.cli.reports import (
     HtmlFile,
     JunitFile,
@@ -15,8 +16,9 @@ from mxlab.cli.reports import (
     ReportFile,
     Reports,
     as_json,
+    say_report,
 )
-from mxlab.cli.running import BACKENDS, choose_backend, work
+from mxlab.cli.running import BACKENDS, choose_backend, is_up, work
 from mxlab.cli.stories import story_file
 from mxlab.errors import (
     EXIT_ENVIRONMENT,
@@ -79,6 +81,7 @@ def run(
 ) -> None:
     """Run scenarios, each in a lab of its own, and judge what became of every message."""
     from mxlab.cli.lifecycle import make_time
+    from mxlab.cli.live import can_ask
     from mxlab.loader import load_file
     from mxlab.model.scenario import Scenario, told_in
 
@@ -99,10 +102,8 @@ def run(
     reports = Reports(junit, report, html, record)
     if dry_run:
         raise typer.Exit(_dry_run(stories, backend, json))
-    if step and not at_terminal():
+    if step and not can_ask():
         raise UsageError("--step waits for somebody at a terminal", "leave it out")
-    from mxlab.report import text
-
     results: list[RunResult] = []
     codes: set[int] = set()
     for story in stories:
@@ -120,7 +121,7 @@ def run(
         results.append(result)
         codes.add(result.exit_code)
         if not json:
-            say(text(result))
+            say_report(result)
     reports.write(results)
     if json:
         say_json_text(as_json(results))
@@ -155,14 +156,14 @@ def _one(
 
     from mxlab import runner
     from mxlab.cli.lifecycle import make_time
-    from mxlab.cli.live import Live, ask, enter, enter_at_once, tell_steps
+    from mxlab.cli.live import Live, ask, ask_at_once, can_ask, enter, enter_at_once, tell
     from mxlab_services.config import TimeConfig
 
     run_id = secrets.token_hex(4)
     scale = time_scale or story.time_scale
     name = f"run-{run_id}" if lab is None else lab
     live = Live()
-    note(f"{story.id}: {story.title}")
+    note(f"{story.id}: {story.title}", hang=2)
     try:
         if backend == "sim":
             from mxlab.backends.sim.backend import SimBackend, simulate
@@ -177,7 +178,8 @@ def _one(
                     run_id=run_id,
                     seed=seed,
                     time=TimeConfig(scale),
-                    progress=tell_steps if step else runner.silent,
+                    progress=tell,
+                    asker=ask_at_once if can_ask() else None,
                     gate=enter_at_once if step else None,
                 )
             )
@@ -188,6 +190,13 @@ def _one(
             world, reason = await choose_backend(backend, lambda text: live(Phase(text)))
             if reason:
                 note(f"mxlab: local processes, because {reason}")
+            nonlocal name
+            if lab is None and (wanted := os.environ.get("MXLAB_LAB")):
+                if await is_up(wanted):
+                    note(f"mxlab: a lab {wanted!r} (MXLAB_LAB) is up; this run has its own")
+                else:
+                    name = wanted
+            note(f"lab {name} ({world.name}); to look into it meanwhile: export MXLAB_LAB={name}")
             return await runner.run(
                 story,
                 world,
@@ -196,7 +205,7 @@ def _one(
                 seed=seed,
                 time=make_time(scale),
                 progress=live,
-                asker=ask if at_terminal() else None,
+                asker=ask if can_ask() else None,
                 gate=enter if step else None,
                 keep=keep,
             )

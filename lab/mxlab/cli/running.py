@@ -5,13 +5,16 @@ import signal
 from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mxlab.cli.output import note, stamp
 from mxlab.errors import EnvironmentProblem, LabError, NoEngine, NotUp, UnknownName, UsageError
 from mxlab.visible import visible_text
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Backend, Found, Lab, Node, Progress
+    from mxlab.remains import Source
 
 T = TypeVar("T")
+N = TypeVar("N")
 
 BACKENDS = ("docker", "process")
 
@@ -101,6 +104,12 @@ async def attached(lab: str) -> AsyncIterator["Lab"]:
         yield running
 
 
+async def is_up(lab: str) -> bool:
+    """Whether a lab of that name, or what is left of one, is there already."""
+    found, _ = await _world_of(lab)
+    return found is not None
+
+
 async def _world_of(lab: str) -> "tuple[Backend | None, str]":
     process = backend_named("process")
     if any(found.lab == lab for found in await process.find()):
@@ -152,17 +161,36 @@ def mtas(lab: "Lab", names: list[str]) -> "list[Node]":
     return having
 
 
+async def sources(
+    stack: contextlib.AsyncExitStack, lab: "Lab", nodes: "list[Node]", part: str
+) -> "list[Source]":
+    """The nodes, and for those that are down what they left of this part of their disk, with a word
+    on standard error that it is so. `stack` lets go of them."""
+    import asyncio
+
+    from mxlab.remains import source_of
+
+    opened = [source_of(node, lab.clock, part) for node in nodes]
+    found = await asyncio.gather(*(stack.enter_async_context(source) for source in opened))
+    for source in found:
+        if source.is_down:
+            name = source.config.node
+            since = "" if source.ended is None else f", when it last spoke at {stamp(source.ended)}"
+            note(f"mxlab: {name} is stopped: this is its disk as it was left{since}")
+    return found
+
+
 async def each(
-    nodes: "list[Node]", asked: bool, question: Any
-) -> "tuple[list[tuple[Node, Any]], list[LabError]]":
-    """Put a question (Node -> reply) to all nodes at once.
+    nodes: "list[N]", asked: bool, question: Any
+) -> "tuple[list[tuple[N, Any]], list[LabError]]":
+    """Put a question (node -> reply) to all nodes at once.
 
     Where nodes were `asked` for by name, the first problem is raised; else problems are answered.
     """
     import asyncio
 
     answers = await asyncio.gather(*(question(node) for node in nodes), return_exceptions=True)
-    good: list[tuple[Node, Any]] = []
+    good: list[tuple[N, Any]] = []
     problems: list[LabError] = []
     for node, answer in zip(nodes, answers, strict=True):
         if isinstance(answer, LabError) and not asked:

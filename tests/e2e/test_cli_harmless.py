@@ -1,0 +1,211 @@
+"""Every command prints what messages, peers, names and files brought without letting it act.
+
+A lab into which a sender and a server with bad intentions have put all they could is asked by every
+command there is; a new command is to be added to COMMANDS.
+"""
+
+import json
+import secrets
+import smtplib
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner, Result
+
+from mxlab.cli import app
+from tests.harm import HARM, harmful
+
+RAW = HARM.encode("utf-8", "surrogateescape")
+STORY = f"""\
+mxlab: 1
+title: {json.dumps("A title " + HARM.replace(chr(0xDCE9), ""))}
+summary: {json.dumps("Summary " + HARM.replace(chr(0xDCE9), ""))}
+steps:
+  - say: {json.dumps("Look " + HARM.replace(chr(0xDCE9), ""))}
+  - send: {{id: one, from: alice@client.test, to: bob@example.test}}
+  - eventually: {{within: 30s, delivered: one}}
+expect: [nothing-lost]
+"""
+# What is asked of each command: words, which may hold PLACES. Exempt are those whose output is not
+# mxlab's but the program's inside.
+COMMANDS: dict[str, list[str]] = {
+    "up": ["up", "up --topology HARM", "up --domain HARM", "up --backend HARM"],
+    "down": ["down --lab HARM"],
+    "status": ["status", "status --lab HARM"],
+    "doctor": ["doctor", "doctor --backend HARM"],
+    "run": [
+        "run HARM",
+        "run STORY --backend sim",
+        "run STORY --backend process --junit JUNIT --html HTML --report REPORT --record RECORD",
+        "run STORY --dry-run",
+        "run BROKEN",
+    ],
+    "check": ["check RECORD", "check HARM"],
+    "chaos": ["chaos --runs 1 --seed 1", "chaos --time HARM"],
+    "send": [
+        "send --to EVIL --wait --show-dialog --timeout 20",
+        "send --to bob@example.test --subject HARM",
+        "send --to bob@example.test --header HARM",
+        "send --to HARM",
+    ],
+    "queue": ["queue", "queue HARM", "queue mx1 --hold HARM"],
+    "qshape": ["qshape", "qshape HARM"],
+    "flush": ["flush", "flush --site HARM"],
+    "etrn": ["etrn mx2", "etrn mx2 --domain HARM"],
+    "mailbox": [
+        "mailbox",
+        "mailbox bob@example.test",
+        "mailbox HARM",
+        "mailbox --show 1",
+        "mailbox --show last",
+    ],
+    "dig": ["dig evil.test TXT", "dig evil.test MX", "dig HARM", "dig HARM HARM"],
+    "route": ["route EVIL", "route bob@HARM", "route HARM"],
+    "trace": ["trace last --dialog", "trace evil --dialog", "trace HARM"],
+    "stop": ["stop HARM"],
+    "start": ["start HARM"],
+    "kill": ["kill HARM"],
+    "pause": ["pause HARM"],
+    "resume": ["resume HARM"],
+    "logs": ["logs", "logs mx1", "logs HARM"],
+    "shell": ["shell HARM"],
+    "exec": ["exec HARM true"],
+    "fault": ["fault list", "fault HARM kill", "fault mx1 HARM", "fault mx1 reply verb=HARM"],
+    "heal": ["heal HARM"],
+    "scenario list": ["scenario list --scenarios FOLDER"],
+    "scenario show": ["scenario show STORY", "scenario show HARM"],
+    "scenario schema": ["scenario schema"],
+    "scenario lint": ["scenario lint STORY", "scenario lint BROKEN", "scenario lint HARM"],
+    "scenario new": ["scenario new HARM", "scenario new x --scenarios FOLDER --title HARM"],
+    "image build": ["image build --base HARM", "image build"],
+    "image save": ["image save HARM"],
+    "image load": ["image load HARM"],
+    "image prune": ["image prune"],
+    "export compose": ["export compose", "export compose --topology HARM"],
+    "zone list": ["zone list", "zone list HARM"],
+    "zone set": ["zone set HARM ZONE", "zone set evil.test HARM"],
+    "zone add": ["zone add HARM IN A 10.0.0.1", "zone add evil.test. IN TXT HARM"],
+    "zone remove": ["zone remove HARM"],
+}
+GLOBAL = ["HARM", "--HARM", "queue --HARM", "--version", "run STORY --seed HARM"]
+_ZONE = """\
+$ORIGIN evil.test.
+@ 60 IN SOA ns.evil.test. h.evil.test. 1 1 1 1 1
+@ 60 IN NS ns.evil.test.
+@ 60 IN MX 10 mx.evil.test.
+@ 60 IN TXT "\\027[2J\\007\\155"
+mx 60 IN A ADDRESS
+"""
+
+
+def leaves(command: Any, name: str = "") -> Iterator[str]:
+    """The names of all commands below a group."""
+    for word, below in getattr(command, "commands", {}).items():
+        full = f"{name} {word}".strip()
+        if hasattr(below, "commands"):
+            yield from leaves(below, full)
+        else:
+            yield full
+
+
+def test_every_command_is_asked() -> None:
+    assert set(leaves(typer.main.get_command(app))) == set(COMMANDS)
+
+
+class _Evil(socketserver.StreamRequestHandler):
+    """A server that puts what it can into every reply, and refuses every recipient."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 evil " + RAW + b"\r\n")
+        for line in self.rfile:
+            code = b"550 5.1.1" if line.upper().startswith(b"RCPT") else b"250"
+            self.wfile.write(code + b" ok " + RAW + b"\r\n")
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+class Lab:
+    """The command line, on one lab of processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            "MXLAB_STATE_DIR": str(folder / "state"),
+            "MXLAB_LAB": f"t-{secrets.token_hex(4)}",
+            "MXLAB_BACKEND": "process",
+            "DOCKER_HOST": f"unix://{folder}/no-engine.sock",
+        }
+        self.places = {
+            name: str(folder / file)
+            for name, file in {
+                "STORY": "story.yaml", "BROKEN": "broken.yaml", "JUNIT": "junit.xml",
+                "HTML": "run.html", "REPORT": "run.json", "RECORD": "run.jsonl",
+                "ZONE": "evil.zone", "FOLDER": "scenarios",
+            }.items()
+        }  # fmt: skip
+        self.places |= {"EVIL": "eve@evil.test", "HARM": f"/none/{HARM}"}
+
+    def ask(self, words: str) -> Result:
+        arguments = words.split()
+        for place, value in self.places.items():
+            arguments = [word.replace(place, value) for word in arguments]
+        return CliRunner(env=self.environment).invoke(app, arguments, input="")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    made = Lab(tmp_path_factory.mktemp("harm"))
+    Path(made.places["STORY"]).write_text(STORY)
+    Path(made.places["BROKEN"]).write_text(STORY.replace("delivered", '"del\\x1b\\u202e"'))
+    folder = Path(made.places["FOLDER"]) / "evil"
+    folder.mkdir(parents=True)
+    (folder / "scenario.yaml").write_text(STORY)
+    (folder / "README.md").write_bytes(b"A lesson " + RAW)
+    made.ask("up")
+    status = json.loads(made.ask("status --json").stdout)
+    mx1 = next(node for node in status[0]["nodes"] if node["node"] == "mx1")
+    host, _, port = mx1["published"]["smtp"].partition(":")
+    with smtplib.SMTP(host, int(port)) as peer:
+        peer.ehlo("evil.test")
+        mail = b"Subject: it %b\r\nMessage-ID: <evil%b@x>\r\n\r\nbody %b\r\n" % (RAW, RAW, RAW)
+        peer.sendmail("mallory@evil.test", ["bob@example.test"], mail)
+    address = f"{host.rpartition('.')[0]}.250"
+    Path(made.places["ZONE"]).write_text(_ZONE.replace("ADDRESS", address))
+    assert made.ask("zone set evil.test ZONE").exit_code == 0
+    with _Server((address, int(port)), _Evil) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield made
+        server.shutdown()
+    made.ask("down")
+
+
+@pytest.mark.parametrize("words", [*(w for asked in COMMANDS.values() for w in asked), *GLOBAL])
+def test_its_output_is_harmless(lab: Lab, words: str) -> None:
+    result = lab.ask(words)
+    said = result.stdout_bytes + result.stderr_bytes
+    assert not harmful(said.decode()), said
+    assert "Traceback" not in result.output
+    assert result.exit_code in (0, 1, 2, 3, 4)
+
+
+def test_what_they_brought_is_visible(lab: Lab) -> None:
+    lab.ask("send --to EVIL --wait --timeout 20")
+    shown = lab.ask("mailbox bob@example.test --show 1").stdout
+    assert r"\x1b[2J\x1b]0;owned\x07\x9b31m\u202etxt" in shown
+    assert r"evil \x1b[2J" in lab.ask("trace last --dialog").stdout + lab.ask("logs").stdout
+    exact = json.loads(lab.ask("mailbox bob@example.test --show 1 --json").stdout)
+    assert HARM.replace("\udce9", "") in exact["content"].replace("\udce9", "")
+
+
+def test_the_files_are_harmless(lab: Lab) -> None:
+    lab.ask(COMMANDS["run"][2])
+    for name in ("JUNIT", "HTML", "REPORT"):
+        assert not harmful(Path(lab.places[name]).read_text()), name
