@@ -5,6 +5,7 @@ command there is; a new command is to be added to COMMANDS.
 """
 
 import json
+import re
 import secrets
 import smtplib
 import socketserver
@@ -31,6 +32,7 @@ steps:
   - eventually: {{within: 30s, delivered: one}}
 expect: [nothing-lost]
 """
+GOOD = re.sub(r'"(A title|Summary|Look) .*"', r"\1", STORY)
 # What is asked of each command: words, which may hold PLACES. Exempt are those whose output is not
 # mxlab's but the program's inside.
 COMMANDS: dict[str, list[str]] = {
@@ -41,7 +43,7 @@ COMMANDS: dict[str, list[str]] = {
     "run": [
         "run HARM",
         "run STORY --backend sim",
-        "run STORY --backend process --junit JUNIT --html HTML --report REPORT --record RECORD",
+        "run GOOD --backend process --junit JUNIT --html HTML --report REPORT --record RECORD",
         "run STORY --dry-run",
         "run BROKEN",
     ],
@@ -146,7 +148,8 @@ class Lab:
         self.places = {
             name: str(folder / file)
             for name, file in {
-                "STORY": "story.yaml", "BROKEN": "broken.yaml", "JUNIT": "junit.xml",
+                "STORY": "story.yaml", "GOOD": "good.yaml", "BROKEN": "broken.yaml",
+                "JUNIT": "junit.xml",
                 "HTML": "run.html", "REPORT": "run.json", "RECORD": "run.jsonl",
                 "ZONE": "evil.zone", "FOLDER": "scenarios",
             }.items()
@@ -164,6 +167,7 @@ class Lab:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     made = Lab(tmp_path_factory.mktemp("harm"))
     Path(made.places["STORY"]).write_text(STORY)
+    Path(made.places["GOOD"]).write_text(GOOD)
     Path(made.places["BROKEN"]).write_text(STORY.replace("delivered", '"del\\x1b\\u202e"'))
     folder = Path(made.places["FOLDER"]) / "evil"
     folder.mkdir(parents=True)
@@ -200,7 +204,7 @@ def test_what_they_brought_is_visible(lab: Lab) -> None:
     lab.ask("send --to EVIL --wait --timeout 20")
     shown = lab.ask("mailbox bob@example.test --show 1").stdout
     assert r"\x1b[2J\x1b]0;owned\x07\x9b31m\u202etxt" in shown
-    assert r"evil \x1b[2J" in lab.ask("trace last --dialog").stdout + lab.ask("logs").stdout
+    assert re.search(r"S: 220 evil (\?|\\x1b)\[2J", lab.ask("trace last --dialog").stdout)
     exact = json.loads(lab.ask("mailbox bob@example.test --show 1 --json").stdout)
     assert HARM.replace("\udce9", "") in exact["content"].replace("\udce9", "")
 

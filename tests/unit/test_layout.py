@@ -41,6 +41,10 @@ def test_an_id_that_is_longer_than_the_line_stays_whole() -> None:
     assert ID in hanging(f"notification {ID} was sent", 20, 4)[1]
 
 
+def test_an_indent_that_leaves_no_room_shrinks() -> None:
+    assert hanging(" " * 46 + "bob@example.test", 40, 4) == ["    bob@example.test"]
+
+
 def test_runs_of_spaces_within_a_line_stay() -> None:
     assert hanging("a  b   c", 80, 2) == ["a  b   c"]
     assert hanging("aaaa  bbbb   cccc dddd", 18, 2) == ["aaaa  bbbb   cccc", "  dddd"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
-from mxlab.cli.output import say, say_json
+from mxlab.cli.output import say, say_json, say_line
 from mxlab.cli.running import attached, check_address, mtas, node_called, work
 from mxlab.errors import EXIT_ENVIRONMENT, UnknownName, UsageError
 
@@ -96,11 +96,11 @@ async def _route(address: str, node: str | None, lab_name: str, json: bool) -> N
         return
     say(f"{report.address} from {start.config.node}: {report.status}")
     for number, decision in enumerate(report.decisions, 1):
-        say(f"{number:>3}. {decision}")
+        say_line(f"{number:>3}. {decision}", hang=5)
     for target in report.targets:
         say(f"  -> {target}")
     if report.reply:
-        say(f"  {report.reply}")
+        say_line(f"  {report.reply}")
 
 
 @zones.command("list")

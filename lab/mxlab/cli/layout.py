@@ -49,16 +49,21 @@ def hanging(line: str, width: int | None, indent: int) -> list[str]:
     if width is None or width_of(line) <= width:
         return [line]
     lead = " " * (len(line) - len(line.lstrip(" ")))
-    if width - indent < LEAST:
-        indent = min(indent, HANG)
+    line = line[len(lead) :]
+    indent, lead = _fitting(indent, width), " " * _fitting(len(lead), width)
     lines, now = [], lead
-    for word in _words(line[len(lead) :]):
+    for word in _words(line):
         text = word if now.strip() else word.lstrip(" ")
         if now.strip() and width_of(now) + width_of(text) > width:
             lines.append(now.rstrip(" "))
             now, text = " " * indent, word.lstrip(" ")
         now += text
     return [*lines, now]
+
+
+def _fitting(indent: int, width: int) -> int:
+    """The indent, or less where it would leave too little room."""
+    return indent if width - indent >= LEAST else min(indent, HANG)
 
 
 def _words(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
-from mxlab.cli.output import Waiting, complain, note, say, say_dialog, say_json, table
+from mxlab.cli.output import Waiting, complain, note, say, say_dialog, say_json, say_line, table
 from mxlab.cli.running import attached, each, mtas, sources, work
 from mxlab.errors import EXIT_FAILED, UsageError
 
@@ -100,20 +100,21 @@ def _print_queue(found: "list[QueueEntry]") -> None:
     if not found:
         say("Mail queue is empty")
         return
-    say(HEADING)
+    say_line(HEADING)
     for entry in found:
         name = entry.queue_id + MARKS[entry.queue_name]
         when = datetime.fromtimestamp(entry.arrival_time, UTC).strftime("%a %b %e %H:%M:%S")
         sender = entry.sender or "MAILER-DAEMON"
-        say(f"{name:<14} {entry.message_size:>9} {when:<20} {sender}")
+        say_line(f"{name:<14} {entry.message_size:>9} {when:<20} {sender}")
         reasons: dict[str, list[str]] = defaultdict(list)
         for recipient in entry.recipients:
             reasons[recipient.delay_reason].append(recipient.address)
         for reason, addresses in reasons.items():
             if reason:
-                say(f"({reason})".rjust(len(INDENT) + 24) if len(reason) < 60 else f"({reason})")
+                short = len(reason) < 60
+                say_line(f"({reason})".rjust(len(INDENT) + 24) if short else f"({reason})")
             for address in addresses:
-                say(f"{INDENT}{address}")
+                say_line(f"{INDENT}{address}")
         say()
     size = sum(entry.message_size for entry in found)
     plural = "" if len(found) == 1 else "s"

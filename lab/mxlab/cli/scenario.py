@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mxlab.cli.options import AsJson, ScenarioFolder
-from mxlab.cli.output import at_terminal, complain, note, say, say_json, table
+from mxlab.cli.output import at_terminal, complain, note, say, say_json, say_line, table
 from mxlab.cli.stories import story_file
 from mxlab.errors import EXIT_USAGE, LabError, ScenarioError, UsageError
 
@@ -85,10 +85,10 @@ def tell(scenario: "Scenario") -> None:
     number = 0
     for line in story(scenario):
         number += not line.startswith(" ")
-        say(f"     {line}" if line.startswith(" ") else f"{number:>3}. {line}")
+        say_line(f"     {line}" if line.startswith(" ") else f"{number:>3}. {line}", hang=7)
     say("\nIn the end:")
     for line in ending(scenario):
-        say(f"  - {line}")
+        say_line(f"  - {line}")
 
 
 def _data(scenario: "Scenario", lesson: str) -> dict[str, object]:
@@ -234,7 +234,9 @@ def _asked(name: str, given: dict[str, Any]) -> dict[str, Any]:
             found[key] = typer.prompt(question, default=default, err=True, type=type(default))
 
     ask("title", "Title", name.replace("-", " ").capitalize())
-    ask("fault", f"What breaks ({', '.join(MECHANISMS)})", "kill")
+    if "fault" not in found:
+        note(f"What can break: {', '.join(MECHANISMS)}.", hang=2)
+    ask("fault", "What breaks", "kill")
     if found["fault"] not in MECHANISMS:
         raise UnknownName("fault", found["fault"], MECHANISMS)
     ask("host", "Which host", usual_host(found["fault"]))
