@@ -8,6 +8,7 @@ from email.header import decode_header, make_header
 from mxlab.errors import UnknownName, UsageError
 from mxlab.trace import Trace
 from mxlab_services import events
+from mxlab_services.address import canonical
 
 LAST = "last"
 MOST = 10  # choices that are listed
@@ -106,8 +107,8 @@ def _fits(one: Known, to: str, sender: str, subject: str) -> bool:
 
 def _is(address: str, wanted: str) -> bool:
     """Whether somebody who says `wanted` means this address: all of it, or what is before the @."""
-    whole = address.casefold()
-    return wanted.casefold() in (whole, whole.rpartition("@")[0])
+    whole = canonical(address)
+    return canonical(wanted) == whole or wanted.casefold() == whole.rpartition("@")[0].casefold()
 
 
 def _matches(every: list[Known], wanted: str) -> Iterator[list[Known]]:

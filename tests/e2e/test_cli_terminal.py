@@ -55,6 +55,7 @@ class TestAsk:
         terminal.until("your answer> ")
         terminal.interrupt()
         assert terminal.end() == 130, terminal.seen
+        assert re.search(r"your answer> (\^C)?\nmxlab: interrupted after", plain(terminal.seen))
         assert "Traceback" not in terminal.seen
 
     def test_without_a_terminal_it_is_passed_over_and_told(self, story: Path, backend: str) -> None:
@@ -63,6 +64,17 @@ class TestAsk:
         assert said.count(QUESTION) == 1
         assert "(not asked: nobody sits at a terminal)" in said
         assert "your answer>" not in said
+
+
+def test_an_interrupt_at_a_prompt_of_scenario_new_is_130(tmp_path: Path) -> None:
+    terminal = Terminal("scenario", "new", "my-outage", "--scenarios", tmp_path)
+    terminal.until("Title [My outage]: ")
+    terminal.press("\n")
+    terminal.until("What breaks [kill]: ")
+    assert "What can break: kill, stop, " in plain(terminal.seen)
+    terminal.interrupt()
+    assert terminal.end() == 130, terminal.seen
+    assert list(tmp_path.iterdir()) == []
 
 
 class TestSteps:

@@ -63,7 +63,7 @@ class LabGroup(TyperGroup):
         except _MISUSE as error:
             _make_visible(error)
             raise
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, typer.Abort) as error:
             complain("interrupted")
             raise typer.Exit(EXIT_INTERRUPTED) from error
 

@@ -166,6 +166,7 @@ async def _line_at_once(prompt: str) -> str:
         _prompt(prompt)  # whoever reads it may interrupt at once
         return sys.stdin.readline().strip()
     except _Interrupt:
+        note("")
         if not callable(before):
             raise KeyboardInterrupt from None
         before(signal.SIGINT, None)  # the loop's own: it cancels the run, which reaches us here
@@ -186,5 +187,8 @@ async def _line() -> str:
     loop.add_reader(sys.stdin, read)
     try:
         return await answer
+    except asyncio.CancelledError:
+        note("")  # what follows does not belong behind the prompt
+        raise
     finally:
         loop.remove_reader(sys.stdin)

@@ -13,7 +13,6 @@ from mxlab.errors import UsageError
 from mxlab.visible import visible
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Node
     from mxlab.remains import Source
     from mxlab_services.control import MailboxEntry
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mxlab.cli.output import COLOURS, say_line
+from mxlab.cli.output import COLOURS, say, say_line
 from mxlab.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +80,10 @@ def say_report(result: "RunResult") -> None:
         indent = len(line) - len(line.lstrip())
         first = line.split(maxsplit=1)[0].rstrip(":") if line.strip() else ""
         hang = FINDING if indent == MARK and first in COLOURS else indent + 2
-        say_line(line, hang=hang, mark=first if indent <= MARK else "")
+        if first == "again":
+            say(line)  # a command to be copied
+        else:
+            say_line(line, hang=hang, mark=first if indent <= MARK else "")
 
 
 def check_writable(path: Path) -> None:
