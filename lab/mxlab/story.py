@@ -162,11 +162,11 @@ def _attempt(body: events.Body) -> str:
 
 def _queue(body: events.Body) -> str:
     match body:
-        case events.Accepted(queue_id=queue_id, recipients=recipients, peer=peer):
+        case events.Accepted(queue_id=queue_id, recipients=recipients, peer=peer) as taken:
             origin = f"from {peer}" if peer else "made here"
+            mail = f"of <{taken.sender}> for {_list(recipients)}"
             return (
-                f"is responsible now: durable as {queue_id} for {_list(recipients)}, {origin} "
-                f"(RFC 5321 §6.1)"
+                f"is responsible now: durable as {queue_id}, mail {mail}, {origin} (RFC 5321 §6.1)"
             )
         case events.Refused(verb=verb, reply=reply, peer=peer):
             return f"refuses {verb} from {peer}: {reply}"

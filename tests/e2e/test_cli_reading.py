@@ -109,6 +109,7 @@ class TestLogs:
     def test_a_nodes_life_in_lines(self, lab: Lab) -> None:
         name = sent(lab("send", "--to", "hal@example.test", "--wait"))
         lines = lab("logs").splitlines()
+        assert any("mail of <alice@client.test> for hal@example.test" in line for line in lines)
         assert all(re.match(r"\d\d \w{3} \d\d:\d\d:\d\d (dns|mx1|mx2|client) ", x) for x in lines)
         assert lines == sorted(lines, key=lambda line: line[:15])
         assert any("delivered to the mailbox of hal@example.test" in line for line in lines)
