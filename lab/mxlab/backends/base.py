@@ -214,13 +214,15 @@ class Shape:
     """What happens on the links between a host and its peers. Real seconds, a share, bytes.
 
     `drop`: packets vanish both ways. `reject`: the peers' new connections to the host are refused.
-    `cut_after`: the first connection that brings the host so many bytes more is reset.
+    `rate`: so many bytes a second pass between the host and a peer, each way. `cut_after`: the
+    first connection that brings the host more than so many bytes is reset.
     """
 
     drop: bool = False
     reject: Literal["", "reset", "prohibited"] = ""
     latency: float = 0.0
     loss: float = 0.0
+    rate: int | None = None
     cut_after: int | None = None
 
     def __str__(self) -> str:
@@ -230,6 +232,7 @@ class Shape:
             f"reject how={self.reject}": self.reject,
             f"slow-link seconds={self.latency:g}": self.latency,
             f"loss share={self.loss:g}": self.loss,
+            f"limit-rate rate={self.rate}": self.rate is not None,
             f"cut-link after={self.cut_after}": self.cut_after is not None,
         }
         return ", ".join(word for word, holds in words.items() if holds)

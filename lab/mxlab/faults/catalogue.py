@@ -47,6 +47,8 @@ def _shape(mechanism: Mechanism) -> tuple[tuple[str, ...], Shape]:
             return peers, Shape(reject=how)
         case outer.Loss(peers=peers, share=share):
             return peers, Shape(loss=share)
+        case outer.LimitRate(peers=peers, rate=rate):
+            return peers, Shape(rate=rate)
         case outer.CutLink(peers=peers, after=after):
             return peers, Shape(cut_after=after)
         case _:

@@ -24,6 +24,7 @@ _HOW = {  # where a world has its own way
     ("partition", "docker"): "nftables",
     ("reject", "docker"): "nftables",
     ("loss", "docker"): "nftables, by chance",
+    ("limit-rate", "docker"): "a token bucket (htb)",
     ("cut-link", "docker"): "nftables, to the packet",
     ("disconnect", "docker"): "off the lab's network; back with the same address",
     ("disconnect", "sim"): "as a drop on all its links",

@@ -13,7 +13,7 @@ MECHANISMS: dict[str, type[Mechanism]] = {
     for kind in (
         outer.Kill, outer.Stop, outer.Pause,
         outer.Disconnect, outer.Drop, outer.Partition, outer.Reject,
-        outer.SlowLink, outer.Loss, outer.CutLink, outer.Segments,
+        outer.SlowLink, outer.Loss, outer.LimitRate, outer.CutLink, outer.Segments,
         inner.Reply, inner.Delay, inner.Tarpit, inner.Latency, inner.Greylist, inner.Refuse,
         inner.Reset, inner.Cut, inner.LoseAck, inner.SlowClose, inner.Bandwidth, inner.TlsBroken,
         inner.MailboxFull, inner.DiskFull, inner.ReadOnly,

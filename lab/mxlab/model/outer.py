@@ -119,6 +119,13 @@ class Segments(OnLinks, frozen=True, kw_only=True):
     most: Annotated[int, msgspec.Meta(ge=1)] = 20
 
 
+class LimitRate(OnLinks, frozen=True, kw_only=True):
+    """No more than `rate` bytes a second pass between the host and each of its peers, each way."""
+
+    kind = "limit-rate"
+    rate: Annotated[int, msgspec.Meta(gt=0)]
+
+
 class CutLink(OnLinks, frozen=True, kw_only=True):
     """The first connection that brings the host more than `after` bytes is reset, once."""
 

@@ -101,7 +101,7 @@ class DockerLab:
         await self._nodes[host].disconnect(self.name)
 
     async def reconnect(self, host: str) -> None:
-        await self._nodes[host].reconnect(self.name)
+        await self._links.reconnect(host)
 
     async def is_connected(self, host: str) -> bool:
         return await self._nodes[host].is_connected(self.name)

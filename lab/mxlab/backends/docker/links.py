@@ -1,7 +1,8 @@
-"""Shapes the links of a lab of containers, by nftables rules in the nodes' own network namespaces.
+"""Shapes the links of a lab of containers, by rules in the nodes' own network namespaces.
 
 A node never has the right to do that. A short-lived helper container does it, which shares the
-node's network namespace and has NET_ADMIN there and nowhere else; `nft` is in the lab's image.
+node's network namespace and has NET_ADMIN there and nowhere else; `nft` and `tc` are in the lab's
+image.
 
 Guarantee: a fault is on record before it is in force. The record is the helper's container itself,
 with labels that say what it does; it is created before it runs, removed after the rules are, and
@@ -23,6 +24,7 @@ from mxlab.backends.docker.engine import Engine, EngineRefused
 from mxlab.backends.docker.nft import apply_script, remove_script, ruleset, table_name
 from mxlab.backends.docker.shape import LAB, LINK, LINK_ROLE, NODE, lab_labels
 from mxlab.backends.docker.sweep import CONFLICT, Thing, labelled, state_of, uninterrupted
+from mxlab.backends.docker.tc import MOST_SLOTS, limit_script, unlimit_script
 from mxlab.errors import EnvironmentProblem, UsageError
 
 SECONDS = 60  # for a helper to end: it takes a fraction of a second, but for a busy machine
@@ -35,6 +37,7 @@ class _Record(msgspec.Struct, frozen=True):
     host: str
     peers: tuple[str, ...]
     shape: Shape
+    slot: int  # see mxlab.backends.docker.tc
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,12 @@ class Links:
 
     async def shape(self, name: str, host: str, peers: tuple[str, ...], shape: Shape) -> None:
         """As CanShape.shape. Raises UsageError for a name that is taken."""
-        if name in await self.shapes():
+        records = {helper.record.name: helper.record for helper in await self._helpers()}
+        if name in records:
             raise UsageError(f"a fault called {name!r} is set already", "`mxlab heal` it first")
         others = peers or tuple(node for node in self._addresses if node != host)
-        record = _Record(name, host, others, shape)
-        await uninterrupted(self._put(record))
+        slot = min(set(range(MOST_SLOTS)) - {record.slot for record in records.values()})
+        await uninterrupted(self._put(_Record(name, host, others, shape, slot)))
 
     async def unshape(self, name: str) -> None:
         """As CanShape.unshape."""
@@ -83,40 +87,55 @@ class Links:
     async def kept(self, node: str) -> AsyncIterator[None]:
         """Around the start of a container: it is on the network once its rules hold again."""
         helpers = [helper for helper in await self._helpers() if helper.node == node]
+        rules = [helper for helper in helpers if helper.record.shape.rate is None]
         container = self._nodes[node]
         if not helpers or not await network.is_connected(self._engine, self._lab, container):
             yield
-            await _all(self._apply(helper) for helper in helpers)
+            await _all(self._apply(helper) for helper in rules)
             return
         await network.disconnect(self._engine, self._lab, container)
         try:
             yield
-            await _all(self._apply(helper) for helper in helpers)
+            await _all(self._apply(helper) for helper in rules)
         finally:
-            address = self._addresses[node]
-            await uninterrupted(network.reconnect(self._engine, self._lab, container, address))
+            await uninterrupted(self.reconnect(node))
+
+    async def reconnect(self, node: str) -> None:
+        """Put a node back on the network, its rates limited as they were: the interface is new."""
+        container, address = self._nodes[node], self._addresses[node]
+        await network.reconnect(self._engine, self._lab, container, address)
+        limits = [h for h in await self._helpers() if h.node == node and h.record.shape.rate]
+        await _all(self._apply(helper) for helper in limits)
 
     # --- helpers -----------------------------------------------------------------------------
 
     async def _put(self, record: _Record) -> None:
-        """Rules where packets arrive, so that a sender sees silence and no error of its own."""
-        rules = {
-            record.host: ruleset(record.shape, self._at(record.peers), inward=True),
-            **{
-                peer: ruleset(record.shape, self._at((record.host,)), inward=False)
-                for peer in record.peers
-            },
-        }
+        scripts = {node: self._script(record, node) for node in (record.host, *record.peers)}
         helpers = await _all(
-            self._create(record, node, apply_script(record.name, text))
-            for node, text in rules.items()
-            if text
+            self._create(record, node, script) for node, script in scripts.items() if script
         )
         try:
             await _all(self._apply(helper) for helper in helpers)
         except BaseException:
             await self.unshape(record.name)
             raise
+
+    def _others(self, record: _Record, node: str) -> list[str]:
+        """The addresses at the other ends of a node's links."""
+        return self._at(record.peers if node == record.host else (record.host,))
+
+    def _script(self, record: _Record, node: str) -> str:
+        """What has to be done at this end of the links; empty where that is nothing."""
+        others = self._others(record, node)
+        if record.shape.rate is not None:
+            return limit_script(record.slot, self._addresses[node], others, record.shape.rate)
+        rules = ruleset(record.shape, others, inward=node == record.host)
+        return apply_script(record.name, rules) if rules else ""
+
+    def _unscript(self, record: _Record, node: str) -> str:
+        if record.shape.rate is not None:
+            return unlimit_script(record.slot, self._addresses[node], self._others(record, node))
+        return remove_script(record.name)
 
     def _at(self, nodes: tuple[str, ...]) -> list[str]:
         return [self._addresses[node] for node in nodes]
@@ -172,7 +191,7 @@ class Links:
         """Take its rules away, and see that they are gone; then the record."""
         if await self._is_up(helper.node):
             labels = lab_labels(self._lab, self._run, LINK_ROLE)
-            script = remove_script(helper.record.name)
+            script = self._unscript(helper.record, helper.node)
             name = f"mxlab-{self._lab}-{helper.node}-un{table_name(helper.record.name)}"
             await self._remove(name)  # of somebody who was stopped in mid-work
             undo = await self._engine.call(

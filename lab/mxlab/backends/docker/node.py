@@ -160,9 +160,6 @@ class DockerNode(Conversing):
     async def disconnect(self, lab: str) -> None:
         await network.disconnect(self._engine, lab, self._container)
 
-    async def reconnect(self, lab: str) -> None:
-        await network.reconnect(self._engine, lab, self._container, self._config.address)
-
     async def is_connected(self, lab: str) -> bool:
         return await network.is_connected(self._engine, lab, self._container)
 
