@@ -8,6 +8,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -40,8 +41,7 @@ except OSError as error:
 """
 TALK = """
 import socket, sys
-with socket.create_connection((sys.argv[1], 25), 5) as s:
-    s.settimeout(5)
+with socket.create_connection((sys.argv[1], 25), 100) as s:
     s.recv(1000)
     s.sendall(b"EHLO x\\r\\n")
     s.recv(1000)
@@ -76,6 +76,25 @@ async def inside(node: str, program: str, *words: object) -> str:
             return str(api.exec_start(made["Id"]).decode().strip())
         finally:
             api.close()
+
+    return await asyncio.to_thread(work)
+
+
+async def in_the_namespace(node: str, *command: str) -> str:
+    """What a program says that may look at the node's network from within."""
+
+    def work() -> str:
+        client = docker.from_env()
+        try:
+            container = client.containers.get(f"mxlab-{LAB}-{node}")
+            said = client.containers.run(
+                str(container.attrs["Image"]), list(command),
+                entrypoint=[], user="0:0", remove=True,
+                network_mode=f"container:{container.id}", cap_add=["NET_ADMIN"],
+            )  # fmt: skip
+            return bytes(said).decode()
+        finally:
+            client.close()
 
     return await asyncio.to_thread(work)
 
@@ -141,11 +160,36 @@ async def test_a_cut_link_ends_the_first_connection_that_brings_more_and_no_othe
 
 
 async def test_a_loss_slows_a_conversation_down_and_tcp_mends_it(lab: DockerLab) -> None:
-    fault = outer.Loss("mx1", share=0.2)
+    fault = outer.Loss("mx1", share=0.1)
     await inject(lab, "noise", fault)
-    assert await inside("client", TALK, lab.plan.node("mx1").address, 400) == "all"
+    assert await inside("client", TALK, lab.plan.node("mx1").address, 2000) == "all"
+    for node in ("client", "mx1"):  # of some hundred packets: all may pass once in 10^8 runs
+        rules = await in_the_namespace(node, "nft", "list", "ruleset")
+        assert re.search(r"numgen random mod 100000 < 10000 counter packets [1-9]", rules)
     await undo(lab, "noise", fault)
     assert records() == []
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["at once", "after a restart"])
+async def test_a_limited_rate_holds_a_sender_up_and_no_other(
+    lab: DockerLab, restarts: bool
+) -> None:
+    """Not timed: what a kernel holds back, its own counters tell."""
+    fault = outer.LimitRate("mx1", peers=("client",), rate=50_000)
+    await inject(lab, "narrow", fault)
+    if restarts:
+        await lab.nodes["mx1"].kill()
+        await lab.nodes["mx1"].start()
+    mx1 = lab.plan.node("mx1").address
+    assert await inside("client", TALK, mx1, 20_000) == "all"
+    shown = await in_the_namespace("client", "tc", "-s", "class", "show", "dev", "eth0")
+    assert "rate 400Kbit" in shown
+    assert sum(int(sent) for sent in re.findall(r"Sent (\d+) bytes", shown)) > 20_000
+    assert "rate 400Kbit" in await in_the_namespace("mx1", "tc", "class", "show", "dev", "eth0")
+    assert "htb" not in await in_the_namespace("mx2", "tc", "qdisc")
+    await undo(lab, "narrow", fault)
+    for node in ("client", "mx1"):
+        assert "htb" not in await in_the_namespace(node, "tc", "qdisc")
 
 
 async def test_a_node_that_starts_again_finds_its_links_as_they_were(lab: DockerLab) -> None:

@@ -24,7 +24,7 @@ def test_a_drop_stands_at_both_ends_and_only_where_packets_arrive(inward: bool) 
 def test_a_loss_is_drawn_for_each_packet_at_both_ends(share: float, drawn: int) -> None:
     for inward in (True, False):
         text = rules(Shape(loss=share), inward=inward)
-        assert f"numgen random mod 100000 < {drawn} drop" in text
+        assert f"numgen random mod 100000 < {drawn} counter drop" in text
 
 
 @pytest.mark.parametrize(

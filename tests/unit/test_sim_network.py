@@ -210,6 +210,52 @@ def test_a_connection_is_cut_after_exactly_n_bytes() -> None:
     assert bytes(heard) == b"0123456"
 
 
+def test_a_cut_counts_for_each_connection_by_itself() -> None:
+    world = World()
+
+    async def listen() -> None:
+        await asyncio.get_running_loop().create_server(asyncio.Protocol, B, 7)
+
+    async def main() -> None:
+        await world.on("b", listen)
+        world.network.link(A, B).cut_after = 7
+        for _ in range(3):
+            _, writer = await world.on("a", lambda: asyncio.open_connection(B, 7))
+            writer.write(b"01234")
+            await asyncio.sleep(1)
+            assert not writer.transport.is_closing()
+            writer.close()
+        assert world.network.link(A, B).cut_after == 7
+
+    world.run(main)
+
+
+def test_a_limited_rate_lets_so_many_bytes_a_second_pass() -> None:
+    world = World()
+    times: list[float] = []
+
+    class Hear(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            times.append(world.loop.time())
+
+    async def listen() -> None:
+        await asyncio.get_running_loop().create_server(Hear, B, 7)
+
+    async def main() -> float:
+        await world.on("b", listen)
+        world.network.link(A, B).rate = 1000
+        _, writer = await world.on("a", lambda: asyncio.open_connection(B, 7))
+        began = world.loop.time()
+        for _ in range(10):
+            writer.write(500 * b"x")
+        await asyncio.sleep(10)
+        writer.close()
+        return began
+
+    began = world.run(main)
+    assert [round(at - began, 1) for at in times] == [0.5 * n for n in range(1, 11)]
+
+
 def test_a_power_failure_ends_connections_at_the_peer() -> None:
     world, sink = World(), Sink()
 

@@ -48,7 +48,9 @@ def ruleset(shape: Shape, others: Sequence[str], *, inward: bool) -> str:
     if shape.drop:
         rules.append(f"{came} drop")
     if shape.loss:
-        rules.append(f"{came} numgen random mod {STEPS} < {max(1, round(shape.loss * STEPS))} drop")
+        rules.append(
+            f"{came} numgen random mod {STEPS} < {max(1, round(shape.loss * STEPS))} counter drop"
+        )
     if not rules:
         return ""
     if not inward or shape.cut_after is None:

@@ -30,8 +30,9 @@ class Link:
     """One direction between two hosts. Seconds, probabilities from 0 to 1, bytes.
 
     `drop`: packets vanish. `reject`: new connections are refused at once, with a reset or as
-    prohibited. `cut_after`: the connection that carries this many more bytes is reset. `segments`:
-    the most bytes that TCP brings at a time, cut and joined anywhere; 0: each write by itself.
+    prohibited. `rate`: bytes a second. `cut_after`: who first carries more bytes is reset.
+    `segments`: the most bytes that TCP brings at a time, cut and joined anywhere; 0: each write by
+    itself.
     """
 
     latency: float = 0.0005
@@ -39,6 +40,8 @@ class Link:
     loss: float = 0.0
     drop: bool = False
     reject: Literal["", "reset", "prohibited"] = ""
+    rate: int | None = None
+    free_at: float = 0.0  # when what was sent so far has passed, at that rate
     cut_after: int | None = None
     segments: int = 0
     parked: list[Callable[[], None]] = field(default_factory=list)
@@ -211,6 +214,12 @@ class Network:
             end = start + self._cuts.randint(1, most)
             yield data[start:end], joins, self._cuts.random() * SEGMENT_SECONDS
             start, joins = end, False
+
+    def occupy(self, link: Link, size: int) -> float:
+        """When so many bytes have passed a link that has a rate, behind all that was sent."""
+        assert link.rate is not None
+        link.free_at = max(link.free_at, self.loop.time()) + size / link.rate
+        return link.free_at
 
     # --- inner ------------------------------------------------------------------------------------
 

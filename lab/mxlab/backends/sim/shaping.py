@@ -91,6 +91,7 @@ class Shaping:
         link, plain = self._network.link(*pair), Link()
         here = list(self._on(pair))
         link.latency = plain.latency + sum(shape.latency for _, shape in here)
+        link.rate = min((s.rate for _, s in here if s.rate is not None), default=plain.rate)
         link.loss = max((shape.loss for _, shape in here), default=plain.loss)
         link.reject = next((s.reject for inward, s in here if inward and s.reject), plain.reject)
         if any(shape.drop for _, shape in here):

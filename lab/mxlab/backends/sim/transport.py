@@ -42,6 +42,7 @@ class SimTransport(asyncio.Transport):
         self._inbox: collections.deque[bytes | None] = collections.deque()
         self._wire: collections.deque[Any] = collections.deque()
         self._last_due = 0.0
+        self._written = 0  # bytes so far
         self._unread = 0  # bytes on the way to, or waiting at, the other end
         self._writer_paused = False
         self._begun = False
@@ -102,13 +103,14 @@ class SimTransport(asyncio.Transport):
             return
         payload = bytes(data)
         cut = self._link.cut_after
-        if cut is not None and cut < len(payload):
+        if cut is not None and cut < self._written + len(payload):
             self._link.cut_after = None
-            self._send(payload[:cut])
+            self._send(payload[: max(0, cut - self._written)])
             self._reset_both()
             return
-        if cut is not None:
-            self._link.cut_after = cut - len(payload)
+        self._written += len(payload)
+        if self._link.rate is not None:
+            self._last_due = max(self._last_due, self._network.occupy(self._link, len(payload)))
         self._unread += len(payload)
         if self._unread > WINDOW and not self._writer_paused:
             self._writer_paused = True
@@ -273,6 +275,8 @@ class SimDatagrams(asyncio.DatagramTransport):
         delay = self._network.delay(link, reliable=False)
         if not link.drop and delay is not None:
             due = self._loop.time() + delay
+            if link.rate is not None:
+                due = max(due, self._network.occupy(link, len(data)))
             self._loop.call_at(
                 due, self._arrive, bytes(data), target[:2], context=contextvars.Context()
             )
