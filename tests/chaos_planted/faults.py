@@ -6,6 +6,7 @@ Each replaces a piece of the services for the time of a test; production code kn
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 from aiosmtplib.response import SMTPResponse
@@ -87,10 +88,10 @@ def bounces_a_null_sender(patch: pytest.MonkeyPatch) -> None:
         content: bytes,
         fates: Sequence[Fate],
         reporter: Reporter,
-        retry_until: float | None = None,
+        *more: Any,
     ) -> tuple[Envelope, bytes]:
         told = about if about.sender else replace(about, sender=POSTMASTER)
-        return original(told, content, fates, reporter, retry_until)
+        return original(told, content, fates, reporter, *more)
 
     patch.setattr(bounce, "wanted", wanted)
     patch.setattr(bounce, "notification", notification)
