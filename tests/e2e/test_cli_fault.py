@@ -35,6 +35,21 @@ def test_faults_are_listed_until_they_are_healed(lab: Lab) -> None:
     assert lab("fault", "list") == "nothing is broken\n"
 
 
+def test_a_node_is_healed_of_all_that_is_open_there(lab: Lab) -> None:
+    lab("fault", "mx1", "disk-full")
+    lab("fault", "mx1", "refuse")
+    lab("fault", "mx2", "refuse")
+    lab("pause", "mx1")
+    assert len(lab("heal", "mx1").splitlines()) == 3
+    assert lab("heal", "mx1") == "nothing was broken\n"
+    rows = lab.json("fault", "list")
+    assert isinstance(rows, list)
+    assert [row["id"] for row in rows] == ["mx2-refuse"]
+    lab("kill", "mx1")
+    assert len(lab("heal", "mx1", "mx2-refuse").splitlines()) == 2
+    assert lab("fault", "list") == "nothing is broken\n"
+
+
 def test_mail_feels_it(lab: Lab) -> None:
     lab("fault", "mx1", "reply", "verb=RCPT", "code=550", "recipient=bob@example.test")
     lab("send", "--to", "bob@example.test", "--to", "carol@example.test", "--wait", code=1)
@@ -54,7 +69,9 @@ def test_mail_feels_it(lab: Lab) -> None:
         (("fault", "mx1", "drop"), 3, "cannot drop"),
         (("fault", "mx1", "mailbox-full", "address=x@elsewhere.test"), 2, "no mailbox"),
         (("fault", "mx1", "refuse", "--id", "mx2"), 2, "is taken"),
-        (("heal", "nothing"), 2, "no fault is called 'nothing'"),
+        (("heal", "nothing"), 2, "no fault or node is called 'nothing'"),
+        (("heal", "mx1-refuze"), 2, "known: client, dns, mx1, mx2"),
+        (("heal", "mx3"), 2, "did you mean 'mx"),
         (("heal",), 2, "--all"),
     ],
 )

@@ -159,13 +159,14 @@ def _words(broken: "Standing") -> str:
 
 def heal(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID...]", help="Which: see `mxlab fault list`.")
+        list[str] | None,
+        typer.Argument(metavar="[ID|NODE...]", help="Which, or where: `mxlab fault list`."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that is broken.")] = False,
     lab: LabName = DEFAULT_LAB,
     json: AsJson = False,
 ) -> None:
-    """Undo faults: by their ids, or a node's name where the whole node is concerned."""
+    """Undo faults: by their ids, or by a node's name all that is broken there."""
     if bool(names) == everything:
         raise UsageError("name faults, or say --all", "`mxlab fault list` shows them")
     work(_heal(lab, names or [], json))
@@ -189,13 +190,17 @@ async def _undo(lab: "Lab", names: list[str]) -> "list[Standing]":
     from mxlab.faults.standing import standing
 
     found = await standing(lab)
-    known = [one.name for one in found]
+    known = {one.name for one in found} | set(lab.nodes)
     for name in names:
         if name not in known:
-            raise UnknownName("fault", name, known)
+            raise UnknownName("fault or node", name, known)
     healed = []
     for one in found:
-        if not names or one.name in names:
+        if not names or one.name in names or one.host in names:
             await mend(lab, one)
             healed.append(one)
-    return healed if names or not healed else [*healed, *await _undo(lab, names)]
+    # What is inside a node shows only once the node runs.
+    again = [name for name in names if name in {one.host for one in healed}]
+    if not healed or (names and not again):
+        return healed
+    return [*healed, *await _undo(lab, again)]
