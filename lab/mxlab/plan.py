@@ -186,6 +186,12 @@ def topology_problems(topology: Topology) -> Iterator[Problem]:
         yield Problem(("schedule",), f"no retry schedule is called {schedule!r}", hint=hint)
 
 
+def search_list(topology: Topology, host: str) -> tuple[str, ...]:
+    """The domains in which a short name is looked for on a host: its own, then the others."""
+    own, other = topology.domain, topology.client_domain
+    return (other, own) if host == topology.client else (own, other)
+
+
 def _domain_problems(key: str, domain: str, hosts: list[str]) -> Iterator[Problem]:
     """What is wrong with a domain in which these hosts are to be."""
     try:

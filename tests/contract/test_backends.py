@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mxlab.backends.base import Backend, CanExec, CanPause, Node, Order
+from mxlab.backends.base import Backend, CanExec, CanPause, CanPublish, Node, Order
 from mxlab.errors import (
     AlreadyUp,
     EnvironmentProblem,
@@ -31,6 +31,7 @@ from mxlab_services.control import (
     Submit,
 )
 from mxlab_services.events import Deferred, Event, MailboxDelivered, NodeReady, NodeStopping
+from tests.support.liveness import keeps_what_is_so_already, refuses_when_it_does_not_run
 from tests.support.programs import require
 
 SECONDS = 120  # what any of these may take, an image build included
@@ -347,3 +348,51 @@ async def test_what_a_node_that_is_down_has_is_readable(make: Make, name: str, e
         async with source_of(mx2, lab.clock, "spool") as queue:
             assert not queue.is_down
             assert [entry.message for entry in await queue.request(QueueList())] == [second.message]
+
+
+async def test_what_a_stopped_node_cannot_do_is_told_in_one_sentence(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        await refuses_when_it_does_not_run(lab.nodes["mx1"])
+
+
+async def test_what_is_so_already_stays_so(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        await keeps_what_is_so_already(lab.nodes["mx1"])
+
+
+async def test_ports_are_the_same_whether_a_node_runs_or_not(make: Make, name: str) -> None:
+    async with make().deploy(Order(name, "first", SMALL, publish=True), quiet) as lab:
+        for host in ("dns", "mx1"):
+            node = lab.nodes[host]
+            assert isinstance(node, CanPublish)
+            before = await node.published()
+            assert before
+            await node.kill()
+            assert await node.published() == before
+            await node.start()
+            assert await node.published() == before
+
+
+async def test_short_names_are_found_inside(make: Make, name: str) -> None:
+    require("dig")
+    async with make().deploy(order(name), quiet) as lab:
+        if lab.backend == "docker":
+            require("docker")
+        for host in ("client", "mx1"):
+            for asked in ("client", "mx1"):
+                said = await inside(lab.nodes[host], "dig", "+search", "+short", asked)
+                assert said.split() == [lab.nodes[asked].config.address], (host, asked)
+            said = await inside(lab.nodes[host], "dig", "+short", "example.test", "MX")
+            assert said.split() == ["10", "mx1.example.test."]
+
+
+async def inside(node: Node, *words: str) -> str:
+    """What a command says that is run in the node; it must succeed."""
+    assert isinstance(node, CanExec)
+    process = await asyncio.create_subprocess_exec(
+        *node.exec_command(words, interactive=False),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output
+    return output.decode()

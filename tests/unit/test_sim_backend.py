@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from mxlab.backends.base import Order
+from mxlab.backends.base import Node, Order
 from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
 from mxlab.backends.sim.loop import SimLeak
 from mxlab.errors import AlreadyUp, NodeUnreachable, NotUp, Refused
@@ -25,6 +25,7 @@ from mxlab_services.control import (
     SubmittedMessage,
 )
 from mxlab_services.events import encode
+from tests.support.liveness import keeps_what_is_so_already, refuses_when_it_does_not_run
 
 R = TypeVar("R")
 
@@ -123,7 +124,7 @@ def test_a_paused_node_does_not_answer_until_resumed() -> None:
         mx2 = lab.nodes["mx2"]
         await mx2.pause()
         assert await mx2.state() == "paused"
-        with pytest.raises(NodeUnreachable, match="does not answer"):
+        with pytest.raises(NodeUnreachable, match="mx2 is paused"):
             await mx2.request(Ping())
         await mx2.resume()
         return (await mx2.request(Ping())).node
@@ -216,3 +217,13 @@ def test_what_a_node_logs_is_kept_with_the_node() -> None:
         return [line async for line in lab.logs("mx1", follow=False)]
 
     assert in_lab(story) == []
+
+
+@pytest.mark.parametrize("common", [refuses_when_it_does_not_run, keeps_what_is_so_already])
+def test_a_node_that_is_not_up_behaves_as_in_every_backend(
+    common: Callable[[Node], Awaitable[None]],
+) -> None:
+    async def story(lab: SimLab) -> None:
+        await common(lab.nodes["mx1"])
+
+    in_lab(story)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from mxlab.backends.base import State
+from mxlab.backends.liveness import not_running
 from mxlab.errors import NodeUnreachable, Refused
 from mxlab_services.config import AnyConfig
 from mxlab_services.control import Ping, Request, decode_answer, encode_call
@@ -115,8 +116,8 @@ class Conversing(ABC):
                         f"see `mxlab logs {self.name}`",
                     )
             return await answer
-        except NodeUnreachable as error:
-            await self._must_answer(error)
+        except NodeUnreachable:
+            await self._must_answer()
             raise
         finally:
             answer.cancel()
@@ -134,19 +135,16 @@ class Conversing(ABC):
             await self.let_go()
             try:
                 self._channel = await self._connect()
-            except NodeUnreachable as error:
-                await self._must_answer(error)
+            except NodeUnreachable:
+                await self._must_answer()
                 raise
             return self._channel
 
-    async def _must_answer(self, cause: Exception | None = None) -> None:
+    async def _must_answer(self) -> None:
         """Raise NodeUnreachable if the node's state alone explains that it does not answer."""
         seen = await self.state()
         if seen != "running":
-            verb = "resume" if seen == "paused" else "start"
-            raise NodeUnreachable(
-                f"{self.name} is {seen}", f"`mxlab {verb} {self.name}`"
-            ) from cause
+            raise not_running(self.name, seen) from None
 
 
 async def _any_done(seconds: float, *wanted: "asyncio.Future[Any]") -> bool:

@@ -7,7 +7,7 @@ import typer
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import Waiting, at_terminal, note, say, say_json
 from mxlab.cli.running import attached, node_called, work
-from mxlab.errors import NodeUnreachable, Unsupported, UsageError
+from mxlab.errors import Unsupported, UsageError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Node, State
@@ -107,8 +107,8 @@ def _inside(node: str, command: tuple[str, ...], lab: str, *, tell: bool) -> Non
     arguments, backend = work(_command(node, command, lab))
     if tell and backend == "process":
         note(
-            "mxlab: a shell of this machine, since the lab is of local processes. "
-            "Try: dig @$MXLAB_DNS -p $MXLAB_DNS_PORT mx example.test"
+            "mxlab: a shell of this machine, since the lab is of local processes; names are asked "
+            "of the lab. Try: dig -p $MXLAB_DNS_PORT mx example.test"
         )
     try:
         code = subprocess.run(arguments, check=False).returncode
@@ -119,6 +119,7 @@ def _inside(node: str, command: tuple[str, ...], lab: str, *, tell: bool) -> Non
 
 async def _command(name: str, command: tuple[str, ...], lab_name: str) -> tuple[list[str], str]:
     from mxlab.backends.base import CanExec
+    from mxlab.backends.liveness import not_running
 
     async with attached(lab_name) as lab:
         node = node_called(lab, name)
@@ -126,6 +127,5 @@ async def _command(name: str, command: tuple[str, ...], lab_name: str) -> tuple[
             raise Unsupported("nodes of this lab have no inside")
         state = await node.state()
         if state != "running":
-            verb = "resume" if state == "paused" else "start"
-            raise NodeUnreachable(f"{name} is {state}", f"`mxlab {verb} {name}`")
+            raise not_running(name, state)
         return node.exec_command(command, interactive=at_terminal()), lab.backend

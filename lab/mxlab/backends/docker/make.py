@@ -140,7 +140,8 @@ def _container_maker(image: str, shape: Shape, networks: Networks) -> Callable[[
             tmpfs=shapes.TMPFS,
             mounts=[_volume(shape)] if shape.volume else None,
             dns=[shape.dns],
-            dns_search=[shape.search],
+            dns_search=list(shape.search),
+            dns_opt=shapes.DNS_OPTIONS,
             log_config=LogConfig(type="json-file", config=shapes.LOG_OPTIONS),
             port_bindings=ports,
         )

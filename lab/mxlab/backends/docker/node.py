@@ -29,7 +29,8 @@ from mxlab.backends.docker.engine import Engine, EngineRefused
 from mxlab.backends.docker.links import Links
 from mxlab.backends.docker.logs import Position, last_position, life_of, lines, read
 from mxlab.backends.docker.shape import DATA, service_ports
-from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
+from mxlab.backends.liveness import not_running
+from mxlab.errors import NodeFailed, NodeUnreachable
 from mxlab_services.config import AnyConfig
 from mxlab_services.events import Event, NodeReady
 
@@ -64,7 +65,7 @@ class DockerNode(Conversing):
             case "running":
                 return
             case "paused":
-                raise EnvironmentProblem(f"{self.name} is paused", "resume it instead")
+                raise not_running(self.name, "paused")
             case "stopped":
                 before = await last_position(self._engine, self._container)
                 async with self.links.kept(self.name) if self.links else contextlib.nullcontext():
@@ -130,14 +131,20 @@ class DockerNode(Conversing):
         await self._ended()
 
     async def pause(self) -> None:
-        if await self.state() != "paused":
+        if await self._living() != "paused":
             await self._act("pause", lambda api: api.pause(self._container))
         await self._must_be("paused")
 
     async def resume(self) -> None:
-        if await self.state() == "paused":
+        if await self._living() == "paused":
             await self._act("resume", lambda api: api.unpause(self._container))
         await self._must_be("running")
+
+    async def _living(self) -> State:
+        """Its state. Raises NodeUnreachable where it is stopped."""
+        if (seen := await self.state()) == "stopped":
+            raise not_running(self.name, seen)
+        return seen
 
     async def _ended(self) -> None:
         await self._act("wait for", lambda api: api.wait(self._container, condition="not-running"))
@@ -153,6 +160,8 @@ class DockerNode(Conversing):
         try:
             await self._engine.call(f"{verb} {self.name}", function)
         except EngineRefused as error:
+            if await self.state() == "stopped":  # it ended meanwhile
+                raise not_running(self.name, "stopped") from None
             raise NodeUnreachable(str(error), "see `mxlab status`") from error
 
     # --- its network -------------------------------------------------------------------------
@@ -218,7 +227,7 @@ class DockerNode(Conversing):
         found = await self._engine.call(
             f"inspect {self.name}", lambda api: api.inspect_container(self._container)
         )
-        bindings = found["NetworkSettings"]["Ports"] or {}
+        bindings = found["HostConfig"]["PortBindings"] or {}  # whether it runs or not
         published = {}
         for service, ports in service_ports(self._config).items():
             for binding in bindings.get(ports[0]) or ():

@@ -9,7 +9,7 @@ import msgspec
 
 from mxlab.model.topology import Topology
 from mxlab.names import check_lab_name
-from mxlab.plan import Plan
+from mxlab.plan import Plan, search_list
 from mxlab_services.config import (
     AnyConfig,
     ClientConfig,
@@ -40,6 +40,7 @@ SECURITY = ["no-new-privileges:true"]
 LOG_OPTIONS = {"max-size": "1g", "max-file": "2"}
 LINK = "mxlab.link"  # on helpers: the fault of the links that they do (JSON)
 LINK_ROLE = "link"
+DNS_OPTIONS = ["ndots:1"]  # Docker's own 0 asks for a short name as it is first, and dig ends there
 LAB_NETWORK_ROLE = "lab"
 PUBLISH_NETWORK_ROLE = "publish"
 PYTHON = ("python3", "-S", "-P", "-m")
@@ -55,7 +56,7 @@ class Shape:
     environment: dict[str, str]
     labels: dict[str, str]
     dns: str
-    search: str
+    search: tuple[str, ...]
     volume: str | None  # for /var/lib/mxlab; only MTAs have data
 
 
@@ -93,7 +94,7 @@ def _shape(plan: Plan, config: AnyConfig) -> Shape:
             TOPOLOGY: msgspec.json.encode(topology).decode(),
         },
         dns=plan.node(topology.dns).address,
-        search=domain,
+        search=search_list(topology, config.node),
         volume=f"mxlab-{plan.lab}-{plan.run}-{config.node}"
         if isinstance(config, MtaConfig)
         else None,

@@ -35,7 +35,7 @@ from mxlab.errors import (
 )
 from mxlab.model.topology import Topology
 from mxlab.names import check_lab_name
-from mxlab.plan import Plan, make_plan
+from mxlab.plan import Plan, make_plan, search_list
 from mxlab_services.clock import Clock, ScaledClock
 from mxlab_services.config import TimeConfig
 
@@ -51,7 +51,10 @@ class ProcessLab:
     def __init__(self, folder: LabFolder, written: Written) -> None:
         self._written = written
         self._nodes = {
-            config.node: ProcessNode(folder.node(config.node), config) for config in written.nodes
+            config.node: ProcessNode(
+                folder.node(config.node), config, search_list(written.topology, config.node)
+            )
+            for config in written.nodes
         }
         config = written.nodes[0].time
         self._clock = ScaledClock(config.scale, config.epoch)

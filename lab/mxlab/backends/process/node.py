@@ -8,7 +8,7 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -21,9 +21,11 @@ from mxlab.backends.conversation import (
     event_of,
     with_last_lines,
 )
+from mxlab.backends.liveness import not_running
 from mxlab.backends.process.channel import open_channel
 from mxlab.backends.process.folder import NodeFolder
 from mxlab.backends.process.follow import lines
+from mxlab.backends.process.inside import inside
 from mxlab.backends.process.life import Life, exit_code, life_of, spawn
 from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
 from mxlab_services.config import AnyConfig, DnsConfig, MtaConfig
@@ -33,8 +35,9 @@ from mxlab_services.events import Event, NodeReady
 class ProcessNode(Conversing):
     """A node of a lab."""
 
-    def __init__(self, folder: NodeFolder, config: AnyConfig) -> None:
+    def __init__(self, folder: NodeFolder, config: AnyConfig, search: Sequence[str]) -> None:
         super().__init__(config)
+        self._search = search
         self._folder = folder
 
     async def state(self) -> State:
@@ -52,7 +55,7 @@ class ProcessNode(Conversing):
             case "running":
                 return
             case "paused":
-                raise EnvironmentProblem(f"{self.name} is paused", "resume it instead")
+                raise not_running(self.name, "paused")
             case "stopped":
                 await self._start()
 
@@ -124,14 +127,14 @@ class ProcessNode(Conversing):
     async def pause(self) -> None:
         life = self._living()
         if life is None:
-            raise NodeUnreachable(f"{self.name} is stopped", f"`mxlab start {self.name}`")
+            raise not_running(self.name, "stopped")
         life.send(signal.SIGSTOP)
         await life.shows("paused")
 
     async def resume(self) -> None:
         life = self._living()
         if life is None:
-            raise NodeUnreachable(f"{self.name} is stopped", f"`mxlab start {self.name}`")
+            raise not_running(self.name, "stopped")
         life.send(signal.SIGCONT)
         await life.shows("running")
 
@@ -174,20 +177,22 @@ class ProcessNode(Conversing):
     # --- the rest ----------------------------------------------------------------------------
 
     def exec_command(self, command: tuple[str, ...], *, interactive: bool) -> list[str]:
-        """Run it on this machine, in the node's folder; variables tell where the lab is.
-
-        A local process has no resolver of its own: MXLAB_DNS and MXLAB_DNS_PORT are for `dig`.
+        """Run it on this machine, in the node's folder, with the lab's resolver; variables tell
+        where the lab is. Raises Unsupported where the resolver cannot be the lab's.
         """
         config = self._config
+        server: tuple[str, int]
         variables = {"MXLAB_NODE": config.node, "MXLAB_ADDRESS": config.address}
         match config:
             case DnsConfig():
-                variables |= {"MXLAB_DNS": config.address, "MXLAB_DNS_PORT": str(config.port)}
+                server = config.address, config.port
             case MtaConfig():
-                variables |= {"MXLAB_DNS": config.dns, "MXLAB_DNS_PORT": str(config.dns_port)}
+                server = config.dns, config.dns_port
                 variables["MXLAB_SMTP_PORT"] = str(config.smtp_port)
+        variables |= {"MXLAB_DNS": server[0], "MXLAB_DNS_PORT": str(server[1])}
         assignments = [f"{name}={value}" for name, value in variables.items()]
-        return ["env", "-C", str(self._folder.path), *assignments, *command]
+        run = inside(self._folder.path, command, server, self._search)
+        return ["env", *assignments, *run]
 
     async def published(self) -> Mapping[str, tuple[str, int]]:
         """A local process is always reachable from here, at its own address."""

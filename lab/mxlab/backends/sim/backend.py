@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from mxlab.backends.base import Found, Lab, Node, Order, Progress, Removed, Shape, State
+from mxlab.backends.liveness import not_running
 from mxlab.backends.sim.guard import guarded
 from mxlab.backends.sim.loop import LIFE, Life, SimLoop
 from mxlab.backends.sim.network import Host, Network
@@ -90,6 +91,8 @@ class SimNode:
 
     async def start(self) -> None:
         if self._host.life is not None:
+            if self._host.life.paused:
+                raise not_running(self.config.node, "paused")
             return
         life = Life(self.config.node, self._loop)
         self._host.life = life
@@ -130,22 +133,25 @@ class SimNode:
             )
 
     async def pause(self) -> None:
-        if self._host.life is not None:
-            self._host.life.pause()
+        self._living().pause()
 
     async def resume(self) -> None:
-        if self._host.life is not None:
-            self._host.life.resume()
+        self._living().resume()
+
+    def _living(self) -> Life:
+        if self._host.life is None:
+            raise not_running(self.config.node, "stopped")
+        return self._host.life
 
     async def request(self, request: Request[R]) -> R:
         life, running = self._host.life, self._running
         if life is None or running is None:
-            raise NodeUnreachable(f"{self.config.node} is stopped", "start it first")
+            raise not_running(self.config.node, "stopped")
         task = self._loop.create_task(running.controls(request), context=life.context)
         try:
             while not (await asyncio.wait([task], timeout=CONTROL_SECONDS))[0]:
                 if life.paused:
-                    raise NodeUnreachable(f"{self.config.node} does not answer")
+                    raise not_running(self.config.node, "paused")
             return _result(task, life)
         except ServiceError as error:
             raise Refused(str(error)) from error
