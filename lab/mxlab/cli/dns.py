@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxlab.cli.completion import node_names
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import say, say_json, say_line
 from mxlab.cli.running import attached, check_address, mtas, node_called, work
@@ -75,7 +76,10 @@ async def _dig(name: str, kind: str, tcp: bool, lab_name: str, json: bool) -> No
 def route(
     address: Annotated[str, typer.Argument(metavar="ADDRESS")],
     node: Annotated[
-        str | None, typer.Option("--from", metavar="NODE", help="From this node (the client).")
+        str | None,
+        typer.Option(
+            "--from", metavar="NODE", help="From this node (the client).", autocompletion=node_names
+        ),
     ] = None,
     lab: LabName = DEFAULT_LAB,
     json: AsJson = False,

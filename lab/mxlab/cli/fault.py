@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxlab.cli.completion import fault_kinds, faulty_names, open_faults
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName, not_blank
 from mxlab.cli.output import say, say_json, table
 from mxlab.cli.running import attached, work
@@ -23,8 +24,15 @@ def register(app: typer.Typer) -> None:
 
 
 def fault(
-    host: Annotated[str, typer.Argument(metavar="HOST|list", help="Where; or list them.")],
-    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="What breaks.")] = None,
+    host: Annotated[
+        str,
+        typer.Argument(
+            metavar="HOST|list", help="Where; or list them.", autocompletion=faulty_names
+        ),
+    ],
+    kind: Annotated[
+        str | None, typer.Argument(metavar="KIND", help="What breaks.", autocompletion=fault_kinds)
+    ] = None,
     parameters: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME=VALUE...]", help="As in a scenario; --NAME VALUE too."),
@@ -160,7 +168,11 @@ def _words(broken: "Standing") -> str:
 def heal(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID|NODE...]", help="Which, or where: `mxlab fault list`."),
+        typer.Argument(
+            metavar="[ID|NODE...]",
+            help="Which, or where: `mxlab fault list`.",
+            autocompletion=open_faults,
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that is broken.")] = False,
     lab: LabName = DEFAULT_LAB,

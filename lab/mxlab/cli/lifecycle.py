@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mxlab.cli.completion import lab_names
 from mxlab.cli.options import DEFAULT_LAB, AsJson, BackendName, LabName, Seed, TimeScale, a_lab
 from mxlab.cli.output import Waiting, complain, note, say, say_json, table
 from mxlab.cli.running import (
@@ -150,7 +151,10 @@ async def _up(
 def down(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="[LAB]", help="Which lab.", callback=a_lab)
+        str | None,
+        typer.Argument(
+            metavar="[LAB]", help="Which lab.", callback=a_lab, autocompletion=lab_names
+        ),
     ] = None,
     lab: LabName = DEFAULT_LAB,
     every: Annotated[bool, typer.Option("--all", help="Every lab of this machine.")] = False,
@@ -198,7 +202,12 @@ def status(
     lab: Annotated[
         str | None,
         typer.Option(
-            "--lab", envvar="MXLAB_LAB", metavar="NAME", help="Which lab.", callback=a_lab
+            "--lab",
+            envvar="MXLAB_LAB",
+            metavar="NAME",
+            help="Which lab.",
+            callback=a_lab,
+            autocompletion=lab_names,
         ),
     ] = None,
     json: AsJson = False,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxlab.cli.completion import node_names
 from mxlab.cli.options import DEFAULT_LAB, LabName
 from mxlab.cli.output import note, say_json_text, say_line, stamp
 from mxlab.cli.running import attached, node_called, work
@@ -22,7 +23,9 @@ def register(app: typer.Typer) -> None:
 
 
 def logs(
-    nodes: Annotated[list[str] | None, typer.Argument(metavar="[NODE...]")] = None,
+    nodes: Annotated[
+        list[str] | None, typer.Argument(metavar="[NODE...]", autocompletion=node_names)
+    ] = None,
     lab: LabName = DEFAULT_LAB,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     lines: Annotated[

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxlab.cli.completion import node_names
 from mxlab.cli.layout import shortened
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import complain, say, say_json, stamp, table
@@ -32,7 +33,10 @@ def mailbox(
         typer.Option("--show", metavar="N|last", help="Print this message of the list whole."),
     ] = None,
     node: Annotated[
-        str | None, typer.Option("--node", metavar="NODE", help="Only this node's mailboxes.")
+        str | None,
+        typer.Option(
+            "--node", metavar="NODE", help="Only this node's mailboxes.", autocompletion=node_names
+        ),
     ] = None,
     lab: LabName = DEFAULT_LAB,
     json: AsJson = False,

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxlab.cli.completion import node_names
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import Waiting, at_terminal, note, say, say_json
 from mxlab.cli.running import attached, node_called, work
@@ -12,7 +13,9 @@ from mxlab.errors import Unsupported, UsageError
 if TYPE_CHECKING:
     from mxlab.backends.base import Node, State
 
-Nodes = Annotated[list[str], typer.Argument(metavar="NODE...", help="Which nodes.")]
+Nodes = Annotated[
+    list[str], typer.Argument(metavar="NODE...", help="Which nodes.", autocompletion=node_names)
+]
 SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
 
 
@@ -83,14 +86,15 @@ async def _act(verb: str, node: "Node") -> "State":
 
 
 def shell(
-    node: Annotated[str, typer.Argument(metavar="[NODE]")] = "client", lab: LabName = DEFAULT_LAB
+    node: Annotated[str, typer.Argument(metavar="[NODE]", autocompletion=node_names)] = "client",
+    lab: LabName = DEFAULT_LAB,
 ) -> None:
     """Open a shell inside a node (the client): dig, swaks and nc are there."""
     _inside(node, SHELL, lab, tell=True)
 
 
 def execute(
-    node: Annotated[str, typer.Argument(metavar="NODE")],
+    node: Annotated[str, typer.Argument(metavar="NODE", autocompletion=node_names)],
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...")],
     lab: LabName = DEFAULT_LAB,
 ) -> None:

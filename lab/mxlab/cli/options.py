@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mxlab.cli.completion import lab_names
 from mxlab.errors import UsageError
 
 DEFAULT_LAB = "lab"
@@ -15,6 +16,8 @@ def a_lab(context: typer.Context, parameter: typer.CallbackParam, name: str | No
     """What the option or the variable says, if it can be a lab's name. Raises UsageError."""
     from mxlab.names import check_lab_name
 
+    if context.resilient_parsing:  # of a line that is being written
+        return name
     source = context.get_parameter_source(parameter.name or "")
     where = parameter.opts[-1]
     if isinstance(parameter.envvar, str):
@@ -31,7 +34,7 @@ def not_blank(
     context: typer.Context, parameter: typer.CallbackParam, word: str | None
 ) -> str | None:
     """The word. Raises UsageError for an empty one: it is never the same as none."""
-    if word is not None and not word.strip():
+    if word is not None and not word.strip() and not context.resilient_parsing:
         raise UsageError(
             f"{parameter.opts[-1]}: an empty word is no name", "give one, or leave it out"
         )
@@ -46,6 +49,7 @@ LabName = Annotated[
         metavar="NAME",
         help="Which lab (default: lab).",
         callback=a_lab,
+        autocompletion=lab_names,
     ),
 ]
 ScenarioFolder = Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxlab.cli.completion import node_names
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import Waiting, complain, note, say, say_dialog, say_json, say_line, table
 from mxlab.cli.running import attached, each, mtas, sources, work
@@ -25,7 +26,8 @@ MARKS = {"active": "*", "hold": "!", "incoming": " ", "deferred": " "}
 AGES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)  # minutes, as qshape has them
 
 Nodes = Annotated[
-    list[str] | None, typer.Argument(metavar="[NODE...]", help="Whose queue (all MTAs').")
+    list[str] | None,
+    typer.Argument(metavar="[NODE...]", help="Whose queue (all MTAs').", autocompletion=node_names),
 ]
 
 
@@ -183,8 +185,16 @@ async def _flush(names: list[str], lab_name: str, request: "Request[int]", json:
 
 
 def etrn(
-    host: Annotated[str, typer.Argument(metavar="NODE", help="Who is to start its queue.")],
-    asking: Annotated[str | None, typer.Option("--from", metavar="NODE", help="Who asks.")] = None,
+    host: Annotated[
+        str,
+        typer.Argument(
+            metavar="NODE", help="Who is to start its queue.", autocompletion=node_names
+        ),
+    ],
+    asking: Annotated[
+        str | None,
+        typer.Option("--from", metavar="NODE", help="Who asks.", autocompletion=node_names),
+    ] = None,
     domain: Annotated[
         str | None, typer.Option("--domain", "-s", metavar="DOMAIN", help="What waits for it.")
     ] = None,

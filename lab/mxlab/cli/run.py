@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxlab.cli.completion import scenario_names
 from mxlab.cli.options import AsJson, ScenarioFolder, a_lab
 from mxlab.cli.output import complain, note, say_json, say_json_text
 from mxlab.cli.reports import (
@@ -44,7 +45,10 @@ def register(app: typer.Typer) -> None:
 
 def run(
     scenarios: Annotated[
-        list[str], typer.Argument(metavar="SCENARIO...", help="Ids, files or folders.")
+        list[str],
+        typer.Argument(
+            metavar="SCENARIO...", help="Ids, files or folders.", autocompletion=scenario_names
+        ),
     ],
     backend: Annotated[
         str | None,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mxlab.cli.completion import scenario_names
 from mxlab.cli.options import AsJson, ScenarioFolder
 from mxlab.cli.output import at_terminal, complain, note, say, say_json, say_line, table
 from mxlab.cli.stories import story_file
@@ -48,7 +49,12 @@ def list_scenarios(scenarios: ScenarioFolder = None, json: AsJson = False) -> No
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="SCENARIO", help="Its id, its file or folder.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENARIO", help="Its id, its file or folder.", autocompletion=scenario_names
+        ),
+    ],
     scenarios: ScenarioFolder = None,
     json: AsJson = False,
 ) -> None:
@@ -117,7 +123,12 @@ def schema() -> None:
 
 @app.command()
 def lint(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders or ids.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="Files, folders or ids.", autocompletion=scenario_names
+        ),
+    ],
     scenarios: ScenarioFolder = None,
     json: AsJson = False,
 ) -> None:
