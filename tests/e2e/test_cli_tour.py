@@ -202,6 +202,11 @@ def test_logs_and_events(shared: Lab) -> None:
     shared("logs")
 
 
+def test_status_shows_the_lab_as_a_picture(shared: Lab) -> None:
+    assert "  |-- 20 --> mx2  running, 0 queued; keeps mail for mx1\n" in shared("status")
+    assert "picture" not in str(shared.json("status"))
+
+
 def test_exec_passes_the_exit_code_on(shared: Lab) -> None:
     shared("exec", "client", "--", "sh", "-c", "exit 7", code=7)
 

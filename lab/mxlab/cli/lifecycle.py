@@ -1,5 +1,6 @@
 """up, down, status."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,7 +8,8 @@ import typer
 
 from mxlab.cli.completion import lab_names
 from mxlab.cli.options import DEFAULT_LAB, AsJson, BackendName, LabName, Seed, TimeScale, a_lab
-from mxlab.cli.output import Waiting, complain, note, say, say_json, table
+from mxlab.cli.output import Waiting, complain, note, say, say_json, table, width
+from mxlab.cli.picture import picture
 from mxlab.cli.running import (
     attached,
     backend_named,
@@ -235,6 +237,10 @@ async def _status(name: str | None, json: bool) -> None:
             say()
         say(f"lab {one['lab']} ({one['backend']}, run {one['run'] or 'unknown'})")
         _show(one)
+        if "domain" in one:  # all of it could be seen
+            say()
+            for line in picture(one["domain"], one["nodes"], width(sys.stdout)):
+                say(line)
 
 
 async def _describe_found(found: Any) -> dict[str, Any]:
