@@ -15,10 +15,16 @@ import pytest
 if TYPE_CHECKING:
     from mxlab.errors import LabError
     from mxlab.model.scenario import Scenario
+    from mxlab.pytest_lab import AsyncDesk, PytestLabs
     from mxlab.result import RunResult
     from mxlab.testing import LabDesk, RunningLab
 
 FILE = "scenario.yaml"
+MARKER = (
+    "mxlab(topology=..., mx=2, domain=..., schedule=..., tls=True, time_scale=1): the lab that "
+    "this test, class or module wants; tests that want the same share one"
+)
+DESK: "pytest.StashKey[LabDesk]" = pytest.StashKey()
 WORLDS = ("process", "docker", "sim")
 
 
@@ -41,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
     for root in _roots(config):
         if not root.is_dir():
             raise pytest.UsageError(f"--mxlab-scenarios: {root} is no folder")
@@ -58,31 +65,74 @@ def _roots(config: pytest.Config) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def mxlab_lab(request: pytest.FixtureRequest) -> "Iterator[RunningLab]":
-    """A lab that is up for the whole session: DNS, two exchanges (mx1, mx2) and a client."""
+def mxlab_options() -> dict[str, Any]:
+    """What all labs of the session have in common: override it to change the default lab. The keys
+    are those of the marker `mxlab`."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def mxlab_labs(
+    request: pytest.FixtureRequest, mxlab_options: dict[str, Any]
+) -> "Iterator[PytestLabs]":
+    """The labs of the session, each brought up when a test first wants it."""
     from mxlab.api import real_world
-    from mxlab.testing import RunningLab
+    from mxlab.pytest_lab import PytestLabs
 
     backend = request.config.getoption("--mxlab-backend") or "process"
     if backend == "sim":
         raise pytest.UsageError("the time of a simulated lab is not real: no program can use it")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    lab = RunningLab(real_world(backend), f"pytest-{worker}-{secrets.token_hex(4)}")
-    lab.start()
-    try:
-        yield lab
-    finally:
-        lab.stop()
+    with PytestLabs(lambda: real_world(backend), f"pytest-{worker}", mxlab_options) as labs:
+        yield labs
+
+
+@pytest.fixture(scope="session")
+def mxlab_lab(mxlab_labs: "PytestLabs") -> "RunningLab":
+    """A lab that is up for the whole session: DNS, two exchanges (mx1, mx2) and a client, unless
+    `mxlab_options` says otherwise."""
+    return mxlab_labs.lab({})
 
 
 @pytest.fixture
-def mxlab(mxlab_lab: "RunningLab") -> "Iterator[LabDesk]":
-    """The lab as if it were this test's alone; faults, mail and zones are put right after it."""
-    desk = mxlab_lab.desk()
+def mxlab(request: pytest.FixtureRequest) -> "Iterator[LabDesk]":
+    """The lab as if it were this test's alone; faults, mail and zones are put right after it. With
+    the marker `mxlab` it is one of the shape that the marker says."""
+    marker = request.node.get_closest_marker("mxlab")
+    if marker is None:
+        lab = request.getfixturevalue("mxlab_lab")
+    else:
+        if marker.args:
+            raise pytest.UsageError(f"the marker takes names: {MARKER}")
+        lab = request.getfixturevalue("mxlab_labs").lab(marker.kwargs)
+    desk = request.node.stash[DESK] = lab.desk()
     try:
         yield desk
     finally:
         desk.close()
+
+
+@pytest.fixture
+def mxlab_async(mxlab: "LabDesk") -> "AsyncDesk":
+    """The same for `async def` tests: what waits is awaited, and the test's own loop goes on."""
+    from mxlab.pytest_lab import AsyncDesk
+
+    return AsyncDesk(mxlab)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    """With a test that failed: what became of its messages."""
+    outcome = yield
+    report = outcome.get_result()
+    desk = item.stash.get(DESK, None)
+    if report.when == "call" and report.failed and desk is not None:
+        from mxlab.visible import visible_text
+
+        if told := desk.stories():
+            report.sections.append(
+                ("mxlab: what became of the mail", visible_text("\n\n".join(told)))
+            )
 
 
 # --- scenario files ------------------------------------------------------------------------------

@@ -26,9 +26,11 @@ from mxlab.model.step import AnyStep, Dns, Fault, Python, Send
 from mxlab.model.topology import Topology
 from mxlab.runner import silent
 from mxlab.steps import StepFailed, Steps
+from mxlab.story import biography
 from mxlab.watch import Watch, watching
 from mxlab_services.config import MtaConfig, TimeConfig
 from mxlab_services.control import (
+    Forget,
     MailboxList,
     MailboxRead,
     QueueEdit,
@@ -40,6 +42,7 @@ from mxlab_services.control import (
 )
 
 R = TypeVar("R")
+STORIES = 5  # of a failed test's messages, told in full
 DRAIN_SECONDS = 20.0  # lab seconds that mail of a test may take to leave the queues after it
 
 
@@ -53,10 +56,17 @@ class Endpoint(NamedTuple):
 class RunningLab:
     """A lab that is up between `start` and `stop`. Its methods wait, from any other thread."""
 
-    def __init__(self, backend: Backend, name: str, topology: Topology | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        name: str,
+        topology: Topology | None = None,
+        time_scale: float = 1.0,
+    ) -> None:
         self.name = name
         self._backend = backend
         self._topology = topology or Topology()
+        self._time_scale = time_scale
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._end = asyncio.Event()
@@ -104,7 +114,7 @@ class RunningLab:
         return self.watch.lab
 
     async def _live(self, up: "asyncio.Future[Watch]") -> None:
-        time = TimeConfig(epoch=host.time())  # noqa: TID251 - when this lab's time begins
+        time = TimeConfig(self._time_scale, host.time())  # noqa: TID251 - when this lab's time begins
         order = Order(self.name, self.name, self._topology, time, publish=True)
         try:
             async with self._backend.deploy(order, silent) as lab, watching(lab) as watch:
@@ -135,6 +145,7 @@ class LabDesk:
         self._steps = Steps(empty, running.watch, silent)
         self._zones: list[ZoneReport] | None = None
         self._disturbed = False
+        self._before = set(running.watch.trace.messages())
 
     # --- addresses and ports ---------------------------------------------------------------------
 
@@ -224,6 +235,10 @@ class LabDesk:
         """What waits at a host. Raises UnknownName, NodeUnreachable."""
         return self._running.call(self._node(host).request(QueueList()))
 
+    def stories(self) -> list[str]:
+        """What became of each message since the test began, as `mxlab trace` tells it."""
+        return self._running.call(self._stories())
+
     # --- inner -----------------------------------------------------------------------------------
 
     @property
@@ -262,6 +277,12 @@ class LabDesk:
             left = max(0.0, deadline - host.monotonic())
             self._running.call(_wait(watch, version, left))
 
+    async def _stories(self) -> list[str]:
+        trace = self._running.watch.trace
+        own = [message for message in trace.messages() if message not in self._before]
+        shown = ["\n".join(biography(trace, message)) for message in own[:STORIES]]
+        return shown if len(own) <= STORIES else [*shown, f"... and {len(own) - STORIES} more"]
+
     async def _mailbox(self, address: str) -> list[EmailMessage]:
         found: list[tuple[float, EmailMessage]] = []
         for node in self._lab.nodes.values():
@@ -286,15 +307,18 @@ class LabDesk:
             for node in servers:
                 await node.request(QueueEdit("delete", ["ALL"]))
         if self._disturbed:
-            await asyncio.gather(*(_restart(node) for node in servers))
+            await asyncio.gather(*(_afresh(node) for node in servers))
         if unhealed:
             raise EnvironmentProblem("; ".join(finding.text for finding in unhealed))
 
 
-async def _restart(node: Node) -> None:
+async def _afresh(node: Node) -> None:
     """What it knows of DNS and of dead hosts is gone then."""
-    await node.stop()
-    await node.start()
+    if await node.state() != "running":
+        await node.stop()
+        await node.start()
+    else:
+        await node.request(Forget())
 
 
 async def _wait(watch: Watch, version: int, seconds: float) -> None:

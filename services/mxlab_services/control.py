@@ -206,6 +206,14 @@ class QueueFlush(Request[int], frozen=True):
     queue_id: str | None = None
 
 
+class Forget(Request[bool], frozen=True):
+    """Forget what was learnt of others: DNS answers, dead destinations, silent hosts, idle
+    connections. The queue stays. Answered once it is forgotten."""
+
+    method = "forget"
+    reply = bool
+
+
 class MailboxList(Request[list[MailboxEntry]], frozen=True):
     """The messages of one mailbox, or of all."""
 
@@ -344,8 +352,8 @@ class FaultList(Request[list[FaultState]], frozen=True):
 REQUESTS: dict[str, type[Request[Any]]] = {
     request.method: request
     for request in (
-        Ping, Stats, QueueList, QueueEdit, QueueFlush, MailboxList, MailboxRead, Submit, Record,
-        Route, Dig, Etrn,
+        Ping, Stats, QueueList, QueueEdit, QueueFlush, Forget, MailboxList, MailboxRead, Submit,
+        Record, Route, Dig, Etrn,
         ZoneList, ZoneReplace, ZoneUpdate,
         FaultSet, FaultClear, FaultList,
     )

@@ -193,3 +193,149 @@ def test_where_nobody_uses_it_nothing_is_loaded(place: Path) -> None:
     )
     (place / "scenario.yaml").write_text("not: a scenario\n")
     assert outcomes(session(place))["passed"] == 1
+
+
+def test_each_test_has_the_lab_that_it_wants(place: Path) -> None:
+    (place / "conftest.py").write_text(
+        """
+import pytest
+
+
+@pytest.fixture(scope="session")
+def mxlab_options():
+    return {"domain": "session.test"}
+"""
+    )
+    (place / "test_shapes.py").write_text(
+        """
+import pytest
+from mxlab import Exchange, Topology
+
+LABS = set()
+
+
+def test_the_sessions_own(mxlab, mxlab_lab):
+    assert mxlab.address().endswith("@session.test")
+    assert mxlab.smtp_of("mx2")
+    LABS.add(mxlab_lab.name)
+
+
+@pytest.mark.mxlab(mx=1, schedule="postfix", tls=True, time_scale=60)
+@pytest.mark.parametrize("time", [1, 2])
+def test_one_of_its_own(mxlab, time):
+    lab = mxlab._running.lab
+    assert [exchange.host for exchange in lab.topology.mx] == ["mx1"]
+    assert (lab.topology.schedule, lab.topology.tls) == ("postfix", True)
+    assert lab.topology.domain == "session.test"
+    assert lab.clock.real(60) == 1
+    mxlab.send()
+    mxlab.eventually(mxlab.mailbox, within="30m")
+    LABS.add(lab.name)
+    assert len(LABS) == 2, "equal wishes share a lab"
+
+
+@pytest.mark.mxlab(topology=Topology(mx=(Exchange("backup", 5), Exchange("best", 1)), client="out"))
+class TestWhole:
+    def test_it(self, mxlab):
+        assert mxlab.smtp_of("best") and mxlab.queue("out") == []
+
+
+@pytest.mark.mxlab(topology={"mx": [{"host": "a", "preference": 1}]})
+def test_keys_of_a_scenario_file(mxlab):
+    assert mxlab.smtp_of("a")
+
+
+@pytest.mark.mxlab(mxs=3)
+def test_a_wrong_name(mxlab):
+    pass
+
+
+@pytest.mark.mxlab(schedule="never")
+def test_a_wrong_value(mxlab):
+    pass
+
+
+@pytest.mark.mxlab(time_scale=0)
+def test_no_time(mxlab):
+    pass
+"""
+    )
+    said = session(place, "--strict-markers", code=1)
+    assert (outcomes(said)["errors"], outcomes(said)["passed"]) == (3, 5)
+    assert "no option of a lab is called 'mxs'" in said
+    assert "'never'" in said
+    assert "time_scale must be above 0" in said
+
+
+def test_a_test_that_fails_tells_what_became_of_its_mail_alone(place: Path) -> None:
+    (place / "test_story.py").write_text(
+        """
+def test_before(mxlab):
+    mxlab.send(subject="before")
+    mxlab.eventually(mxlab.mailbox)
+
+
+def test_fails(mxlab):
+    with mxlab.fault("kill", "mx1"):
+        mxlab.send()
+        mxlab.eventually(lambda: mxlab.queue("mx2"))
+        assert mxlab.mailbox(), "not there"
+"""
+    )
+    said = session(place, code=1)
+    assert outcomes(said) == {"failed": 1, "passed": 1}
+    _, _, told = said.partition("mxlab: what became of the mail")
+    assert "bob-t2@example.test" in told
+    assert "bob-t1@example.test" not in told
+    assert "mx2" in told
+
+
+def test_an_async_test_awaits_and_its_loop_goes_on(place: Path) -> None:
+    (place / "test_async.py").write_text(
+        """
+import asyncio
+from mxlab import delivered
+
+
+async def test_it(mxlab_async):
+    ticks = 0
+
+    async def tick():
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    ticking = asyncio.create_task(tick())
+    async with mxlab_async.fault("refuse", "mx1"):
+        batch = await mxlab_async.send()
+        await mxlab_async.eventually(lambda: mxlab_async.desk.queue("mx2"))
+    await mxlab_async.eventually(delivered(batch), within="2m")
+    assert len(await mxlab_async.mailbox()) == 1
+    ticking.cancel()
+    assert ticks > 1
+"""
+    )
+    assert outcomes(session(place, "-o", "asyncio_mode=auto"))["passed"] == 1
+
+
+def test_after_a_fault_no_server_is_started_anew_and_all_is_forgotten(place: Path) -> None:
+    (place / "test_lives.py").write_text(
+        """
+from mxlab import delivered, dns
+from mxlab_services.events import NodeReady
+
+
+def test_breaks(mxlab):
+    mxlab.do(dns(remove=["example.test. MX"], add=["example.test. 3600 IN MX 10 nobody"]))
+    with mxlab.fault("refuse", "mx1"), mxlab.fault("refuse", "mx2"):
+        mxlab.send()
+
+
+def test_is_as_new(mxlab):
+    trace = mxlab._running.watch.trace
+    assert sum(isinstance(event.body, NodeReady) for event in trace.by_node["client"]) == 1
+    mxlab.eventually(delivered(mxlab.send()), within="10s")
+"""
+    )
+    assert outcomes(session(place))["passed"] == 2

@@ -100,6 +100,10 @@ class StubResolver:
         self._emit(Lookup(name, "A", answer.status, list(both), answer.cached), message)
         return answer
 
+    def forget(self) -> None:
+        """Ask for everything again."""
+        self._cache.clear()
+
     async def dig(self, name: str, type: str = "A", tcp: bool = False) -> DigReport:  # noqa: A002
         """Ask past the cache, once. Raises ControlError for what is no question."""
         if (number := type_number(type)) is None:

@@ -64,6 +64,10 @@ class LateResolver:
     def _resolver(self) -> "StubResolver":
         return self._make()
 
+    def forget(self) -> None:
+        if "_resolver" in self.__dict__:
+            self._resolver.forget()
+
     async def mx(self, name: str, message: str | None = None) -> Answer:
         return await self._resolver.mx(name, message)
 

@@ -14,6 +14,7 @@ from mxlab_services.control import (
     DigReport,
     Etrn,
     EtrnReport,
+    Forget,
     MailboxList,
     MailboxRead,
     Ping,
@@ -170,6 +171,7 @@ class _Mta:
         controls.add(QueueList, self.operator.entries)
         controls.add(QueueEdit, self.operator.edit)
         controls.add(QueueFlush, self.operator.flush)
+        controls.add(Forget, self._forget)
         controls.add(MailboxList, self._reading.entries)
         controls.add(MailboxRead, self._reading.whole)
         controls.add(Route, self._route)
@@ -219,6 +221,12 @@ class _Mta:
         return Pong(
             self.config.node, _role(self.config), self._clock.time(), await self._spool.count()
         )
+
+    async def _forget(self, _: Forget) -> bool:
+        self._resolver.forget()
+        self._relay.renew()
+        self._scheduler.forget()
+        return True
 
     async def _route(self, request: Route) -> RouteReport:
         return await routing.report(self._router, request.address, self._local.__contains__)

@@ -94,6 +94,13 @@ class Scheduler:
                 lane.probe_now()
         self.refresh()
 
+    def forget(self) -> None:
+        """Every destination is as one of which nothing is known."""
+        self._attempts.forget()
+        for lane in self._lanes.values():
+            lane.answered()
+        self.refresh()
+
     def retry_first(self, message: Queued) -> None:
         """Try this message before all others of its destinations, dead or not."""
         self._attempts.forget()
