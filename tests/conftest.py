@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mxlab import images
+from mxlab.backends.docker import image as images
 from mxlab.backends.docker import image_store
 from mxlab.errors import EnvironmentProblem
 
@@ -55,7 +55,7 @@ async def _prepare() -> str:
 @pytest.fixture
 def lab_tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A server's and a client's TLS contexts, certified by a lab's own CA for mx1.example.test."""
-    from mxlab.tls import Authority
+    from mxlab.plan.tls import Authority
 
     issued = Authority("test").issue(["mx1.example.test", "b.test"], "10.0.0.2")
     chain = tmp_path / "chain.pem"

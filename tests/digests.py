@@ -9,8 +9,8 @@ import sys
 from mxlab import run
 from mxlab.backends.sim.backend import SimBackend
 from mxlab.chaos.search import search
-from mxlab.loader import load, scenario_ids
-from mxlab.result import RunResult
+from mxlab.runner.result import RunResult
+from mxlab.scenario.load import load, scenario_ids
 from mxlab_services.events import encode
 
 SEEDS = (0, 7)

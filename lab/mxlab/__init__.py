@@ -9,7 +9,7 @@ TYPE_CHECKING = False  # true for type checkers; `typing` itself takes its time
 if TYPE_CHECKING:
     from typing import Any
 
-    from mxlab.api import (
+    from mxlab.api.build import (
         Scenario,
         ask,
         bounced,
@@ -47,5 +47,5 @@ def __getattr__(name: str) -> "Any":
         raise AttributeError(f"module 'mxlab' has no attribute {name!r}")
     import importlib
 
-    where = "mxlab.model.topology" if name in ("Exchange", "Topology") else "mxlab.api"
+    where = "mxlab.model.topology" if name in ("Exchange", "Topology") else "mxlab.api.build"
     return getattr(importlib.import_module(where), name)

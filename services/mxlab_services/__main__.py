@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mxlab_services.clock import ScaledClock
 from mxlab_services.config import AnyConfig, DnsConfig, decode_config
-from mxlab_services.control import Controls, serve
+from mxlab_services.control.requests import Controls, serve
 from mxlab_services.errors import ConfigError, ServiceError
 from mxlab_services.events import Emitter, Event, encode
 from mxlab_services.node import NoStorage, Parts, Storage, ids_for, start_node
@@ -70,7 +70,7 @@ def storage_of(config: AnyConfig, clock: ScaledClock) -> Storage:
     """Files for an MTA; a DNS server keeps nothing."""
     if isinstance(config, DnsConfig):
         return NoStorage()
-    from mxlab_services.storage import FileStorage
+    from mxlab_services.storage.files import FileStorage
 
     return FileStorage(Path(config.data), clock, ids_for(config, clock, "mailboxes"))
 

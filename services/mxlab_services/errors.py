@@ -1,6 +1,6 @@
 """The errors that services raise.
 
-Mail results are values (see `mxlab_services.mta.types`); exceptions are for operators and bugs::
+Mail results are values (see `mxlab_services.types`); exceptions are for operators and bugs::
 
     ServiceError
     ├── ConfigError (ValueError)      the node's configuration is wrong

@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from mxlab_services.clock import Clock
 from mxlab_services.config import AnyConfig, DnsConfig, NodeConfig
-from mxlab_services.control import Controls, RecordEntry, Stats
+from mxlab_services.control.requests import Controls, RecordEntry, Stats
 from mxlab_services.errors import SpoolError
 from mxlab_services.events import Body, Emit, NodeStopping
 from mxlab_services.ids import SeededIds
-from mxlab_services.mta.types import Mailboxes, Scratch, Spool, Witness
+from mxlab_services.types import Mailboxes, Scratch, Spool, Witness
 
 
 class Journal(Witness, Protocol):
@@ -114,10 +114,10 @@ async def start_node(
     emit, controls = Counting(parts.emit), controls or Controls()
     parts = Parts(parts.clock, emit, parts.storage)
     if isinstance(config, DnsConfig):  # a DNS node need not load an MTA, nor the other way round
-        from mxlab_services.dns.role import start_dns
+        from mxlab_services.roles.dns import start_dns
 
         return RunningNode(controls, emit, await start_dns(config, parts, controls))
-    from mxlab_services.mta.role import start_mta
+    from mxlab_services.roles.mta import start_mta
 
     return RunningNode(controls, emit, await start_mta(config, parts, controls, emit))
 

@@ -15,9 +15,9 @@ from itertools import pairwise
 import docker
 import pytest
 
-from mxlab import images
 from mxlab.backends.base import Order
 from mxlab.backends.docker import DockerBackend, image_store
+from mxlab.backends.docker import image as images
 from tests.bench.table import Table, machine
 
 ROUNDS = 7

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mxlab.model.topology import Topology
-from mxlab.plan import World, make_plan
+from mxlab.plan.plan import World, make_plan
 from mxlab_services import events
 from mxlab_services.config import AnyConfig, encode_config
 from tests.bench.table import Table, machine

@@ -17,7 +17,7 @@ import pytest
 
 from mxlab.backends.base import Lab, Node, Order
 from mxlab.backends.process import ProcessBackend
-from mxlab_services.control import QueueFlush, QueueList
+from mxlab_services.control.requests import QueueFlush, QueueList
 from tests.bench.table import Table
 from tests.e2e.postfix import Postfix, postfix, problem
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mxlab.backends.sim.backend import SimBackend, simulate
-from mxlab.loader import load, loads
 from mxlab.model.finding import Verdict
-from mxlab.result import RunResult
-from mxlab.runner import run
+from mxlab.runner.result import RunResult
+from mxlab.runner.runner import run
+from mxlab.scenario.load import load, loads
 from tests.bench.table import Table, machine
 
 OUTAGE_SECONDS = 0.1  # of processor time, for primary-outage with its 20 messages

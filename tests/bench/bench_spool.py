@@ -21,9 +21,9 @@ import pytest
 
 from mxlab_services.clock import ScaledClock
 from mxlab_services.ids import SeededIds
-from mxlab_services.mta.mailbox import MaildirMailboxes
-from mxlab_services.mta.spool import SqliteSpool
-from mxlab_services.mta.types import Pending, Queued, Recipient, Settled
+from mxlab_services.storage.maildir import MaildirMailboxes
+from mxlab_services.storage.sqlite.spool import SqliteSpool
+from mxlab_services.types import Pending, Queued, Recipient, Settled
 
 pytestmark = pytest.mark.bench
 
@@ -72,7 +72,7 @@ async def rate(work: Callable[[int], Awaitable[object]], numbers: Iterator[int])
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the groups of changes that shared a commit."""
-    from mxlab_services.mta.spool_writer import Change, Writer
+    from mxlab_services.storage.sqlite.writer import Change, Writer
 
     sizes: list[int] = []
     whole = Writer.run
@@ -148,8 +148,8 @@ async def test_bench_rates_by_queue_length(tmp_path: Path, groups: list[int]) ->
 KILLED = """
 import asyncio, os, sys
 from pathlib import Path
-from mxlab_services.mta.spool import SqliteSpool
-from mxlab_services.mta.types import Pending, Queued, Recipient
+from mxlab_services.storage.sqlite.spool import SqliteSpool
+from mxlab_services.types import Pending, Queued, Recipient
 
 async def main():
     spool = await SqliteSpool.open(Path(sys.argv[1]))

@@ -13,17 +13,17 @@ from aiosmtplib.response import SMTPResponse
 from msgspec.structs import replace
 
 from mxlab_services.dns.answers import Mx
-from mxlab_services.mta import bounce
-from mxlab_services.mta.attempt import Attempts
-from mxlab_services.mta.bounce import Fate, Reporter
-from mxlab_services.mta.destination import Lane
-from mxlab_services.mta.queue import Intake
-from mxlab_services.mta.relay import SmtpRelay
-from mxlab_services.mta.retry import Schedule
-from mxlab_services.mta.routing import MxRouter, _Hosts, _Notes
-from mxlab_services.mta.session import Session, reply_lines
-from mxlab_services.mta.settle import Settlement
-from mxlab_services.mta.types import (
+from mxlab_services.queue import dsn as bounce
+from mxlab_services.queue.commit import Settlement
+from mxlab_services.queue.delivery import Attempts
+from mxlab_services.queue.destination import Lane
+from mxlab_services.queue.dsn import Fate, Reporter
+from mxlab_services.queue.enqueue import Intake
+from mxlab_services.queue.retry import Schedule
+from mxlab_services.relay.relay import SmtpRelay
+from mxlab_services.relay.routing import MxRouter, _Hosts, _Notes
+from mxlab_services.smtp.client.connection import Session, reply_lines
+from mxlab_services.types import (
     Deferred,
     Delivered,
     Envelope,

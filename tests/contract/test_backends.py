@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mxlab.backends.base import Backend, CanExec, CanPause, CanPublish, Node, Order
+from mxlab.backends.real.remains import source_of
 from mxlab.errors import (
     AlreadyUp,
     EnvironmentProblem,
@@ -20,9 +21,8 @@ from mxlab.errors import (
     UsageError,
 )
 from mxlab.model.topology import Exchange, Topology
-from mxlab.remains import source_of
 from mxlab_services.config import TimeConfig
-from mxlab_services.control import (
+from mxlab_services.control.requests import (
     MailboxList,
     MailboxRead,
     Ping,

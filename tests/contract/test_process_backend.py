@@ -19,7 +19,7 @@ from mxlab.backends.process.life import life_of, strays
 from mxlab.backends.process.space import find_space
 from mxlab.errors import AlreadyUp, EnvironmentProblem, SubnetClash
 from mxlab.model.topology import Exchange, Topology
-from mxlab_services.control import Ping
+from mxlab_services.control.requests import Ping
 from mxlab_services.events import NodeReady
 
 SMALL = Topology(mx=(Exchange("mx1", 10),))

@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from mxlab_services.errors import SpoolError, SpoolFull
-from mxlab_services.mta.memory_disk import MemoryDisk
-from mxlab_services.mta.memory_spool import MemorySpool
-from mxlab_services.mta.spool import SqliteSpool
-from mxlab_services.mta.types import Destination, Pending, Queued, Recipient, Settled, Spool
+from mxlab_services.storage.memory_disk import MemoryDisk
+from mxlab_services.storage.memory_spool import MemorySpool
+from mxlab_services.storage.sqlite.spool import SqliteSpool
+from mxlab_services.types import Destination, Pending, Queued, Recipient, Settled, Spool
 
 AnySpool = SqliteSpool | MemorySpool
 Reopen = Callable[[AnySpool], Awaitable[AnySpool]]

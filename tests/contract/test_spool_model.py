@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from mxlab_services.address import domain_of
-from mxlab_services.mta.memory_disk import MemoryDisk
-from mxlab_services.mta.memory_spool import MemorySpool
-from mxlab_services.mta.spool import SqliteSpool
-from mxlab_services.mta.types import (
+from mxlab_services.storage.memory_disk import MemoryDisk
+from mxlab_services.storage.memory_spool import MemorySpool
+from mxlab_services.storage.sqlite.spool import SqliteSpool
+from mxlab_services.types import (
     Destination,
     Pending,
     Queued,

@@ -16,14 +16,15 @@ from typing import ParamSpec, TypeVar
 
 from mxlab_services import events
 from mxlab_services.__main__ import main
-from mxlab_services.client.record import FileJournal
-from mxlab_services.mta import connections, mailbox
-from mxlab_services.mta.connections import Connector
-from mxlab_services.mta.mailbox import MaildirMailboxes
-from mxlab_services.mta.session import Session
-from mxlab_services.mta.spool import SqliteSpool
-from mxlab_services.mta.spool_writer import Change, Put, Settle, Writer
-from mxlab_services.mta.types import Queued, Reply
+from mxlab_services.smtp.client import connect as connections
+from mxlab_services.smtp.client.connect import Connector
+from mxlab_services.smtp.client.connection import Session
+from mxlab_services.storage import maildir as mailbox
+from mxlab_services.storage.history import FileJournal
+from mxlab_services.storage.maildir import MaildirMailboxes
+from mxlab_services.storage.sqlite.spool import SqliteSpool
+from mxlab_services.storage.sqlite.writer import Change, Put, Settle, Writer
+from mxlab_services.types import Queued, Reply
 
 P = ParamSpec("P")
 T = TypeVar("T")

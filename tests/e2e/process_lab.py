@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from mxlab.model.topology import Topology
-from mxlab.plan import World, make_plan
+from mxlab.plan.plan import World, make_plan
 from mxlab_services import events
 from mxlab_services.config import encode_config
-from mxlab_services.control import Request, decode_answer, encode_call
+from mxlab_services.control.requests import Request, decode_answer, encode_call
 from mxlab_services.errors import ControlError
 from mxlab_services.events import Event
 

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from mxlab.authoring import PAST
 from mxlab.cli import app
 from mxlab.model.mechanism import MECHANISMS
+from mxlab.scenario.draft import PAST
 
 STORY = """\
 mxlab: 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mxlab.faults import CATALOGUE
-from mxlab.loader import scenario_ids
+from mxlab.scenario.load import scenario_ids
 from tests.e2e.test_cli_tour import MXLAB, SECONDS, Lab
 from tests.support.programs import require
 

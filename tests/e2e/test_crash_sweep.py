@@ -23,8 +23,8 @@ import pytest
 import pytest_asyncio
 
 from mxlab_services import events
-from mxlab_services.control import MailboxEntry, MailboxList, Ping, Record, Submit
-from mxlab_services.mta.types import content_digest
+from mxlab_services.control.requests import MailboxEntry, MailboxList, Ping, Record, Submit
+from mxlab_services.types import content_digest
 from tests.e2e.process_lab import ProcessLab, Sent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mxlab_services import events
-from mxlab_services.control import MailboxList, Ping, QueueFlush, QueueList
+from mxlab_services.control.requests import MailboxList, Ping, QueueFlush, QueueList
 from tests.e2e.process_lab import ProcessLab, Refused
 
 ALICE, BOB = "alice@client.test", "bob@example.test"

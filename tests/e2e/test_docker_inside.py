@@ -14,8 +14,8 @@ import yaml
 
 from mxlab.backends.base import CanExec, Node, Order
 from mxlab.backends.docker import DockerBackend, DockerLab
-from mxlab.compose import export_compose
-from mxlab_services.control import MailboxList, Ping
+from mxlab.backends.docker.compose import export_compose
+from mxlab_services.control.requests import MailboxList, Ping
 from mxlab_services.events import MailboxDelivered
 from tests.support.programs import needs, require
 

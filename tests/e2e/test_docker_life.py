@@ -31,7 +31,7 @@ from mxlab.errors import (
     SubnetClash,
 )
 from mxlab.model.topology import Exchange, Topology
-from mxlab_services.control import Ping, Submit
+from mxlab_services.control.requests import Ping, Submit
 from mxlab_services.events import NodeReady
 from tests.support.programs import needs
 

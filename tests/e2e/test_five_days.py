@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from mxlab.backends.process import ProcessBackend
 from mxlab.cli import app
 from mxlab_services import events
-from mxlab_services.control import MailboxList, MailboxRead
+from mxlab_services.control.requests import MailboxList, MailboxRead
 
 DAY = 86400
 SECONDS = 60

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from mxlab.model.topology import Topology
-from mxlab.plan import Plan, World, make_plan
+from mxlab.plan.plan import Plan, World, make_plan
 from mxlab_services import events
 from mxlab_services.clock import ScaledClock
 from mxlab_services.config import DnsConfig, MxConfig
-from mxlab_services.control import (
+from mxlab_services.control.requests import (
     Dig,
     MailboxEntry,
     MailboxList,
@@ -32,7 +32,7 @@ from mxlab_services.control import (
 )
 from mxlab_services.events import Emitter, Event
 from mxlab_services.node import NoStorage, Parts, RunningNode, ids_for, start_node
-from mxlab_services.storage import FileStorage
+from mxlab_services.storage.files import FileStorage
 from tests.e2e.process_lab import subnet
 
 ALICE, BOB = "alice@client.test", "bob@example.test"

@@ -20,8 +20,15 @@ import pytest
 from mxlab.backends.base import Lab, Order
 from mxlab.backends.process import ProcessBackend
 from mxlab.model.topology import Topology
-from mxlab_services import control
-from mxlab_services.control import MailboxEntry, MailboxList, MailboxRead, Ping, QueueFlush, Submit
+from mxlab_services.control import requests as control
+from mxlab_services.control.requests import (
+    MailboxEntry,
+    MailboxList,
+    MailboxRead,
+    Ping,
+    QueueFlush,
+    Submit,
+)
 from tests.e2e.postfix import postfix, problem
 from tests.support import programs
 

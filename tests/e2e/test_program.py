@@ -13,11 +13,18 @@ import pytest
 from msgspec.structs import replace
 
 from mxlab.model.topology import Topology
-from mxlab.plan import World, make_plan
-from mxlab.tls import Authority
+from mxlab.plan.plan import World, make_plan
+from mxlab.plan.tls import Authority
 from mxlab_services import events
 from mxlab_services.config import AnyConfig, MxConfig, encode_config
-from mxlab_services.control import Ping, Pong, QueueList, Submit, decode_answer, encode_call
+from mxlab_services.control.requests import (
+    Ping,
+    Pong,
+    QueueList,
+    Submit,
+    decode_answer,
+    encode_call,
+)
 from tests.e2e.process_lab import subnet
 
 SECONDS = 20  # real seconds for anything here
@@ -125,7 +132,7 @@ async def test_an_address_that_is_taken_is_one_line_and_exit_1(tmp_path: Path) -
 async def test_the_bridge_carries_requests_and_ends_with_its_input(tmp_path: Path) -> None:
     config = configured(tmp_path, "dns")
     async with running(config):
-        bridge = await spawn("mxlab_services.bridge", config.control)
+        bridge = await spawn("mxlab_services.control.bridge", config.control)
         assert bridge.stdin is not None
         assert bridge.stdout is not None
         async with asyncio.timeout(SECONDS):
@@ -140,7 +147,7 @@ async def test_the_bridge_carries_requests_and_ends_with_its_input(tmp_path: Pat
 
 
 async def test_a_bridge_to_nowhere_says_so(tmp_path: Path) -> None:
-    bridge = await spawn("mxlab_services.bridge", str(tmp_path / "none.sock"))
+    bridge = await spawn("mxlab_services.control.bridge", str(tmp_path / "none.sock"))
     _, log = await bridge.communicate()
     assert bridge.returncode == 1
     assert b"No such file" in log

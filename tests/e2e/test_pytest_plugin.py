@@ -41,7 +41,7 @@ def session(place: Path, *words: str, code: int = 0) -> str:
         if not name.startswith(("PYTEST_", "MXLAB_"))
     }
     state = place / "state"
-    command = [sys.executable, "-m", "pytest", "-p", "mxlab.pytest_plugin", "-rs", *words]
+    command = [sys.executable, "-m", "pytest", "-p", "mxlab.api.pytest_plugin", "-rs", *words]
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider"],
         cwd=place, env={**environment, "MXLAB_STATE_DIR": str(state)}, timeout=SECONDS,
@@ -112,7 +112,7 @@ def test_addresses_differ(mxlab):
     assert (outcomes(said)["failed"], outcomes(said)["passed"]) == (2, 3)
     assert "in the end mx2 holds 0 messages" in said
     assert "not within 0.5 s: the last answer was []" in said
-    assert "mxlab/testing.py" not in said, "the traceback ends in the test"
+    assert "mxlab/api/testing.py" not in said, "the traceback ends in the test"
 
 
 def test_each_worker_of_xdist_has_a_lab_of_its_own(place: Path) -> None:
@@ -189,7 +189,7 @@ def test_where_nobody_uses_it_nothing_is_loaded(place: Path) -> None:
     (place / "test_quiet.py").write_text(
         "import sys\n\n\ndef test_quiet():\n"
         "    loaded = {name for name in sys.modules if name.startswith('mxlab')}\n"
-        "    assert loaded == {'mxlab', 'mxlab.pytest_plugin'}\n"
+        "    assert loaded == {'mxlab', 'mxlab.api.pytest_plugin'}\n"
     )
     (place / "scenario.yaml").write_text("not: a scenario\n")
     assert outcomes(session(place))["passed"] == 1

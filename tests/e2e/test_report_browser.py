@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mxlab import runner
 from mxlab.backends.sim.backend import SimBackend, simulate
-from mxlab.loader import load
+from mxlab.history.trace import Trace
 from mxlab.model.finding import Finding, Verdict
 from mxlab.report import html
-from mxlab.result import RunResult
-from mxlab.trace import Trace
+from mxlab.runner import runner
+from mxlab.runner.result import RunResult
+from mxlab.scenario.load import load
 from mxlab_services import events
 from mxlab_services.events import Event
 from tests.e2e.browser import Browser, chromium, flags

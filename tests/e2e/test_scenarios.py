@@ -14,16 +14,16 @@ import time as host
 
 import pytest
 
-from mxlab import runner
 from mxlab.backends.base import Backend
 from mxlab.backends.docker import DockerBackend
 from mxlab.backends.process import ProcessBackend
 from mxlab.backends.sim.backend import SimBackend, simulate
-from mxlab.loader import load, scenario_ids
 from mxlab.model.finding import Verdict
 from mxlab.model.scenario import World
 from mxlab.report import text
-from mxlab.result import RunResult
+from mxlab.runner import runner
+from mxlab.runner.result import RunResult
+from mxlab.scenario.load import load, scenario_ids
 from mxlab_services import events
 from mxlab_services.config import TimeConfig
 

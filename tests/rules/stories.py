@@ -14,7 +14,7 @@ from mxlab.backends.sim.backend import EPOCH, SimBackend, SimLab, simulate
 from mxlab.model.topology import Exchange, Topology
 from mxlab_services import events
 from mxlab_services.config import TimeConfig
-from mxlab_services.control import (
+from mxlab_services.control.requests import (
     MailboxList,
     MailboxRead,
     QueueEntry,

@@ -12,7 +12,7 @@ from mxlab.backends.sim.backend import EPOCH, SimLab
 from mxlab.cli.queue import shape
 from mxlab.errors import Refused
 from mxlab_services import events
-from mxlab_services.control import QueueEdit, QueueFlush
+from mxlab_services.control.requests import QueueEdit, QueueFlush
 from tests.rules.peers import Peer, close_port, put_peer, take_over
 from tests.rules.stories import (
     ALICE,

@@ -8,15 +8,15 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from mxlab import runner
 from mxlab.backends.sim.backend import SimBackend, simulate
-from mxlab.loader import load, scenario_ids
 from mxlab.model.finding import Verdict
 from mxlab.model.mechanism import Mechanism, inner, outer
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import AnyStep, Dns, Etrn, Fault, Heal, Parallel, Send
 from mxlab.model.topology import Exchange
 from mxlab.report import text
+from mxlab.runner import runner
+from mxlab.scenario.load import load, scenario_ids
 
 Sabotage = Callable[[Scenario], Scenario]
 

@@ -4,7 +4,7 @@ import pytest
 
 from mxlab.backends.base import CanPause, Node
 from mxlab.errors import NodeUnreachable
-from mxlab_services.control import Ping
+from mxlab_services.control.requests import Ping
 
 
 async def refuses_when_it_does_not_run(node: Node) -> None:

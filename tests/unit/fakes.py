@@ -9,17 +9,17 @@ from mxlab_services.clock import Clock
 from mxlab_services.config import RetryConfig
 from mxlab_services.events import Body, Emit
 from mxlab_services.ids import SeededIds
-from mxlab_services.memory_storage import MemoryMailboxes
-from mxlab_services.mta.attempt import Attempts
-from mxlab_services.mta.memory_disk import MemoryDisk
-from mxlab_services.mta.memory_spool import MemorySpool
-from mxlab_services.mta.operator import Operator
-from mxlab_services.mta.queue import Intake
-from mxlab_services.mta.retry import schedule_of
-from mxlab_services.mta.scheduler import Scheduler
-from mxlab_services.mta.settle import Settlement
-from mxlab_services.mta.sweep import Sweeper
-from mxlab_services.mta.types import (
+from mxlab_services.queue.commit import Settlement
+from mxlab_services.queue.delivery import Attempts
+from mxlab_services.queue.enqueue import Intake
+from mxlab_services.queue.expiry import Sweeper
+from mxlab_services.queue.operator import Operator
+from mxlab_services.queue.retry import schedule_of
+from mxlab_services.queue.scheduler import Scheduler
+from mxlab_services.storage.memory import MemoryMailboxes
+from mxlab_services.storage.memory_disk import MemoryDisk
+from mxlab_services.storage.memory_spool import MemorySpool
+from mxlab_services.types import (
     Deferred,
     Delivered,
     Envelope,

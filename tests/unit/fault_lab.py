@@ -6,9 +6,8 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mxlab_services.board import Board
 from mxlab_services.config import MxConfig
-from mxlab_services.control import (
+from mxlab_services.control.requests import (
     Controls,
     FaultClear,
     FaultList,
@@ -19,16 +18,17 @@ from mxlab_services.control import (
     encode_call,
 )
 from mxlab_services.events import Body, Event, FaultStruck, encode
-from mxlab_services.faults import AnyFault
+from mxlab_services.faults.injector import Board
+from mxlab_services.faults.kinds import AnyFault
 from mxlab_services.ids import SeededIds
-from mxlab_services.memory_storage import MemoryMailboxes
-from mxlab_services.mta.edge import Edge
-from mxlab_services.mta.edge_faults import EdgeFaults
-from mxlab_services.mta.fault_site import DiskGuard, FaultyMailboxes, MtaFaults
-from mxlab_services.mta.memory_disk import MemoryDisk
-from mxlab_services.mta.memory_spool import MemorySpool
-from mxlab_services.mta.queue import Intake
-from mxlab_services.mta.types import Envelope, Origin, Spool
+from mxlab_services.queue.enqueue import Intake
+from mxlab_services.roles.mta_faults import DiskGuard, FaultyMailboxes, MtaFaults
+from mxlab_services.smtp.server.faults import EdgeFaults
+from mxlab_services.smtp.server.listener import Edge
+from mxlab_services.storage.memory import MemoryMailboxes
+from mxlab_services.storage.memory_disk import MemoryDisk
+from mxlab_services.storage.memory_spool import MemorySpool
+from mxlab_services.types import Envelope, Origin, Spool
 from tests.unit.dns_lab import StillClock
 from tests.unit.edge_lab import CONFIG
 

@@ -3,11 +3,11 @@ doctored by tests that show how each check fails."""
 
 from dataclasses import dataclass, field
 
-from mxlab.evidence import Evidence, Submission
+from mxlab.history.evidence import Evidence, Submission
+from mxlab.history.trace import Trace
 from mxlab.model.topology import Topology
-from mxlab.trace import Trace
 from mxlab_services import events
-from mxlab_services.control import MailboxEntry, QueueEntry, QueueRecipient, RecordEntry
+from mxlab_services.control.requests import MailboxEntry, QueueEntry, QueueRecipient, RecordEntry
 from mxlab_services.events import Body, Event
 
 MESSAGE, BOB, ALICE, DIGEST = "<m@client.test>", "bob@example.test", "alice@client.test", "d1"

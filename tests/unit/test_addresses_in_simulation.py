@@ -10,9 +10,9 @@ from mxlab.errors import Refused, ScenarioError
 from mxlab.model.finding import Verdict
 from mxlab.model.step import AnyStep
 from mxlab.model.topology import Exchange, Topology
-from mxlab.result import RunResult
+from mxlab.runner.result import RunResult
 from mxlab_services import events
-from mxlab_services.control import Dig, Etrn, MailboxList, QueueFlush, Route
+from mxlab_services.control.requests import Dig, Etrn, MailboxList, QueueFlush, Route
 from tests.rules.peers import Peer, take_over
 from tests.rules.stories import (
     ALONE,

@@ -30,8 +30,8 @@ from mxlab import (
 )
 from mxlab.backends.process.folder import state_root
 from mxlab.errors import ScenarioError, UnknownName, UsageError
-from mxlab.loader import loads
 from mxlab.model.finding import Verdict
+from mxlab.scenario.load import loads
 from tests.unit.docs_code import blocks
 
 YAML = """

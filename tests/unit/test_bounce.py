@@ -6,8 +6,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from mxlab_services.mta.bounce import Fate, Reporter, notification, status_of, wanted
-from mxlab_services.mta.types import Envelope, Pending, Queued, Recipient, Reply
+from mxlab_services.queue.dsn import Fate, Reporter, notification, status_of, wanted
+from mxlab_services.types import Envelope, Pending, Queued, Recipient, Reply
 
 CONTENT = (
     b"Received: by mx2.example.test id Q1\r\nFrom: alice@client.test\r\nSubject: hi\r\n"

@@ -20,14 +20,14 @@ from mxlab.chaos.tally import Tally
 from mxlab.chaos.trial import try_out
 from mxlab.chaos.writing import scenario_text
 from mxlab.cli.app import app
-from mxlab.loader import load, loads
 from mxlab.model.inner import DiskFull, DnsTruncate, InnerFault, ReadOnly
 from mxlab.model.mechanism import Kill, Pause, Stop
 from mxlab.model.outer import Segments
 from mxlab.model.scenario import problems
 from mxlab.model.topology import Exchange, Topology
-from mxlab_services.mta.attempt import Attempts
-from mxlab_services.mta.queue import Intake
+from mxlab.scenario.load import load, loads
+from mxlab_services.queue.delivery import Attempts
+from mxlab_services.queue.enqueue import Intake
 from tests.chaos_planted.faults import PLANTED
 
 MAIL = Mail("alice@client.test", (BOB,))
@@ -237,7 +237,7 @@ def test_a_crash_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise LookupError("a bug")
 
-    monkeypatch.setattr("mxlab.runner.drain", fails)
+    monkeypatch.setattr("mxlab.runner.runner.drain", fails)
     (only,) = try_out(Schedule(Topology(), (MAIL,))).wrong
     assert (only.check, only.text) == ("no-crash", "LookupError: a bug")
 

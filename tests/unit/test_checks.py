@@ -2,18 +2,18 @@
 
 import pytest
 
-from mxlab import checks
-from mxlab.checks import CHECKS, judge
-from mxlab.evidence import Evidence
+from mxlab.checks import judge as checks
+from mxlab.checks.judge import CHECKS, judge
+from mxlab.checks.result import Case, Opinion
+from mxlab.history.evidence import Evidence
+from mxlab.history.trace import Trace
 from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import CHECKS as NAMES
 from mxlab.model.topology import Topology
-from mxlab.opinion import Case, Opinion
-from mxlab.telling import MEANING
-from mxlab.trace import Trace
+from mxlab.scenario.describe import MEANING
 from mxlab_services import events
-from mxlab_services.control import RecordEntry
+from mxlab_services.control.requests import RecordEntry
 from mxlab_services.events import Event
 from tests.unit.history import (
     ALICE,

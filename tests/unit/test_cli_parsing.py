@@ -8,13 +8,13 @@ from typer.testing import CliRunner
 
 from mxlab.cli import app
 from mxlab.cli.dns import question
-from mxlab.cli.lifecycle import make_topology
 from mxlab.cli.output import table
 from mxlab.cli.queue import shape
 from mxlab.cli.send import parse_header, parse_size
-from mxlab.doctor import Check, engine_check, works
+from mxlab.cli.up import make_topology
+from mxlab.doctor.machine import Check, engine_check, works
 from mxlab.errors import UnknownName, UsageError
-from mxlab_services.control import QueueEntry, QueueRecipient
+from mxlab_services.control.requests import QueueEntry, QueueRecipient
 
 
 @pytest.fixture

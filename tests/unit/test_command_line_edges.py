@@ -64,7 +64,7 @@ def test_bytes_from_a_shell_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mxlab.cli", "typer", "mxlab.cli.scenario", "yaml", "mxlab.loader"]
+    "name", ["mxlab.cli", "typer", "mxlab.cli.scenario", "yaml", "mxlab.scenario.load"]
 )
 def test_ctrl_c_while_it_loads(name: str) -> None:
     """Struck at the moment at which a module is looked for."""

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from mxlab.assets import assets
+from mxlab.backends.docker.compose import export_compose
 from mxlab.backends.docker.shape import CONFIG, LAB, NODE, ROLE, TOPOLOGY, decode_topology
-from mxlab.compose import export_compose
 from mxlab.errors import UsageError
 from mxlab.model.topology import Exchange, Topology
 from mxlab_services.config import decode_config

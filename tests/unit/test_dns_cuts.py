@@ -9,7 +9,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from mxlab_services.control import Controls, ZoneUpdate
+from mxlab_services.control.requests import Controls, ZoneUpdate
 from mxlab_services.dns.answers import Mx
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.dns.server import DnsServer

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mxlab_services.dns.answers import Mx
-from mxlab_services.dns.exchange import read_reply
+from mxlab_services.dns.query import read_reply
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.errors import ControlError
 from tests.unit.dns_lab import DnsLab, Emitted, StillClock, dns_lab

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mxlab.cli.lifecycle import make_topology
-from mxlab.loader import load_topology
+from mxlab.cli.up import make_topology
 from mxlab.model.topology import Exchange, Topology
-from mxlab_services.mta.retry import SCHEDULES
+from mxlab.scenario.load import load_topology
+from mxlab_services.queue.retry import SCHEDULES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text()
 SECTION = PAGE.partition("## The lab\n")[2].partition("\n## ")[0]

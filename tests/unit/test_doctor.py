@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from mxlab import doctor
+from mxlab.doctor import machine as doctor
 
 
 def limited(monkeypatch: pytest.MonkeyPatch, soft: int) -> doctor.Check:

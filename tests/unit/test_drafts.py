@@ -5,17 +5,17 @@ from typing import Any
 import pytest
 import yaml
 
-from mxlab import runner
-from mxlab.authoring import Draft
 from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.errors import UsageError
 from mxlab.faults.table import example
-from mxlab.lint import remarks
-from mxlab.loader import loads
 from mxlab.model.finding import Verdict
 from mxlab.model.inner import InnerFault
 from mxlab.model.mechanism import MECHANISMS, STRIKING
 from mxlab.report import text as report
+from mxlab.runner import runner
+from mxlab.scenario.draft import Draft
+from mxlab.scenario.lint import remarks
+from mxlab.scenario.load import loads
 from mxlab_services.events import FaultStruck, LabFault, LabHealed, Lookup, Tried
 
 

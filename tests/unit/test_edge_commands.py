@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mxlab_services.mta.commands import MailFrom, host_name, mail_from, rcpt_to, shown
-from mxlab_services.mta.policy import Policy
-from mxlab_services.mta.types import Recipient, Reply
+from mxlab_services.smtp.commands import MailFrom, host_name, mail_from, rcpt_to, shown
+from mxlab_services.smtp.server.policy import Policy
+from mxlab_services.types import Recipient, Reply
 from tests.unit.edge_lab import CONFIG
 
 BOB = "bob@example.test"

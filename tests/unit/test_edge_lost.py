@@ -102,7 +102,7 @@ async def test_closing_finishes_what_is_accepted_and_tells_everyone_421() -> Non
 
 
 async def test_a_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mxlab_services.mta.smtp_connection._LAST_WORD", 0.05)
+    monkeypatch.setattr("mxlab_services.smtp.server.connection._LAST_WORD", 0.05)
     config = msgspec.structs.replace(CONFIG, timeouts=Timeouts(idle=0.2))
     async with desk(config, sessions=1, commands=10**9) as made:
         host, _, port = made.edge.addresses[0].rpartition(":")

@@ -6,7 +6,7 @@ import ssl
 import msgspec
 import pytest
 
-from mxlab.tls import Authority
+from mxlab.plan.tls import Authority
 from mxlab_services.config import MxConfig, TlsConfig
 from tests.unit.edge_lab import CONFIG, OPENING, Desk, desk
 

@@ -19,7 +19,7 @@ from mxlab.errors import ScenarioError
 from mxlab.model.finding import Verdict
 from mxlab.model.step import AnyStep
 from mxlab.model.topology import Exchange, Topology
-from mxlab.result import RunResult
+from mxlab.runner.result import RunResult
 from mxlab_services.events import EtrnSent, Flushed
 
 MX = Topology(mx=(Exchange("mx1", 10), Exchange("mx2", 20)), schedule="rfc")

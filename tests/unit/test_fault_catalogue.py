@@ -3,7 +3,6 @@
 import msgspec
 import pytest
 
-from mxlab import runner
 from mxlab.backends.base import Order
 from mxlab.backends.docker import DockerBackend
 from mxlab.backends.process import ProcessBackend
@@ -11,10 +10,9 @@ from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
 from mxlab.cli.fault import read_fault
 from mxlab.errors import LabError, ScenarioError, Unsupported, UsageError
 from mxlab.faults import CATALOGUE, fault_called, inject, problem_of, refuse_unsupported, undo
+from mxlab.faults.active import heal, standing
 from mxlab.faults.inner import to_service
-from mxlab.faults.standing import heal, standing
 from mxlab.faults.table import sample
-from mxlab.loader import loads
 from mxlab.model.condition import AnyCondition, Deferred, Delivered, Mailbox, Queue
 from mxlab.model.finding import Verdict
 from mxlab.model.mechanism import MECHANISMS, Kill, inner, outer
@@ -22,9 +20,11 @@ from mxlab.model.scenario import Scenario
 from mxlab.model.step import AnyStep, Eventually, Fault, Heal, Never, Send, Wait
 from mxlab.model.topology import Topology
 from mxlab.report import text
-from mxlab.result import RunResult
+from mxlab.runner import runner
+from mxlab.runner.result import RunResult
+from mxlab.scenario.load import loads
 from mxlab_services import events
-from mxlab_services.faults import AnyFault, Select, problem
+from mxlab_services.faults.kinds import AnyFault, Select, problem
 
 SELECTORS = set(Select.__struct_fields__)
 SERVICE = {kind.__struct_config__.tag: kind for kind in AnyFault.__args__}

@@ -12,13 +12,13 @@ import dns.message
 import dns.rcode
 import pytest
 
-from mxlab_services.board import Board
-from mxlab_services.control import FaultList
+from mxlab_services.control.requests import FaultList
 from mxlab_services.dns.faults import DnsFaults
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.dns.server import DnsServer
 from mxlab_services.errors import ControlError
-from mxlab_services.faults import (
+from mxlab_services.faults.injector import Board
+from mxlab_services.faults.kinds import (
     AnyFault,
     DnsDelay,
     DnsRefused,

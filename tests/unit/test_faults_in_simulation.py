@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from mxlab.backends.sim.backend import SimLab
 from mxlab.errors import Refused
 from mxlab.model.topology import Topology
-from mxlab.tls import Authority
-from mxlab_services.control import (
+from mxlab.plan.tls import Authority
+from mxlab_services.control.requests import (
     FaultClear,
     FaultList,
     FaultSet,
@@ -24,7 +24,7 @@ from mxlab_services.control import (
     Stats,
 )
 from mxlab_services.events import Bounced, FaultStruck, Outcome, Tried, encode
-from mxlab_services.faults import (
+from mxlab_services.faults.kinds import (
     AnyFault,
     Bandwidth,
     Cut,

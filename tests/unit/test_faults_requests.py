@@ -6,10 +6,10 @@ import random
 import msgspec
 import pytest
 
-from mxlab_services.board import MOST, Board, Occasion, Standing
-from mxlab_services.control import FaultClear, FaultList, FaultSet, FaultState, answer_line
+from mxlab_services.control.requests import FaultClear, FaultList, FaultSet, FaultState, answer_line
 from mxlab_services.errors import ControlError
-from mxlab_services.faults import (
+from mxlab_services.faults.injector import MOST, Board, Occasion, Standing
+from mxlab_services.faults.kinds import (
     ALWAYS,
     AnyFault,
     Cut,

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mxlab.tls import Authority
+from mxlab.plan.tls import Authority
 from mxlab_services.errors import ControlError, SpoolError, SpoolFull
 from mxlab_services.events import FaultStruck
-from mxlab_services.faults import (
+from mxlab_services.faults.kinds import (
     AnyFault,
     Bandwidth,
     Cut,
@@ -30,8 +30,8 @@ from mxlab_services.faults import (
     TlsBroken,
     Verb,
 )
-from mxlab_services.mta.spool import SqliteSpool
-from mxlab_services.mta.types import Envelope, Origin, Recipient
+from mxlab_services.storage.sqlite.spool import SqliteSpool
+from mxlab_services.types import Envelope, Origin, Recipient
 from tests.unit.edge_lab import CONFIG
 from tests.unit.fault_lab import ALICE, BOB, OK, EdgeDesk, Talk, edge_desk
 

@@ -7,10 +7,10 @@ from typer.testing import CliRunner, Result
 
 from mxlab.cli import app
 from mxlab.errors import UnknownName, UsageError
-from mxlab.loader import candidates, find, load_topology
 from mxlab.model.scenario import Scenario, World, told_in
 from mxlab.model.topology import Exchange, Topology
-from mxlab.plan import checked_topology
+from mxlab.plan.plan import checked_topology
+from mxlab.scenario.load import candidates, find, load_topology
 
 STORY = """\
 mxlab: 1

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mxlab import images
 from mxlab.backends.base import Progress
-from mxlab.errors import NoImage
-from mxlab.images import (
+from mxlab.backends.docker import image as images
+from mxlab.backends.docker.image import (
     LATEST,
     PYTHON_BASE,
     Target,
@@ -20,6 +19,7 @@ from mxlab.images import (
     load_image,
     prune_images,
 )
+from mxlab.errors import NoImage
 
 
 class FakeStore:

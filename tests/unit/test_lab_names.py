@@ -16,7 +16,7 @@ from mxlab.cli import app
 from mxlab.errors import UsageError
 from mxlab.model.scenario import Scenario
 from mxlab.names import check_lab_name
-from mxlab.runner import silent
+from mxlab.runner.runner import silent
 
 WRONG = [
     "",

@@ -11,8 +11,8 @@ from mxlab.backends.process import ProcessBackend
 from mxlab.backends.sim.backend import SimBackend
 from mxlab.cli import app
 from mxlab.errors import ScenarioError
-from mxlab.lint import Remark, remarks
-from mxlab.loader import load, loads, problem_at, read, scenario_ids
+from mxlab.scenario.lint import Remark, remarks
+from mxlab.scenario.load import load, loads, problem_at, read, scenario_ids
 
 WORLDS = (DockerBackend(), ProcessBackend(), SimBackend())
 HEAD = "mxlab: 1\ntitle: t\nsteps:\n"

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from mxlab.errors import EXIT_USAGE, ScenarioError, UnknownName, UsageError
-from mxlab.loader import find, load, load_topology, loads, scenario_ids
 from mxlab.model.condition import Delivered, Queue
 from mxlab.model.duration import format_duration, parse_duration
 from mxlab.model.mechanism import Kill
 from mxlab.model.scenario import Scenario, fault_kinds, problems
 from mxlab.model.step import Eventually, Fault, Heal, Parallel, Say, Send, Wait
 from mxlab.model.topology import Exchange
+from mxlab.scenario.load import find, load, load_topology, loads, scenario_ids
 
 BAD = sorted((Path(__file__).parents[1] / "badconfigs").glob("*/scenario.yaml"))
 GOOD = """

@@ -6,15 +6,15 @@ import math
 
 import pytest
 
-from mxlab import api
+from mxlab.api import build as api
 from mxlab.backends.sim.loop import Runaway, SimLoop
-from mxlab.cli.lifecycle import make_time
+from mxlab.cli.up import make_time
 from mxlab.errors import ScenarioError, UsageError
-from mxlab.loader import loads
 from mxlab.model.duration import LONGEST, parse_duration
 from mxlab.model.finding import Verdict, overall
 from mxlab.model.scenario import Scenario, problems
 from mxlab.model.step import Parallel, Wait
+from mxlab.scenario.load import loads
 
 DAY = 86400.0
 HEAD = "mxlab: 1\ntitle: t\nexpect: [nothing-lost]\nsteps:\n"

@@ -3,8 +3,8 @@
 import pytest
 
 from mxlab.errors import UnknownName, UsageError
-from mxlab.lookup import find
-from mxlab.trace import Trace
+from mxlab.history.lookup import find
+from mxlab.history.trace import Trace
 from mxlab_services import events
 from tests.unit.history import ALICE, BOB, History
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from mxlab_services.clock import ScaledClock
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.ids import SeededIds
-from mxlab_services.memory_storage import MemoryMailboxes
-from mxlab_services.mta.mailbox import MaildirMailboxes, folder_of
-from mxlab_services.mta.memory_disk import MemoryDisk
-from mxlab_services.mta.types import Mailboxes
+from mxlab_services.storage.maildir import MaildirMailboxes, folder_of
+from mxlab_services.storage.memory import MemoryMailboxes
+from mxlab_services.storage.memory_disk import MemoryDisk
+from mxlab_services.types import Mailboxes
 
 
 def ids() -> SeededIds:
@@ -216,7 +216,7 @@ async def test_a_full_disk_is_spool_full_and_leaves_nothing(
             raise OSError(28, "No space left on device")
         return write(descriptor, bytes(data)[:2])
 
-    monkeypatch.setattr("mxlab_services.mta.mailbox.os.write", full)
+    monkeypatch.setattr("mxlab_services.storage.maildir.os.write", full)
     with pytest.raises(SpoolFull, match="No space left"):
         await maildir.deliver("bob@example.test", b"after", 2.0)
     monkeypatch.undo()
@@ -247,7 +247,7 @@ import asyncio, os, random, sys
 from pathlib import Path
 from mxlab_services.clock import ScaledClock
 from mxlab_services.ids import SeededIds
-from mxlab_services.mta.mailbox import MaildirMailboxes
+from mxlab_services.storage.maildir import MaildirMailboxes
 
 async def main():
     boxes = MaildirMailboxes(Path(sys.argv[1]), SeededIds(ScaledClock(), random.Random(2)))

@@ -9,12 +9,12 @@ import pytest
 from mxlab_services.clock import ScaledClock
 from mxlab_services.errors import SpoolFull
 from mxlab_services.ids import SeededIds
-from mxlab_services.memory_storage import MemoryStorage
-from mxlab_services.mta.memory_disk import MemoryDisk
-from mxlab_services.mta.memory_spool import MemorySpool
-from mxlab_services.mta.types import Pending, Queued, Recipient, Settled
 from mxlab_services.node import Storage
-from mxlab_services.storage import FileStorage
+from mxlab_services.storage.files import FileStorage
+from mxlab_services.storage.memory import MemoryStorage
+from mxlab_services.storage.memory_disk import MemoryDisk
+from mxlab_services.storage.memory_spool import MemorySpool
+from mxlab_services.types import Pending, Queued, Recipient, Settled
 
 
 def message(number: int) -> Queued:

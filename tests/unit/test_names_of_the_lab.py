@@ -8,7 +8,7 @@ import pytest
 
 from mxlab.backends.sim.backend import SimLab
 from mxlab.model.topology import RESERVED_DOMAINS, Topology
-from mxlab.plan import KEPT, World, make_plan
+from mxlab.plan.plan import KEPT, World, make_plan
 from mxlab_services.config import DnsConfig
 from mxlab_services.dns.server import DnsServer
 from mxlab_services.dns.zone import Zones

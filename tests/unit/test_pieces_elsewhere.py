@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from mxlab import api
+from mxlab.api import build as api
 from mxlab.backends.docker.channel import HEADER, _frames
-from mxlab.loader import loads
 from mxlab.model.finding import Verdict, overall
+from mxlab.scenario.load import loads
 from mxlab_services import events
 
 STORY = """

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from mxlab.backends.sim.backend import SimBackend, SimLab, SimNode, simulate
 from mxlab.backends.sim.shaping import Shaping
 from mxlab.cli import app
+from mxlab.doctor.faults import Probe, probe_faults
 from mxlab.faults import CATALOGUE
-from mxlab.probing import Probe, probe_faults
-from mxlab_services.board import Board
-from mxlab_services.mta.edge import Edge
+from mxlab_services.faults.injector import Board
+from mxlab_services.smtp.server.listener import Edge
 
 
 def probed(seconds: float = 30.0) -> dict[str, Probe]:
@@ -96,7 +96,7 @@ def test_the_command_tells_what_each_world_did(
     async def found(*_: object) -> list[Probe]:
         return broken
 
-    monkeypatch.setattr("mxlab.probing.probe_faults", found)
+    monkeypatch.setattr("mxlab.doctor.faults.probe_faults", found)
     done = run.invoke(app, words)
     assert done.exit_code == 3
     assert "NO    kill (process): nothing died" in done.stdout

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mxlab import runner
 from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.cli import app
 from mxlab.errors import ScenarioError
-from mxlab.loader import load
 from mxlab.model.finding import Verdict
 from mxlab.model.mechanism import Kill
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import AnyStep, Fault, Python, Say, Send
-from mxlab.result import RunResult
+from mxlab.runner import runner
+from mxlab.runner.result import RunResult
+from mxlab.scenario.load import load
 from mxlab_services.events import LabHealed
 
 STORY = """\
@@ -59,7 +59,7 @@ def healed(result: RunResult) -> list[str]:
         ("async def other(lab):\n    pass\n", 0, "has no attribute 'breaks'"),
         ("async def breaks(lab):\n    lab.nodes['mx7']\n", 2, "KeyError: 'mx7'"),
         (
-            "from mxlab_services.control import Ping\n\nasync def breaks(lab):\n"
+            "from mxlab_services.control.requests import Ping\n\nasync def breaks(lab):\n"
             "    await lab.nodes['mx1'].request(Ping())\n",
             4,
             "mx1 is stopped (",

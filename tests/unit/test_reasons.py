@@ -2,11 +2,11 @@
 
 import pytest
 
-from mxlab import runner
 from mxlab.backends.sim.backend import SimBackend, simulate
-from mxlab.loader import loads
 from mxlab.model.condition import CONDITIONS
 from mxlab.model.finding import Verdict
+from mxlab.runner import runner
+from mxlab.scenario.load import loads
 from tests.unit.test_lint import END, HEAD
 
 SEND = "  - send: {id: batch, count: 3, from: alice@client.test, to: bob@example.test}\n"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mxlab_services.client.record import FileJournal
-from mxlab_services.control import RecordEntry
-from mxlab_services.memory_storage import MemoryJournal
-from mxlab_services.mta.memory_disk import MemoryDisk
+from mxlab_services.control.requests import RecordEntry
 from mxlab_services.node import Journal
+from mxlab_services.storage.history import FileJournal
+from mxlab_services.storage.memory import MemoryJournal
+from mxlab_services.storage.memory_disk import MemoryDisk
 
 
 class Ticks:
@@ -107,7 +107,7 @@ def test_the_record_is_kept_over_a_crash_of_the_disk() -> None:
 CHILD = """
 import os, sys
 from pathlib import Path
-from mxlab_services.client.record import FileJournal
+from mxlab_services.storage.history import FileJournal
 from mxlab_services.clock import ScaledClock
 journal = FileJournal(Path(sys.argv[1]), ScaledClock())
 n = 0

@@ -9,15 +9,15 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from mxlab import runner
 from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.cli import app
 from mxlab.errors import Damaged, UnknownName, UsageError
-from mxlab.loader import load, loads, scenario_ids
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.report import judge_again, record, to_json
 from mxlab.report.plain import from_plain, to_plain
-from mxlab.result import RunResult
+from mxlab.runner import runner
+from mxlab.runner.result import RunResult
+from mxlab.scenario.load import load, loads, scenario_ids
 
 STORY = """\
 mxlab: 1

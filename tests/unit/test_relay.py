@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mxlab_services import events
-from mxlab_services.mta.types import (
+from mxlab_services.types import (
     Deferred,
     Delivered,
     Failed,

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from mxlab_services.config import TlsConfig
 from mxlab_services.errors import ConfigError
-from mxlab_services.mta.types import Delivered, Failed, Job, Recipient, Result
+from mxlab_services.types import Delivered, Failed, Job, Recipient, Result
 from tests.unit.relay_lab import BOB, CONTENT, RelayLab
 from tests.unit.smtp_sink import Sink
 

@@ -12,8 +12,8 @@ from mxlab.backends.sim.loop import Life, SimLoop
 from mxlab.backends.sim.network import Network
 from mxlab_services import events
 from mxlab_services.config import ClientConfig
-from mxlab_services.mta.relay import SmtpRelay
-from mxlab_services.mta.types import (
+from mxlab_services.relay.relay import SmtpRelay
+from mxlab_services.types import (
     Deferred,
     Delivered,
     Envelope,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mxlab_services.config import Timeouts
-from mxlab_services.mta.types import Deferred, Delivered, Failed, Reply
+from mxlab_services.types import Deferred, Delivered, Failed, Reply
 from tests.unit.relay_lab import BOB, BOTH, CAROL, DAVE, SERIAL, RelayLab
 from tests.unit.smtp_sink import Sink
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP
 
-from mxlab.tls import Authority
+from mxlab.plan.tls import Authority
 from mxlab_services.config import TlsConfig
-from mxlab_services.mta.types import Deferred, Delivered, Failed, Reply
+from mxlab_services.types import Deferred, Delivered, Failed, Reply
 from tests.unit.relay_lab import RelayLab
 from tests.unit.sim_relay import BOB, CAROL, CONTENT, RFC, SimRelay
 from tests.unit.smtp_sink import PAUSE, Sink

@@ -5,7 +5,7 @@ import asyncio
 from mxlab.backends.base import Order
 from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
 from mxlab_services import events
-from mxlab_services.control import QueueFlush, Submit
+from mxlab_services.control.requests import QueueFlush, Submit
 
 
 async def send(lab: SimLab, count: int) -> None:

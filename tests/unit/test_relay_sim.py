@@ -8,8 +8,8 @@ from mxlab.backends.sim.loop import Life, SimLoop
 from mxlab.backends.sim.network import Network
 from mxlab_services import events
 from mxlab_services.config import ClientConfig, Timeouts
-from mxlab_services.mta.relay import SmtpRelay
-from mxlab_services.mta.types import (
+from mxlab_services.relay.relay import SmtpRelay
+from mxlab_services.types import (
     Delivered,
     Envelope,
     Job,

@@ -8,7 +8,7 @@ from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import Say
 from mxlab.report import SCHEMA, junit, text, to_json
-from mxlab.result import RunResult
+from mxlab.runner.result import RunResult
 from tests.unit.history import through_both
 
 PASSED = Finding("nothing-lost", Verdict.PASS, "all 1 that were taken are accounted for")

@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
+from mxlab.history.trace import LAB
 from mxlab.model.finding import Finding, Verdict
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import Say
 from mxlab.report import html
 from mxlab.report.view import View
 from mxlab.report.viewer import view
-from mxlab.result import RunResult
-from mxlab.trace import LAB
+from mxlab.runner.result import RunResult
 from mxlab_services import events
 from tests.unit.history import ALICE, BOB, MESSAGE, History, through_both
 

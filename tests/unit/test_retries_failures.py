@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from mxlab.failures import Failures, failures
-from mxlab.retries import Spacing, spacing
-from mxlab.trace import Trace
+from mxlab.checks.failures import Failures, failures
+from mxlab.checks.retry_spacing import Spacing, spacing
+from mxlab.history.trace import Trace
 from mxlab_services import events
 from mxlab_services.events import Body, Event
 

@@ -7,7 +7,7 @@ import pytest
 
 from mxlab_services.config import RetryConfig
 from mxlab_services.errors import ConfigError
-from mxlab_services.mta.retry import DAY, HOUR, MINUTE, SCHEDULES, schedule_of
+from mxlab_services.queue.retry import DAY, HOUR, MINUTE, SCHEDULES, schedule_of
 
 RNG = random.Random(1)
 

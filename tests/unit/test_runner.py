@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from mxlab import runner
 from mxlab.backends.base import Lab, Node, Order, Progress
 from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
 from mxlab.errors import (
@@ -20,7 +19,6 @@ from mxlab.errors import (
     ScenarioError,
     Unsupported,
 )
-from mxlab.loader import load, loads
 from mxlab.model.condition import Bounced, Delivered, Queue
 from mxlab.model.finding import Verdict
 from mxlab.model.mechanism import Kill, Pause, Stop
@@ -38,9 +36,11 @@ from mxlab.model.step import (
     Send,
     Wait,
 )
-from mxlab.progress import Asked, Judged, Seen, StepBegan, Update, Waiting
-from mxlab.result import RunResult
-from mxlab_services.control import Ping, Request
+from mxlab.runner import runner
+from mxlab.runner.progress import Asked, Judged, Seen, StepBegan, Update, Waiting
+from mxlab.runner.result import RunResult
+from mxlab.scenario.load import load, loads
+from mxlab_services.control.requests import Ping, Request
 from mxlab_services.events import LabFault, LabHealed, LabStep
 
 SEND = Send("batch", "alice@client.test", "bob@example.test", count=3)
@@ -336,7 +336,7 @@ def test_a_bug_in_a_step_still_heals_and_removes(monkeypatch: pytest.MonkeyPatch
     async def crash(*_: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr("mxlab.steps.Steps._send", crash)
+    monkeypatch.setattr("mxlab.runner.steps.Steps._send", crash)
     backend = Watched()
     with pytest.raises(ZeroDivisionError):
         run(story(Fault("x", Kill("mx1")), SEND), backend)

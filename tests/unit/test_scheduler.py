@@ -9,10 +9,10 @@ import pytest
 from mxlab.backends.sim.backend import simulate
 from mxlab_services import events
 from mxlab_services.config import RetryConfig
-from mxlab_services.control import QueueEdit, QueueFlush, QueueList
+from mxlab_services.control.requests import QueueEdit, QueueFlush, QueueList
 from mxlab_services.errors import ControlError
-from mxlab_services.mta.memory_disk import MemoryDisk
-from mxlab_services.mta.types import (
+from mxlab_services.storage.memory_disk import MemoryDisk
+from mxlab_services.types import (
     Deferred,
     Delivered,
     Failed,

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from mxlab.errors import ScenarioError
-from mxlab.loader import find, loads, scenario_ids
 from mxlab.model.condition import CONDITIONS
 from mxlab.model.mechanism import MECHANISMS
 from mxlab.model.step import STEPS
-from mxlab.schema import scenario_schema
+from mxlab.scenario.load import find, loads, scenario_ids
+from mxlab.scenario.schema import scenario_schema
 from tests.unit.schema_check import violations
 
 BAD = sorted((Path(__file__).parents[1] / "badconfigs").glob("*/scenario.yaml"))

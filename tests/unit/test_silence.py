@@ -2,9 +2,9 @@
 
 import pytest
 
-from mxlab.checks import judge
+from mxlab.checks.judge import judge
+from mxlab.history.trace import LAB
 from mxlab.model.finding import Finding, Verdict
-from mxlab.trace import LAB
 from mxlab_services import events
 from mxlab_services.events import Body
 from tests.unit.history import BOB, History, submitted

@@ -15,7 +15,7 @@ from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
 from mxlab.backends.sim.loop import SimLeak
 from mxlab.errors import AlreadyUp, NodeUnreachable, NotUp, Refused
 from mxlab.model.topology import Topology
-from mxlab_services.control import (
+from mxlab_services.control.requests import (
     Dig,
     MailboxList,
     Ping,
@@ -171,7 +171,8 @@ def test_a_service_that_reads_the_hosts_clock_fails_the_run(
 ) -> None:
     import time
 
-    from mxlab_services.mta import queue, received
+    from mxlab_services.queue import enqueue as queue
+    from mxlab_services.queue import received
 
     original = received.received_field
     planted: dict[str, object] = {"__name__": "mxlab_services.planted", "time": time}

@@ -9,7 +9,7 @@ from mxlab.backends.base import Order
 from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.errors import Unsupported
 from mxlab.faults import inject, undo
-from mxlab.faults.standing import heal, standing
+from mxlab.faults.active import heal, standing
 from mxlab.model.outer import Segments
 from mxlab.model.topology import Topology
 from tests.unit.test_sim_network import A, B, World

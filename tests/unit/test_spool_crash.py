@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from mxlab_services.errors import SpoolError, SpoolFull
-from mxlab_services.mta.spool import SqliteSpool
-from mxlab_services.mta.types import Pending, Queued, Recipient, Settled
+from mxlab_services.storage.sqlite.spool import SqliteSpool
+from mxlab_services.types import Pending, Queued, Recipient, Settled
 
 CHILD = """
 import asyncio, itertools, os, sys
 from pathlib import Path
-from mxlab_services.mta.spool import SqliteSpool
-from mxlab_services.mta.types import Pending, Queued, Recipient, Settled
+from mxlab_services.storage.sqlite.spool import SqliteSpool
+from mxlab_services.types import Pending, Queued, Recipient, Settled
 
 def content(number):
     return f"{number} ".encode() * (number * 7 % 4000 + 1)
@@ -93,7 +93,7 @@ async def test_a_second_process_is_told_that_the_spool_is_in_use(tmp_path: Path)
     spool = await SqliteSpool.open(tmp_path / "spool.db")
     code = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from mxlab_services.mta.spool import SqliteSpool\n"
+        "from mxlab_services.storage.sqlite.spool import SqliteSpool\n"
         "asyncio.run(SqliteSpool.open(Path(sys.argv[1])))"
     )
     second = await asyncio.create_subprocess_exec(

@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from mxlab_services.errors import SpoolError
-from mxlab_services.mta import spool_check
-from mxlab_services.mta.spool import SqliteSpool
-from mxlab_services.mta.types import Pending, Queued, Recipient, Settled
+from mxlab_services.storage.sqlite import check as spool_check
+from mxlab_services.storage.sqlite.spool import SqliteSpool
+from mxlab_services.types import Pending, Queued, Recipient, Settled
 
 COUNT = 300
 PAGE = 4096
@@ -288,8 +288,8 @@ async def test_changed_counters_of_a_recipient_survive_a_repair(tmp_path: Path) 
 CHILD = """
 import asyncio, os, sys
 from pathlib import Path
-from mxlab_services.mta.spool import SqliteSpool
-from mxlab_services.mta.types import Pending, Queued, Recipient
+from mxlab_services.storage.sqlite.spool import SqliteSpool
+from mxlab_services.types import Pending, Queued, Recipient
 
 async def main():
     spool = await SqliteSpool.open(Path(sys.argv[1]))

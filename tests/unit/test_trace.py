@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from mxlab.conditions import observed, seems
+from mxlab.checks.conditions import observed, seems
+from mxlab.history.biography import biography, describe
+from mxlab.history.trace import LAB, Trace
 from mxlab.model.condition import Bounced, Deferred, Delivered, Mailbox, Queue, Retries
-from mxlab.story import biography, describe
-from mxlab.trace import LAB, Trace
 from mxlab_services import events
 from mxlab_services.events import KINDS, Body, Event
 from tests.unit.history import ALICE, BOB, MESSAGE, accepted, submitted, through_both

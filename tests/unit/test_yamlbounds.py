@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from mxlab.errors import ScenarioError, UsageError
-from mxlab.loader import load, loads
 from mxlab.model.step import Say, Send
-from mxlab.yamlbounds import DEEPEST, MOST_CHARACTERS, MOST_NODES
-from mxlab.yamlnodes import parse
+from mxlab.scenario.bounds import DEEPEST, MOST_CHARACTERS, MOST_NODES
+from mxlab.scenario.load import load, loads
+from mxlab.scenario.yaml import parse
 
 STORY = {
     "mxlab": 1,

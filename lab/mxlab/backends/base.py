@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeVar, runtime_checkable
 from mxlab.model.topology import Topology
 from mxlab_services.clock import Clock
 from mxlab_services.config import AnyConfig, TimeConfig
-from mxlab_services.control import Request
+from mxlab_services.control.requests import Request
 from mxlab_services.events import Event
 
 R = TypeVar("R")

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mxlab.trace import LAB, Trace
+from mxlab.history.trace import LAB, Trace
 from mxlab_services import events
 from mxlab_services.events import Event
 

@@ -13,7 +13,7 @@ from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.chaos.rare import reached
 from mxlab.chaos.schedule import Schedule
 from mxlab.model.finding import Finding, Verdict
-from mxlab.runner import RunResult, run
+from mxlab.runner.runner import RunResult, run
 from mxlab_services.events import encode
 
 YEAR = 365.25 * 86400.0

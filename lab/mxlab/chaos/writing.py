@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
-from mxlab.loader import VERSION
 from mxlab.model.condition import AnyCondition
 from mxlab.model.duration import format_duration
 from mxlab.model.mechanism import Mechanism
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import AnyStep, Eventually, Fault, Heal, Never, Parallel, Python, Say, Wait
+from mxlab.scenario.load import VERSION
 
 if TYPE_CHECKING:
     from mxlab.chaos.tally import Tally

@@ -9,22 +9,22 @@ from mxlab import __version__
 from mxlab.__main__ import loaded
 from mxlab.cli import (
     chaos,
-    check,
     dns,
     export,
     fault,
     image,
-    lifecycle,
     logs,
     mailbox,
     node,
     queue,
-    recorded,
     run,
     scenario,
     send,
     trace,
 )
+from mxlab.cli import check as recorded
+from mxlab.cli import doctor as check
+from mxlab.cli import up as lifecycle
 from mxlab.cli.output import complain
 from mxlab.cli.words import refuse_bytes
 from mxlab.errors import EXIT_INTERRUPTED, LabError

@@ -53,7 +53,7 @@ def open_faults(context: typer.Context, incomplete: str) -> list[str]:
 
 def scenario_names(context: typer.Context, incomplete: str) -> list[str]:
     """The scenarios by id; where none fits, the shell completes files."""
-    from mxlab.loader import scenario_ids
+    from mxlab.scenario.load import scenario_ids
 
     folder = context.params.get("folder") or context.params.get("scenarios")
     return _fitting(incomplete, scenario_ids(folder if hasattr(folder, "is_dir") else None))
@@ -99,7 +99,7 @@ async def _nodes(lab: str) -> list[str]:
 
 async def _standing(lab: str) -> list[str]:
     from mxlab.cli.running import attached
-    from mxlab.faults.standing import standing
+    from mxlab.faults.active import standing
 
     async with attached(lab) as running:
         return [name for one in await standing(running) for name in (one.name, one.host)]

@@ -13,7 +13,7 @@ from mxlab.errors import EXIT_ENVIRONMENT, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Lab
-    from mxlab_services.control import ZoneReport
+    from mxlab_services.control.requests import ZoneReport
 
 TYPES = (
     "A", "AAAA", "ANY", "CAA", "CERT", "CNAME", "DNSKEY", "DS", "HINFO", "MX", "NAPTR", "NS", "PTR",
@@ -61,7 +61,7 @@ def _is_type(word: str) -> bool:
 
 
 async def _dig(name: str, kind: str, tcp: bool, lab_name: str, json: bool) -> None:
-    from mxlab_services.control import Dig
+    from mxlab_services.control.requests import Dig
 
     async with attached(lab_name) as lab:
         answer = await node_called(lab, lab.topology.client).request(Dig(name, kind, tcp))
@@ -90,7 +90,7 @@ def route(
 
 
 async def _route(address: str, node: str | None, lab_name: str, json: bool) -> None:
-    from mxlab_services.control import Route
+    from mxlab_services.control.requests import Route
 
     async with attached(lab_name) as lab:
         start = mtas(lab, [lab.topology.client if node is None else node])[0]
@@ -151,7 +151,7 @@ def set_zone(
 
 
 async def _set(origin: str, text: str, lab_name: str, json: bool) -> None:
-    from mxlab_services.control import ZoneReplace
+    from mxlab_services.control.requests import ZoneReplace
 
     async with attached(lab_name) as lab:
         report = await node_called(lab, lab.topology.dns).request(ZoneReplace(origin, text))
@@ -176,7 +176,7 @@ def remove(record: Record, lab: LabName = DEFAULT_LAB, json: AsJson = False) -> 
 
 
 async def _update(record: str, adding: bool, lab_name: str, json: bool) -> None:
-    from mxlab_services.control import ZoneUpdate
+    from mxlab_services.control.requests import ZoneUpdate
 
     name = record.split(maxsplit=1)[0] if record.split() else ""
     async with attached(lab_name) as lab:
@@ -197,7 +197,7 @@ def _holding(name: str, origins: list[str]) -> str:
 
 
 async def _reports(lab: "Lab") -> "list[ZoneReport]":
-    from mxlab_services.control import ZoneList
+    from mxlab_services.control.requests import ZoneList
 
     return await node_called(lab, lab.topology.dns).request(ZoneList())
 

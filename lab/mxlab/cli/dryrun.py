@@ -8,7 +8,7 @@ from mxlab.errors import EXIT_ENVIRONMENT, EXIT_OK
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Backend
-    from mxlab.doctor import Check
+    from mxlab.doctor.machine import Check
     from mxlab.model.scenario import Scenario
 
 WORLDS = (*BACKENDS, "sim")
@@ -16,7 +16,7 @@ WORLDS = (*BACKENDS, "sim")
 
 async def plans(stories: "list[Scenario]", backend: str | None) -> list[dict[str, Any]]:
     """For each scenario its plan, as plain data. `obstacle`: why its world cannot do it, or ""."""
-    from mxlab.doctor import examine
+    from mxlab.doctor.machine import examine
     from mxlab.model.scenario import told_in
 
     with Waiting() as progress:
@@ -26,8 +26,8 @@ async def plans(stories: "list[Scenario]", backend: str | None) -> list[dict[str
 
 
 def _plan(story: "Scenario", backend: str, checks: "list[Check]") -> dict[str, Any]:
-    from mxlab.telling import ending, lab_of
-    from mxlab.telling import story as told
+    from mxlab.scenario.describe import ending, lab_of
+    from mxlab.scenario.describe import story as told
 
     worlds = {name: _obstacle(story, name, checks) for name in WORLDS}
     if backend == "auto":  # as `choose_backend` does, which looks at the machine alone
@@ -46,8 +46,8 @@ def _plan(story: "Scenario", backend: str, checks: "list[Check]") -> dict[str, A
 
 def _obstacle(story: "Scenario", world: str, checks: "list[Check]") -> str:
     """Why the world cannot play it, or nothing."""
-    from mxlab.lint import unsupported
     from mxlab.model.scenario import fault_kinds
+    from mxlab.scenario.lint import unsupported
 
     if story.backends and world not in story.backends:
         return f"it is told for {' and '.join(story.backends)} only"

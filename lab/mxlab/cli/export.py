@@ -33,7 +33,7 @@ def compose(
     schedule: Annotated[str | None, typer.Option(metavar="NAME", help="Retry schedule.")] = None,
 ) -> None:
     """Print a Compose file that brings the lab up without mxlab."""
-    from mxlab.cli.lifecycle import make_topology
-    from mxlab.compose import export_compose
+    from mxlab.backends.docker.compose import export_compose
+    from mxlab.cli.up import make_topology
 
     say(export_compose(make_topology(topology, mx, domain, schedule), lab).rstrip("\n"))

@@ -12,7 +12,7 @@ from mxlab.errors import ScenarioError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Lab
-    from mxlab.faults.standing import Standing
+    from mxlab.faults.active import Standing
     from mxlab.model.mechanism import Mechanism
 
 LIST = "list"
@@ -66,8 +66,8 @@ def read_fault(host: str, kind: str, words: list[str]) -> "Mechanism":
     import msgspec
 
     from mxlab.faults import fault_called
-    from mxlab.yamlnodes import parse
-    from mxlab.yamlsteps import read_mechanism
+    from mxlab.scenario.steps import read_mechanism
+    from mxlab.scenario.yaml import parse
 
     mechanism = fault_called(kind).mechanism
     lists = {
@@ -107,7 +107,7 @@ def _pairs(words: list[str], short: str) -> list[tuple[str, str]]:
 
 async def _inject(lab_name: str, mechanism: "Mechanism", name: str | None, json: bool) -> None:
     from mxlab.faults import FAULTS, inject, refuse_unsupported_here
-    from mxlab.faults.standing import standing
+    from mxlab.faults.active import standing
 
     async with attached(lab_name) as lab:
         for host in mechanism.hosts:
@@ -140,7 +140,7 @@ def _free(mechanism: "Mechanism", taken: set[str]) -> str:
 
 
 async def _list(lab_name: str, json: bool) -> None:
-    from mxlab.faults.standing import standing
+    from mxlab.faults.active import standing
 
     async with attached(lab_name) as lab:
         found = await standing(lab)
@@ -198,8 +198,8 @@ async def _heal(lab_name: str, names: list[str], json: bool) -> None:
 
 async def _undo(lab: "Lab", names: list[str]) -> "list[Standing]":
     """The nodes first: what is inside one can be asked for only when it runs."""
-    from mxlab.faults.standing import heal as mend
-    from mxlab.faults.standing import standing
+    from mxlab.faults.active import heal as mend
+    from mxlab.faults.active import standing
 
     found = await standing(lab)
     known = {one.name for one in found} | set(lab.nodes)

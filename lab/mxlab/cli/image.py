@@ -61,7 +61,7 @@ def prune(json: AsJson = False) -> None:
 
 
 async def _prune() -> tuple[list[str], list[str]]:
-    from mxlab import images
+    from mxlab.backends.docker import image as images
     from mxlab.backends.docker import image_store
 
     async with image_store() as store:
@@ -81,7 +81,7 @@ def _do(verb: str, base: str, file: Path | None, json: bool) -> None:
 
 
 async def _image(verb: str, base: str, file: Path | None) -> str:
-    from mxlab import images
+    from mxlab.backends.docker import image as images
     from mxlab.backends.docker import image_store
 
     kind: images.Base = "python" if base == "python" else "debian" if base == "debian" else "auto"

@@ -11,7 +11,7 @@ from mxlab.cli.layout import shortened
 from mxlab.cli.output import PROGRESS_SECONDS, note, width
 from mxlab.model.duration import format_duration
 from mxlab.model.step import AnyStep, Ask
-from mxlab.progress import (
+from mxlab.runner.progress import (
     Asked,
     Gone,
     Interrupted,
@@ -37,7 +37,7 @@ def can_ask() -> bool:
 
 def tell(update: Update) -> None:
     """The steps, what came of each, and how a run ended that was interrupted. A
-    `mxlab.progress.Report` without a clock: also for the simulation."""
+    `mxlab.runner.progress.Report` without a clock: also for the simulation."""
     match update:
         case StepBegan(number=number, total=total, text=text, say=said):
             head = f"[{number}/{total}] "
@@ -75,7 +75,7 @@ def _held(queues: dict[str, int]) -> str:
 
 
 class Live:
-    """A `mxlab.progress.Report` for real time. Close it when the run is over."""
+    """A `mxlab.runner.progress.Report` for real time. Close it when the run is over."""
 
     def __init__(self) -> None:
         self._columns = width(sys.stderr)

@@ -92,7 +92,7 @@ async def _follow(lab: "Lab", name: str, known: int, width: int, events: bool) -
 
 
 def _say(event: "Event", width: int, raw: bool) -> None:
-    from mxlab.story import describe
+    from mxlab.history.biography import describe
     from mxlab_services.events import encode
 
     if raw:

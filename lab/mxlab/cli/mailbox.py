@@ -14,8 +14,8 @@ from mxlab.errors import UsageError
 from mxlab.visible import visible
 
 if TYPE_CHECKING:
-    from mxlab.remains import Source
-    from mxlab_services.control import MailboxEntry
+    from mxlab.backends.real.remains import Source
+    from mxlab_services.control.requests import MailboxEntry
 
 SUBJECT = 40  # columns of the list that a subject may have
 
@@ -52,7 +52,7 @@ def mailbox(
 async def _mailbox(
     address: str | None, show: str | None, node: str | None, lab_name: str, json: bool
 ) -> None:
-    from mxlab_services.control import MailboxList, MailboxRead
+    from mxlab_services.control.requests import MailboxList, MailboxRead
 
     async with attached(lab_name) as lab, AsyncExitStack() as stack:
         having = mtas(lab, [] if node is None else [node])
@@ -76,7 +76,7 @@ async def _mailbox(
             else:
                 say(text.rstrip("\r\n"))
             return
-    from mxlab.lookup import subject_text
+    from mxlab.history.lookup import subject_text
 
     if json:
         say_json([_row(n, entry) for n, entry in found])

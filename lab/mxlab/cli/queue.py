@@ -16,8 +16,8 @@ from mxlab.errors import EXIT_FAILED, UsageError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Node
-    from mxlab.remains import Source
-    from mxlab_services.control import QueueEntry, Request
+    from mxlab.backends.real.remains import Source
+    from mxlab_services.control.requests import QueueEntry, Request
 
 PAGE = 1000
 HEADING = "-Queue ID-----  --Size-- ----Arrival Time---- -Sender/Recipient-------"
@@ -88,7 +88,7 @@ async def _list(names: list[str], lab_name: str, json: bool) -> None:
 
 async def entries(node: "Node | Source") -> "list[QueueEntry]":
     """The whole queue of a node, read in pages."""
-    from mxlab_services.control import QueueList
+    from mxlab_services.control.requests import QueueList
 
     found: list[QueueEntry] = []
     while True:
@@ -124,7 +124,7 @@ def _print_queue(found: "list[QueueEntry]") -> None:
 
 
 async def _edit(names: list[str], lab_name: str, edits: dict[str, list[str]], json: bool) -> None:
-    from mxlab_services.control import QueueEdit
+    from mxlab_services.control.requests import QueueEdit
 
     if len(names) != 1:
         raise UsageError(
@@ -161,7 +161,7 @@ def flush(
     json: AsJson = False,
 ) -> None:
     """Try what waits in queues now."""
-    from mxlab_services.control import QueueFlush
+    from mxlab_services.control.requests import QueueFlush
 
     if sum((every, site is not None, queue_id is not None)) > 1:
         raise UsageError("--all, --site and --id exclude each other", "give one of them")
@@ -211,7 +211,7 @@ def etrn(
 async def _etrn(
     host: str, asking: str | None, domain: str | None, lab_name: str, json: bool
 ) -> None:
-    from mxlab.asking import ask_to_send
+    from mxlab.runner.etrn import ask_to_send
 
     async with attached(lab_name) as lab:
         best = min(lab.topology.mx, key=lambda exchange: exchange.preference).host

@@ -11,7 +11,7 @@ from mxlab.cli.output import COLOURS, say, say_line
 from mxlab.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
-    from mxlab.result import RunResult
+    from mxlab.runner.result import RunResult
 
 MARK, FINDING = 2, 8  # columns before a finding's mark, and before its text
 JunitFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML for CI.")]

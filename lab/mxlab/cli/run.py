@@ -34,7 +34,7 @@ from mxlab.errors import (
 
 if TYPE_CHECKING:
     from mxlab.model.scenario import Scenario
-    from mxlab.result import RunResult
+    from mxlab.runner.result import RunResult
 
 WORST_FIRST = (EXIT_FAILED, EXIT_ENVIRONMENT, EXIT_INCONCLUSIVE)
 
@@ -84,10 +84,10 @@ def run(
     json: AsJson = False,
 ) -> None:
     """Run scenarios, each in a lab of its own, and judge what became of every message."""
-    from mxlab.cli.lifecycle import make_time
     from mxlab.cli.live import can_ask
-    from mxlab.loader import load_file
+    from mxlab.cli.up import make_time
     from mxlab.model.scenario import Scenario, told_in
+    from mxlab.scenario.load import load_file
 
     if backend not in (None, "auto", *BACKENDS, "sim"):
         raise UnknownName("backend", str(backend), ("auto", *BACKENDS, "sim"))
@@ -158,9 +158,9 @@ def _one(
     """One run, in the world of that name. Raises whatever keeps it from being judged."""
     import secrets
 
-    from mxlab import runner
-    from mxlab.cli.lifecycle import make_time
     from mxlab.cli.live import Live, ask, ask_at_once, can_ask, enter, enter_at_once, tell
+    from mxlab.cli.up import make_time
+    from mxlab.runner import runner
     from mxlab_services.config import TimeConfig
 
     run_id = secrets.token_hex(4)
@@ -188,7 +188,7 @@ def _one(
                 )
             )
 
-        from mxlab.progress import Phase
+        from mxlab.runner.progress import Phase
 
         async def real() -> "RunResult":
             world, reason = await choose_backend(backend, lambda text: live(Phase(text)))

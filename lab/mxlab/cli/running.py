@@ -11,7 +11,7 @@ from mxlab.visible import visible_text
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Backend, Found, Lab, Node, Progress
-    from mxlab.remains import Source
+    from mxlab.backends.real.remains import Source
 
 T = TypeVar("T")
 N = TypeVar("N")
@@ -73,7 +73,7 @@ async def choose_backend(name: str, progress: "Progress") -> tuple["Backend", st
     """
     if name != "auto":
         return backend_named(name), ""
-    from mxlab import images
+    from mxlab.backends.docker import image as images
     from mxlab.backends.docker import image_store
 
     try:
@@ -168,7 +168,7 @@ async def sources(
     on standard error that it is so. `stack` lets go of them."""
     import asyncio
 
-    from mxlab.remains import source_of
+    from mxlab.backends.real.remains import source_of
 
     opened = [source_of(node, lab.clock, part) for node in nodes]
     found = await asyncio.gather(*(stack.enter_async_context(source) for source in opened))

@@ -12,8 +12,8 @@ from mxlab.cli.stories import story_file
 from mxlab.errors import EXIT_USAGE, LabError, ScenarioError, UsageError
 
 if TYPE_CHECKING:
-    from mxlab.authoring import Draft
     from mxlab.model.scenario import Scenario
+    from mxlab.scenario.draft import Draft
 
 app = typer.Typer(
     help="The scenarios: stories of outages, each with a lesson.",
@@ -26,7 +26,7 @@ MOST_EXCHANGES = 16
 @app.command("list")
 def list_scenarios(scenarios: ScenarioFolder = None, json: AsJson = False) -> None:
     """List the scenarios that ship with mxlab, and your own."""
-    from mxlab.loader import load, scenario_ids
+    from mxlab.scenario.load import load, scenario_ids
 
     found: list[Scenario] = []
     broken: list[LabError] = []
@@ -59,7 +59,7 @@ def show(
     json: AsJson = False,
 ) -> None:
     """Tell a scenario's story before it runs, and its lesson."""
-    from mxlab.loader import load_file
+    from mxlab.scenario.load import load_file
 
     path = story_file(name, scenarios)
     scenario = load_file(path)
@@ -82,7 +82,7 @@ def _lesson(path: Path) -> str:
 
 def tell(scenario: "Scenario") -> None:
     """Print the story in plain words."""
-    from mxlab.telling import ending, lab_of, story
+    from mxlab.scenario.describe import ending, lab_of, story
 
     say(f"{scenario.id}: {scenario.title}")
     if scenario.summary:
@@ -98,7 +98,7 @@ def tell(scenario: "Scenario") -> None:
 
 
 def _data(scenario: "Scenario", lesson: str) -> dict[str, object]:
-    from mxlab.telling import story
+    from mxlab.scenario.describe import story
 
     return {
         "id": scenario.id,
@@ -116,7 +116,7 @@ def _data(scenario: "Scenario", lesson: str) -> dict[str, object]:
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of scenario files, for editors to complete and check them."""
-    from mxlab.schema import scenario_schema
+    from mxlab.scenario.schema import scenario_schema
 
     say_json(scenario_schema())
 
@@ -156,8 +156,8 @@ def _lint(name: str, folder: Path | None) -> list[dict[str, Any]]:
     from mxlab.backends.docker import DockerBackend
     from mxlab.backends.process import ProcessBackend
     from mxlab.backends.sim.backend import SimBackend
-    from mxlab.lint import survey_remarks
-    from mxlab.loader import problem_at, survey_file
+    from mxlab.scenario.lint import survey_remarks
+    from mxlab.scenario.load import problem_at, survey_file
 
     path = story_file(name, folder)
     try:
@@ -204,8 +204,8 @@ def new(
 
     At a terminal it asks for what is not given. The folder is --scenarios DIR, or this one.
     """
-    from mxlab.authoring import Draft
-    from mxlab.loader import FILE, loads
+    from mxlab.scenario.draft import Draft
+    from mxlab.scenario.load import FILE, loads
 
     if mx is not None and not 1 <= mx <= MOST_EXCHANGES:
         raise UsageError(f"--mx: 1 to {MOST_EXCHANGES} exchanges, not {mx}")
@@ -232,9 +232,9 @@ def new(
 
 def _asked(name: str, given: dict[str, Any]) -> dict[str, Any]:
     """What was given, and at a terminal the answers for what was not."""
-    from mxlab.authoring import usual_host
     from mxlab.errors import UnknownName
     from mxlab.model.mechanism import MECHANISMS
+    from mxlab.scenario.draft import usual_host
 
     found = {key: value for key, value in given.items() if value is not None}
     if not at_terminal():
@@ -256,7 +256,7 @@ def _asked(name: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parameter(text: str) -> tuple[str, Any]:
-    from mxlab.yamlnodes import parse
+    from mxlab.scenario.yaml import parse
 
     key, equals, value = text.partition("=")
     if not equals or not key:

@@ -13,7 +13,7 @@ from mxlab.cli.running import attached, check_address, node_called, work
 from mxlab.errors import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
-    from mxlab_services.control import Submit
+    from mxlab_services.control.requests import Submit
     from mxlab_services.events import Event
 
 WAIT_SECONDS = 60.0
@@ -58,7 +58,7 @@ def send(
     json: AsJson = False,
 ) -> None:
     """Send mail from the client, and print the messages' ids."""
-    from mxlab_services.control import Submit
+    from mxlab_services.control.requests import Submit
 
     if count < 1 or concurrency < 1 or rate < 0 or timeout <= 0:
         raise UsageError("--count, --concurrency and --timeout must be above 0, --rate not below")
@@ -160,7 +160,7 @@ async def _send(
 
 def _show(event: "Event", queue_id: str) -> None:
     """An event of a first attempt: what was asked, what was said, and what came of it."""
-    from mxlab.story import describe
+    from mxlab.history.biography import describe
     from mxlab_services.events import Tried
 
     if not isinstance(event.body, Tried) or event.body.stage == "skipped":

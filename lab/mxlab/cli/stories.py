@@ -7,7 +7,7 @@ from mxlab.cli.output import note
 
 def story_file(name: str, folder: Path | None) -> Path:
     """The file of the scenario of that id, or at that path. Raises UnknownName, UsageError."""
-    from mxlab.loader import candidates
+    from mxlab.scenario.load import candidates
 
     path, *others = candidates(name, folder)
     for other in others:

@@ -11,7 +11,7 @@ from mxlab.cli.running import attached, work
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Lab
-    from mxlab.trace import Trace
+    from mxlab.history.trace import Trace
     from mxlab_services.events import Event
 
 
@@ -59,8 +59,8 @@ class Filters(NamedTuple):
 async def _trace(
     wanted: str | None, filters: Filters, dialog: bool, lab_name: str, json: bool
 ) -> None:
-    from mxlab.lookup import find
-    from mxlab.story import life, notifications
+    from mxlab.history.biography import life, notifications
+    from mxlab.history.lookup import find
     from mxlab_services.events import encode
 
     async with attached(lab_name) as lab:
@@ -83,7 +83,7 @@ async def read_trace(lab: "Lab") -> "Trace":
     """What all nodes have told so far."""
     import asyncio
 
-    from mxlab.trace import Trace
+    from mxlab.history.trace import Trace
 
     async def read(name: str) -> "list[Event]":
         async with aclosing(lab.nodes[name].events(follow=False)) as stream:  # type: ignore[type-var]

@@ -2,7 +2,7 @@
 
 Each is confirmed when it is injected and when it is undone: what befalls a whole node by the node's
 state, what strikes inside a node or on a link by what that lists as set. Whether a fault is felt by
-what nodes do, `mxlab.probing` tries.
+what nodes do, `mxlab.doctor.faults` tries.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from mxlab.errors import NodeUnreachable, Unsupported
 from mxlab.faults.catalogue import CATALOGUE, FAULTS, FaultKind, fault_called
 from mxlab.faults.inner import problem_of
 from mxlab.model.mechanism import Mechanism
-from mxlab_services.control import Ping
+from mxlab_services.control.requests import Ping
 
 __all__ = [
     "CATALOGUE", "FAULTS", "FaultKind", "able", "fault_called", "inject", "problem_of",

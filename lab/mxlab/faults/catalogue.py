@@ -8,8 +8,16 @@ from dataclasses import dataclass
 
 from mxlab.backends.base import CanDelay, CanDisconnect, CanPause, CanSegment, CanShape, Shape
 from mxlab.errors import UnknownName
-from mxlab.faults import means
-from mxlab.faults.means import Inside, Means, OffTheNetwork, OfLife, OfLinks, OfStreams, SlowLinks
+from mxlab.faults import injectors as means
+from mxlab.faults.injectors import (
+    Inside,
+    Means,
+    OffTheNetwork,
+    OfLife,
+    OfLinks,
+    OfStreams,
+    SlowLinks,
+)
 from mxlab.model import inner, outer
 from mxlab.model.mechanism import MECHANISMS, Mechanism
 

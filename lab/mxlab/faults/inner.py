@@ -8,7 +8,7 @@ import msgspec
 from mxlab.errors import UsageError
 from mxlab.model.mechanism import Mechanism
 from mxlab.model.mechanism import inner as model
-from mxlab_services.faults import AnyFault, Select, problem
+from mxlab_services.faults.kinds import AnyFault, Select, problem
 
 _SOME_ADDRESS = "192.0.2.1"  # in the place of a host's that is not known yet
 _SELECTORS = frozenset(Select.__struct_fields__)

@@ -6,7 +6,7 @@ import msgspec
 
 from mxlab.model.topology import Host
 
-# The finer rules are the services' (`mxlab.sound` asks them).
+# The finer rules are the services' (`mxlab.scenario.sound` asks them).
 Address = Annotated[
     str,
     msgspec.Meta(pattern=r"^.+@[^@\s<>]+$", description="a mail address: local-part@domain"),

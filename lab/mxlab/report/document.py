@@ -3,9 +3,9 @@ goes away, not when one is added."""
 
 import msgspec
 
-from mxlab.evidence import Evidence
+from mxlab.history.evidence import Evidence
 from mxlab.model.finding import Finding, Verdict
-from mxlab.result import RunResult
+from mxlab.runner.result import RunResult
 from mxlab.visible import exact_json
 
 SCHEMA = 1

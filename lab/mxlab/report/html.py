@@ -14,7 +14,7 @@ from importlib.resources import files
 
 from mxlab.report.text import text
 from mxlab.report.viewer import view
-from mxlab.result import RunResult
+from mxlab.runner.result import RunResult
 from mxlab.visible import shown_json, visible
 
 SCRIPTS = ("model", "signs", "axis", "timeline", "finder", "panels", "main")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as Xml
 
 from mxlab.model.finding import Finding, Verdict
-from mxlab.result import RunResult
+from mxlab.runner.result import RunResult
 from mxlab.visible import visible_text
 
 

@@ -14,14 +14,14 @@ from typing import Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from mxlab.checks import judge
+from mxlab.checks.judge import judge
 from mxlab.errors import Damaged, LabError, UnknownName, UsageError
-from mxlab.evidence import Evidence
+from mxlab.history.evidence import Evidence
+from mxlab.history.trace import Trace
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import CHECKS, Scenario
 from mxlab.report.plain import Plain, from_plain, to_plain
-from mxlab.result import RunResult
-from mxlab.trace import Trace
+from mxlab.runner.result import RunResult
 from mxlab_services.events import decode, encode
 
 FORMAT = 1

@@ -2,7 +2,7 @@
 
 from mxlab.model.duration import format_duration
 from mxlab.model.finding import Finding, Verdict
-from mxlab.result import RunResult
+from mxlab.runner.result import RunResult
 from mxlab.visible import visible_text
 
 _MARKS = {Verdict.PASS: "pass", Verdict.FAIL: "FAIL", Verdict.UNKNOWN: "????"}

@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 
-from mxlab.ledger import Unit, make_ledger
+from mxlab.history.biography import describe
+from mxlab.history.ledger import Unit, make_ledger
+from mxlab.history.trace import LAB, Trace
 from mxlab.report.view import (
     Account,
     Fate,
@@ -15,9 +17,7 @@ from mxlab.report.view import (
     Try,
     View,
 )
-from mxlab.result import RunResult
-from mxlab.story import describe
-from mxlab.trace import LAB, Trace
+from mxlab.runner.result import RunResult
 from mxlab_services import events
 from mxlab_services.events import Event
 

@@ -15,14 +15,14 @@ from dnslib.label import DNSLabel
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mxlab_services.board import INVALID, Board, Occasion, Standing
 from mxlab_services.dns.names import ROOT, Name, fold, is_below, name_text, parse_name
 from mxlab_services.dns.rdata import type_number
 from mxlab_services.dns.records import Record
 from mxlab_services.dns.wire import Query
 from mxlab_services.dns.zone import Result, Zones
 from mxlab_services.errors import ControlError, ZoneError
-from mxlab_services.faults import (
+from mxlab_services.faults.injector import INVALID, Board, Occasion, Standing
+from mxlab_services.faults.kinds import (
     AnyFault,
     DnsDelay,
     DnsFault,

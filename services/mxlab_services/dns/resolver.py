@@ -17,10 +17,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mxlab_services.clock import Clock
-from mxlab_services.control import DigReport
+from mxlab_services.control.requests import DigReport
 from mxlab_services.dns.answers import TEMPORARY, Answer, Mx, Status
-from mxlab_services.dns.exchange import Exchange, Reply
 from mxlab_services.dns.names import ROOT, Name, fold, name_text, parse_name
+from mxlab_services.dns.query import Exchange, Reply
 from mxlab_services.dns.rdata import type_name, type_number
 from mxlab_services.dns.records import answer_text, data_text
 from mxlab_services.dns.referral import Referral, read_referral

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from mxlab_services.control import Controls, ZoneList, ZoneReplace, ZoneReport, ZoneUpdate
+from mxlab_services.control.requests import Controls, ZoneList, ZoneReplace, ZoneReport, ZoneUpdate
 from mxlab_services.dns.faults import NEVER, DnsFaults, Treated
 from mxlab_services.dns.names import name_text
 from mxlab_services.dns.wire import (

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 from docker import APIClient
 
-from mxlab import images
 from mxlab.backends.base import Found, Lab, Node, Order, Progress, Removed
 from mxlab.backends.base import Shape as LinkShape
+from mxlab.backends.docker import image as images
 from mxlab.backends.docker.engine import Engine, connect
 from mxlab.backends.docker.imaging import ImageStore
 from mxlab.backends.docker.links import Links
@@ -43,7 +43,7 @@ from mxlab.errors import (
 )
 from mxlab.model.topology import Topology
 from mxlab.names import check_lab_name
-from mxlab.plan import Plan
+from mxlab.plan.plan import Plan
 from mxlab_services.clock import Clock, ScaledClock
 from mxlab_services.config import AnyConfig, MtaConfig, decode_config
 from mxlab_services.errors import ConfigError
@@ -123,7 +123,7 @@ class DockerLab:
 class DockerBackend:
     """Labs on the engine that DOCKER_HOST or the current Docker context names.
 
-    `base` is where the image may come from (see `mxlab.images`); `subnet` the lab's network, if it
+    `base` is where the image may come from (see `mxlab.backends.docker.image`); `subnet` the lab's network, if it
     must be a certain one.
     """
 

@@ -1,6 +1,6 @@
 """The control channel of one node: requests over one long-lived exec inside its container.
 
-The exec runs `mxlab_services.bridge`, which copies lines between its standard streams and the
+The exec runs `mxlab_services.control.bridge`, which copies lines between its standard streams and the
 node's control socket. A channel lives until the node or the exec ends, and then fails everything
 that waits.
 """
@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from docker import APIClient
 
-from mxlab.backends.conversation import Calls
 from mxlab.backends.docker.engine import Engine, release
 from mxlab.backends.docker.shape import PYTHON
 from mxlab.backends.docker.streams import Stream, run_in_thread
-from mxlab_services.control import Request
+from mxlab.backends.real.rpc import Calls
+from mxlab_services.control.requests import Request
 from mxlab_services.errors import ControlError
 
 R = TypeVar("R")
@@ -98,7 +98,7 @@ async def open_channel(engine: Engine, container: str, node: str, control: str) 
     """Start the bridge in the container. Raises EngineRefused (409: it does not run)."""
 
     def work(api: APIClient) -> Any:
-        command = [*PYTHON, "mxlab_services.bridge", control]
+        command = [*PYTHON, "mxlab_services.control.bridge", control]
         made = api.exec_create(container, command, stdin=True, stdout=True, stderr=True)
         sock = api.exec_start(made["Id"], socket=True)
         _base(sock).settimeout(None)

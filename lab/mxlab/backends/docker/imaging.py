@@ -1,4 +1,4 @@
-"""Images on the engine: what `mxlab.images` needs of it."""
+"""Images on the engine: what `mxlab.backends.docker.image` needs of it."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,9 @@ from typing import Any
 
 from mxlab.backends.base import Progress
 from mxlab.backends.docker.engine import Engine, EngineRefused, connect
+from mxlab.backends.docker.image import Target
 from mxlab.backends.docker.sweep import CONFLICT
 from mxlab.errors import NoImage
-from mxlab.images import Target
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 REGISTRY_SECONDS = 20  # for a registry's first word; without it, there are other bases
@@ -30,7 +30,7 @@ async def image_store() -> AsyncIterator["ImageStore"]:
 
 
 class ImageStore:
-    """A `mxlab.images.Store` on an engine."""
+    """A `mxlab.backends.docker.image.Store` on an engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -15,7 +15,7 @@ from mxlab.backends.docker.shape import Shape, lab_labels
 from mxlab.backends.docker.subnets import Network, Taken, clash_error, free_subnets, host_routes
 from mxlab.backends.docker.sweep import CONFLICT
 from mxlab.errors import AlreadyUp
-from mxlab.plan import Plan, World, make_plan
+from mxlab.plan.plan import Plan, World, make_plan
 
 LOCALHOST = "127.0.0.1"
 

@@ -14,14 +14,6 @@ from pathlib import Path
 from docker import APIClient
 
 from mxlab.backends.base import State
-from mxlab.backends.conversation import (
-    READY_SECONDS,
-    STOP_SECONDS,
-    Channel,
-    Conversing,
-    event_of,
-    with_last_lines,
-)
 from mxlab.backends.docker import network
 from mxlab.backends.docker.archive import unpack
 from mxlab.backends.docker.channel import open_channel
@@ -30,6 +22,14 @@ from mxlab.backends.docker.links import Links
 from mxlab.backends.docker.logs import Position, last_position, life_of, lines, read
 from mxlab.backends.docker.shape import DATA, service_ports
 from mxlab.backends.liveness import not_running
+from mxlab.backends.real.rpc import (
+    READY_SECONDS,
+    STOP_SECONDS,
+    Channel,
+    Conversing,
+    event_of,
+    with_last_lines,
+)
 from mxlab.errors import NodeFailed, NodeUnreachable
 from mxlab_services.config import AnyConfig
 from mxlab_services.events import Event, NodeReady

@@ -9,7 +9,7 @@ import msgspec
 
 from mxlab.model.topology import Topology
 from mxlab.names import check_lab_name
-from mxlab.plan import Plan, search_list
+from mxlab.plan.plan import Plan, search_list
 from mxlab_services.config import (
     AnyConfig,
     ClientConfig,

@@ -35,7 +35,7 @@ from mxlab.errors import (
 )
 from mxlab.model.topology import Topology
 from mxlab.names import check_lab_name
-from mxlab.plan import Plan, make_plan, search_list
+from mxlab.plan.plan import Plan, make_plan, search_list
 from mxlab_services.clock import Clock, ScaledClock
 from mxlab_services.config import TimeConfig
 

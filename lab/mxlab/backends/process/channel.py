@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from typing import TypeVar
 
-from mxlab.backends.conversation import Calls
+from mxlab.backends.real.rpc import Calls
 from mxlab.errors import NodeUnreachable
-from mxlab_services.control import MAX_LINE, Request
+from mxlab_services.control.requests import MAX_LINE, Request
 from mxlab_services.errors import ControlError
 
 R = TypeVar("R")

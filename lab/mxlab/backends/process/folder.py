@@ -17,7 +17,7 @@ import msgspec
 
 from mxlab.errors import EnvironmentProblem
 from mxlab.model.topology import Topology
-from mxlab.plan import Plan
+from mxlab.plan.plan import Plan
 from mxlab_services.config import AnyConfig, encode_config
 
 SOCKET_PATH = 100  # bytes that a Unix socket's path may have, with a few to spare

@@ -13,7 +13,13 @@ from contextlib import aclosing
 from pathlib import Path
 
 from mxlab.backends.base import State
-from mxlab.backends.conversation import (
+from mxlab.backends.liveness import not_running
+from mxlab.backends.process.channel import open_channel
+from mxlab.backends.process.folder import NodeFolder
+from mxlab.backends.process.follow import lines
+from mxlab.backends.process.inside import inside
+from mxlab.backends.process.life import Life, exit_code, life_of, spawn
+from mxlab.backends.real.rpc import (
     READY_SECONDS,
     STOP_SECONDS,
     Channel,
@@ -21,12 +27,6 @@ from mxlab.backends.conversation import (
     event_of,
     with_last_lines,
 )
-from mxlab.backends.liveness import not_running
-from mxlab.backends.process.channel import open_channel
-from mxlab.backends.process.folder import NodeFolder
-from mxlab.backends.process.follow import lines
-from mxlab.backends.process.inside import inside
-from mxlab.backends.process.life import Life, exit_code, life_of, spawn
 from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
 from mxlab_services.config import AnyConfig, DnsConfig, MtaConfig
 from mxlab_services.events import Event, NodeReady

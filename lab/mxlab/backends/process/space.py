@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterable, Iterator
 
 from mxlab.errors import SubnetClash
-from mxlab.plan import World
+from mxlab.plan.plan import World
 
 SMTP_PORTS = (25, 2525, 10025)
 DNS_PORTS = (53, 5353, 10053)

@@ -20,15 +20,15 @@ from mxlab.backends.sim.network import Host, Network
 from mxlab.backends.sim.shaping import Shaping
 from mxlab.errors import AlreadyUp, NodeFailed, NodeUnreachable, NotUp, Refused, UnknownName
 from mxlab.names import check_lab_name
-from mxlab.plan import Plan, World, make_plan
+from mxlab.plan.plan import Plan, World, make_plan
 from mxlab_services.config import AnyConfig, TimeConfig
-from mxlab_services.control import Request
+from mxlab_services.control.requests import Request
 from mxlab_services.errors import ServiceError
 from mxlab_services.events import Emitter, Event
 from mxlab_services.ids import SeededIds
-from mxlab_services.memory_storage import MemoryStorage
-from mxlab_services.mta.memory_disk import MemoryDisk
 from mxlab_services.node import Parts, RunningNode, start_node
+from mxlab_services.storage.memory import MemoryStorage
+from mxlab_services.storage.memory_disk import MemoryDisk
 
 R = TypeVar("R")
 EPOCH = 1_893_456_000.0  # lab time at the start: 2030-01-01 00:00 UTC

@@ -1,1 +1,0 @@
-"""One MTA: an edge that accepts, a durable spool, routing by MX, a relay, and a scheduler."""

@@ -1,0 +1,91 @@
+"""The way into the queue: a message gets an id and a Received field, and is durable when accepted.
+
+Guarantee: `message.accepted` is emitted, and the caller may say 250, only after the spool's `put`
+has returned (RFC 5321 §6.1). What a caller is told to be stored is being tried at once.
+"""
+
+from collections.abc import Callable
+
+from mxlab_services import events
+from mxlab_services.address import distinct
+from mxlab_services.clock import Clock
+from mxlab_services.ids import Ids
+from mxlab_services.queue.received import received_field
+from mxlab_services.types import (
+    Envelope,
+    Origin,
+    Pending,
+    Queued,
+    Spool,
+    content_digest,
+    message_key,
+    subject_of,
+)
+
+
+class Intake:
+    """Accepts messages for the queue of `hostname`; an Accept."""
+
+    def __init__(
+        self, hostname: str, spool: Spool, ids: Ids, clock: Clock, emit: events.Emit
+    ) -> None:
+        self._hostname = hostname
+        self._spool = spool
+        self._ids = ids
+        self._clock = clock
+        self._emit = emit
+        self._wake: Callable[[Queued], None] | None = None
+
+    def when_accepted(self, wake: Callable[[Queued], None]) -> None:
+        """Call `wake` with each message that is durable in the spool from now on."""
+        self._wake = wake
+
+    async def __call__(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
+        """Store a message with one Received field more, and answer its queue id.
+
+        Raises SpoolFull or SpoolError; then nothing was stored.
+        """
+        message, stored = self.prepare(envelope, content, origin)
+        await self._spool.put(message, stored)
+        self.accepted(message, origin, subject_of(content))
+        return message.queue_id
+
+    def prepare(self, envelope: Envelope, content: bytes, origin: Origin) -> tuple[Queued, bytes]:
+        """The message as it is to be stored: due at once, each recipient only once, in
+        the form and with the wishes that came first."""
+        recipients = distinct(envelope.recipients, lambda recipient: recipient.address)
+        queue_id, now = self._ids.queue_id(), self._clock.time()
+        only = recipients[0].address if len(recipients) == 1 else None
+        stored = received_field(self._hostname, origin, queue_id, now, only) + content
+        message = Queued(
+            queue_id=queue_id,
+            key=message_key(content),
+            digest=content_digest(content),
+            sender=envelope.sender,
+            size=len(stored),
+            arrived=now,
+            pending=tuple(Pending(r, next_attempt=now) for r in recipients),
+            eightbit=envelope.eightbit,
+            smtputf8=envelope.smtputf8,
+            ret=envelope.ret,
+            envid=envelope.envid,
+        )
+        return message, stored
+
+    def accepted(self, message: Queued, origin: Origin, subject: str = "") -> None:
+        """Tell that `message` is durable, and have it tried."""
+        event = events.Accepted(
+            queue_id=message.queue_id,
+            sender=message.sender,
+            recipients=[pending.address for pending in message.pending],
+            size=message.size,
+            digest=message.digest,
+            peer=origin.peer,
+            helo=origin.helo,
+            protocol=origin.protocol,
+            subject=subject,
+            batch=origin.batch,
+        )
+        self._emit(event, message.key)
+        if self._wake is not None:
+            self._wake(message)

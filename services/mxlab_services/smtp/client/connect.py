@@ -1,0 +1,200 @@
+"""How a sender gets its SMTP connections: opens them, with TLS where it can be had, and keeps idle
+ones for the next message to the same host.
+
+What goes wrong is a value: NoSession with the stage and the reply (code 0 where there was none).
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable
+from typing import Literal
+
+from aiosmtplib.esmtp import parse_esmtp_extensions
+from msgspec import Struct
+
+from mxlab_services.config import MtaConfig
+from mxlab_services.errors import ConfigError
+from mxlab_services.ip import ip_address
+from mxlab_services.smtp.client.connection import Session, as_reply
+from mxlab_services.smtp.read_buffer import read_buffer
+from mxlab_services.types import Reply
+
+IDLE = 2.0  # real seconds that a connection is kept without work (Postfix's habit)
+MESSAGES = 100  # taken by one connection
+
+Key = tuple[str, str]  # host and address
+
+
+class NoSession(Struct, frozen=True):
+    """No host to talk to: the last `stage` reached, and what was said or happened there."""
+
+    stage: Literal["connect", "greeting", "ehlo"]
+    reply: Reply
+
+
+class Connector:
+    """Opens connections up to the point where MAIL can be sent.
+
+    STARTTLS is opportunistic (RFC 7435): where the lab's CA is configured and the host offers it.
+    If the certificate cannot be verified, a new connection goes on without TLS.
+    """
+
+    def __init__(self, config: MtaConfig, leave: Callable[[Session], None]) -> None:
+        """`leave` says goodbye to a host that will not serve. Raises ConfigError for a bad CA."""
+        self._config = config
+        self._leave = leave
+        self._buffer = read_buffer()
+        self._times = config.timeouts
+        self._tls: ssl.SSLContext | None = None
+        if config.tls is not None:
+            try:
+                self._tls = ssl.create_default_context(cadata=config.tls.ca)
+            except ssl.SSLError as error:
+                raise ConfigError(f"configuration: `tls.ca`: {error}") from error
+
+    async def open(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
+        """Connect, read the greeting, say EHLO, start TLS. Writes the conversation to `dialog`."""
+        session = await self._connect(host, address, dialog)
+        if isinstance(session, NoSession):
+            return session
+        try:
+            failure = await self._greet(session)
+            if failure is not None:
+                return failure
+            if self._tls is None or "starttls" not in session.extensions:
+                return session
+            name = address if host.startswith("[") else host
+            why = await session.upgrade(self._tls, name, self._times.command)
+            if not why:
+                # RFC 3207 §4.2: what was offered before TLS does not count
+                return await self._hello(session) or session
+            if session.usable:
+                dialog.append("C: <TLS refused: going on without it>")
+                return session
+        except asyncio.CancelledError:
+            session.abort()
+            raise
+        dialog.append(f"C: <no TLS: {why}; a new connection without it>")
+        return await self._plain(host, address, dialog)
+
+    async def _plain(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
+        session = await self._connect(host, address, dialog)
+        if isinstance(session, NoSession):
+            return session
+        try:
+            return await self._greet(session) or session
+        except asyncio.CancelledError:
+            session.abort()
+            raise
+
+    async def _greet(self, session: Session) -> NoSession | None:
+        greeting = await session.reply(self._times.greeting, "connecting")
+        if greeting.code // 100 == 2:
+            return await self._hello(session)
+        self._leave(session)
+        return NoSession("greeting", greeting)
+
+    async def _connect(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
+        loop = asyncio.get_running_loop()
+        port = self._config.smtp_port
+        peer = f"{host.strip('[]')}[{address}]:{port}"
+        session = Session(self._buffer, peer, dialog)
+        try:
+            async with asyncio.timeout(self._times.connect):
+                await loop.create_connection(
+                    lambda: session, address, port, local_addr=self._source(address)
+                )
+        except TimeoutError:
+            why = f"timed out after {self._times.connect:g} s"
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+        else:
+            return session
+        dialog.append(f"C: <connect to {peer}: {why}>")
+        return NoSession("connect", Reply(0, "4.4.1", f"connect to {peer}: {why}"))
+
+    def _source(self, address: str) -> tuple[str, int] | None:
+        """This MTA's own address, for the peer to see: local processes share one host."""
+        own = ip_address(self._config.address)
+        if own.is_unspecified or own.version != ip_address(address).version:
+            return None
+        return str(own), 0
+
+    async def _hello(self, session: Session) -> NoSession | None:
+        """EHLO; HELO where EHLO is not understood (RFC 5321 §3.2)."""
+        session.extensions = {}
+        session.send([f"EHLO {self._config.hostname}"])
+        response = await session.response(self._times.command)
+        if response is not None and response.code // 100 == 2:
+            session.extensions = parse_esmtp_extensions(response.message)[0]
+            return None
+        if response is not None and response.code // 100 == 5:
+            session.send([f"HELO {self._config.hostname}"])
+            response = await session.response(self._times.command)
+            if response is not None and response.code // 100 == 2:
+                return None
+        self._leave(session)
+        return NoSession(
+            "ehlo", session.silence("EHLO") if response is None else as_reply(response)
+        )
+
+
+class Pool:
+    """Idle connections by host and address, each closed with QUIT after IDLE real seconds."""
+
+    def __init__(self, within: float) -> None:
+        """`within`: real seconds to wait for the reply to QUIT."""
+        self._within = within
+        self._idle: dict[Key, list[tuple[Session, asyncio.TimerHandle]]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def take(self, key: Key) -> Session | None:
+        """An idle connection that seems to be alive."""
+        waiting = self._idle.get(key, [])
+        while waiting:
+            session, timer = waiting.pop()
+            timer.cancel()
+            if session.usable:
+                return session
+            session.close()
+        return None
+
+    def give(self, key: Key, session: Session) -> None:
+        """Keep a connection on which no transaction is open, or leave if it has served enough."""
+        if not session.usable or session.used >= MESSAGES:
+            self.leave(session)
+            return
+        session.dialog.append("C: <the connection stays open for more>")
+        timer = asyncio.get_running_loop().call_later(IDLE, self._expire, key, session)
+        self._idle.setdefault(key, []).append((session, timer))
+
+    def leave(self, session: Session) -> None:
+        """Send QUIT; its reply is awaited apart, and nobody need wait for it."""
+        if session.usable:
+            session.send(["QUIT"])
+        task = asyncio.get_running_loop().create_task(session.quit(self._within))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def leave_all(self) -> None:
+        """QUIT on all idle connections: who comes next opens a new one."""
+        for waiting in self._idle.values():
+            for session, timer in waiting:
+                timer.cancel()
+                self.leave(session)
+        self._idle.clear()
+
+    async def close(self) -> None:
+        """QUIT on all idle connections and wait until they are closed."""
+        self.leave_all()
+        while self._leaving:
+            await asyncio.wait(self._leaving)
+
+    def _expire(self, key: Key, session: Session) -> None:
+        waiting = [entry for entry in self._idle.get(key, []) if entry[0] is not session]
+        if waiting:
+            self._idle[key] = waiting
+        else:
+            self._idle.pop(key, None)
+        self.leave(session)
