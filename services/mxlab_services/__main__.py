@@ -15,10 +15,12 @@ from pathlib import Path
 
 from mxlab_services.clock import ScaledClock
 from mxlab_services.config import AnyConfig, DnsConfig, decode_config
-from mxlab_services.control.requests import Controls, serve
+from mxlab_services.control.rpc import Controls
+from mxlab_services.control.server import serve
 from mxlab_services.errors import ConfigError, ServiceError
 from mxlab_services.events import Emitter, Event, encode
-from mxlab_services.node import NoStorage, Parts, Storage, ids_for, start_node
+from mxlab_services.node import start_node
+from mxlab_services.runtime import NoStorage, Parts, Storage, ids_for
 from mxlab_services.shortage import Shortage
 
 log = logging.getLogger(__name__)

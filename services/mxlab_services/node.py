@@ -4,103 +4,9 @@ What differs between worlds comes in as `Parts`: the clock, where events go and 
 The network is the running asyncio loop; randomness comes from the configuration's seed.
 """
 
-import random
-from collections.abc import Awaitable, Callable
-from typing import Protocol
-
-from msgspec import Struct
-
-from mxlab_services.clock import Clock
-from mxlab_services.config import AnyConfig, DnsConfig, NodeConfig
-from mxlab_services.control.requests import Controls, RecordEntry, Stats
-from mxlab_services.errors import SpoolError
-from mxlab_services.events import Body, Emit, NodeStopping
-from mxlab_services.ids import SeededIds
-from mxlab_services.types import Mailboxes, Scratch, Spool, Witness
-
-
-class Journal(Witness, Protocol):
-    """The client's record, written and read back."""
-
-    def entries(self) -> list[RecordEntry]:
-        """Every transaction so far, in order, across restarts."""
-        ...
-
-
-class Storage(Protocol):
-    """Where a node's data is kept, as the last crash or stop left it."""
-
-    async def spool(self) -> Spool: ...
-
-    async def mailboxes(self) -> Mailboxes: ...
-
-    async def journal(self) -> Journal: ...
-
-    def scratch(self) -> Scratch:
-        """A place for the content of a message that is coming in. Raises SpoolFull, SpoolError."""
-        ...
-
-
-class NoStorage:
-    """The storage of a node that keeps nothing."""
-
-    async def spool(self) -> Spool:
-        raise SpoolError("this node has no spool")
-
-    async def mailboxes(self) -> Mailboxes:
-        raise SpoolError("this node has no mailboxes")
-
-    async def journal(self) -> Journal:
-        raise SpoolError("this node has no record")
-
-    def scratch(self) -> Scratch:
-        raise SpoolError("this node takes no mail")
-
-
-class Parts(Struct, frozen=True):
-    """What a world gives to a node."""
-
-    clock: Clock
-    emit: Emit
-    storage: Storage
-
-
-class Counting:
-    """An Emit that passes events on and counts them by kind, and what else is to be counted."""
-
-    def __init__(self, emit: Emit) -> None:
-        self._emit = emit
-        self.counts: dict[str, int] = {}
-
-    def __call__(self, body: Body, message: str | None = None) -> None:
-        self.count(body.kind)
-        self._emit(body, message)
-
-    def count(self, name: str) -> None:
-        self.counts[name] = self.counts.get(name, 0) + 1
-
-
-class RunningNode:
-    """A node that serves. `controls` answers its requests."""
-
-    def __init__(
-        self, controls: Controls, emit: Counting, shut: Callable[[], Awaitable[None]]
-    ) -> None:
-        self.controls = controls
-        self._emit = emit
-        self._shut = shut
-        self._stopped = False
-        controls.add(Stats, self._stats)
-
-    async def stop(self, reason: str) -> None:
-        """Stop in good order: finish what runs, within a bound; then close. May be called again."""
-        if not self._stopped:
-            self._stopped = True
-            self._emit(NodeStopping(reason))
-            await self._shut()
-
-    async def _stats(self, request: Stats) -> dict[str, int]:
-        return dict(self._emit.counts)
+from mxlab_services.config import AnyConfig, DnsConfig
+from mxlab_services.control.rpc import Controls
+from mxlab_services.runtime import Counting, Parts, RunningNode
 
 
 async def start_node(
@@ -120,13 +26,3 @@ async def start_node(
     from mxlab_services.roles.mta import start_mta
 
     return RunningNode(controls, emit, await start_mta(config, parts, controls, emit))
-
-
-def randomness(config: NodeConfig, purpose: str) -> random.Random:
-    """A random source that the lab's seed, the node and the purpose decide."""
-    return random.Random(f"{config.seed}/{config.node}/{purpose}")
-
-
-def ids_for(config: NodeConfig, clock: Clock, purpose: str = "ids") -> SeededIds:
-    """A source of ids of this node."""
-    return SeededIds(clock, randomness(config, purpose))

@@ -19,8 +19,8 @@ from mxlab.backends.base import Lab, Node, Order
 from mxlab.backends.process import ProcessBackend
 from mxlab_services.config import MxConfig
 from mxlab_services.control.requests import Ping, QueueList
+from mxlab_services.message import Pending, Queued, Recipient
 from mxlab_services.storage.sqlite.spool import SqliteSpool
-from mxlab_services.types import Pending, Queued, Recipient
 from tests.bench.table import Table, machine
 from tests.e2e.postfix import problem
 

@@ -14,8 +14,8 @@ from aiosmtpd.smtp import SMTP
 
 from mxlab_services.config import MxConfig
 from mxlab_services.events import Body
+from mxlab_services.message import Envelope, Origin
 from mxlab_services.smtp.server.listener import Edge
-from mxlab_services.types import Envelope, Origin
 from tests.bench.table import Table, machine
 
 MESSAGES = 2000

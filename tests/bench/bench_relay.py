@@ -10,8 +10,9 @@ import pytest
 
 from mxlab_services import events
 from mxlab_services.config import ClientConfig
+from mxlab_services.message import Envelope, Recipient
+from mxlab_services.queue.ports import Delivered, Job, Route, Target
 from mxlab_services.relay.relay import SmtpRelay
-from mxlab_services.types import Delivered, Envelope, Job, Recipient, Route, Target
 from tests.bench.table import Table, machine
 
 MESSAGES = 3000

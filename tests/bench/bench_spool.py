@@ -21,9 +21,10 @@ import pytest
 
 from mxlab_services.clock import ScaledClock
 from mxlab_services.ids import SeededIds
+from mxlab_services.message import Pending, Queued, Recipient
 from mxlab_services.storage.maildir import MaildirMailboxes
+from mxlab_services.storage.ports import Settled
 from mxlab_services.storage.sqlite.spool import SqliteSpool
-from mxlab_services.types import Pending, Queued, Recipient, Settled
 
 pytestmark = pytest.mark.bench
 
@@ -149,7 +150,7 @@ KILLED = """
 import asyncio, os, sys
 from pathlib import Path
 from mxlab_services.storage.sqlite.spool import SqliteSpool
-from mxlab_services.types import Pending, Queued, Recipient
+from mxlab_services.message import Pending, Queued, Recipient
 
 async def main():
     spool = await SqliteSpool.open(Path(sys.argv[1]))

@@ -13,29 +13,19 @@ from aiosmtplib.response import SMTPResponse
 from msgspec.structs import replace
 
 from mxlab_services.dns.answers import Mx
+from mxlab_services.message import Envelope, Origin, Pending, Queued
 from mxlab_services.queue import dsn as bounce
 from mxlab_services.queue.commit import Settlement
 from mxlab_services.queue.delivery import Attempts
 from mxlab_services.queue.destination import Lane
 from mxlab_services.queue.dsn import Fate, Reporter
 from mxlab_services.queue.enqueue import Intake
+from mxlab_services.queue.ports import Deferred, Delivered, Failed, Job, Result, Route
 from mxlab_services.queue.retry import Schedule
 from mxlab_services.relay.relay import SmtpRelay
 from mxlab_services.relay.routing import MxRouter, _Hosts, _Notes
+from mxlab_services.reply import Reply
 from mxlab_services.smtp.client.connection import Session, reply_lines
-from mxlab_services.types import (
-    Deferred,
-    Delivered,
-    Envelope,
-    Failed,
-    Job,
-    Origin,
-    Pending,
-    Queued,
-    Reply,
-    Result,
-    Route,
-)
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTED: dict[str, Plant] = {}

@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from mxlab_services.errors import SpoolError, SpoolFull
+from mxlab_services.message import Pending, Queued, Recipient
 from mxlab_services.storage.memory_disk import MemoryDisk
 from mxlab_services.storage.memory_spool import MemorySpool
+from mxlab_services.storage.ports import Destination, Settled, Spool
 from mxlab_services.storage.sqlite.spool import SqliteSpool
-from mxlab_services.types import Destination, Pending, Queued, Recipient, Settled, Spool
 
 AnySpool = SqliteSpool | MemorySpool
 Reopen = Callable[[AnySpool], Awaitable[AnySpool]]

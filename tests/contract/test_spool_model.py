@@ -10,17 +10,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from mxlab_services.address import domain_of
+from mxlab_services.message import Pending, Queued, Recipient
 from mxlab_services.storage.memory_disk import MemoryDisk
 from mxlab_services.storage.memory_spool import MemorySpool
+from mxlab_services.storage.ports import Destination, Settled, Spool
 from mxlab_services.storage.sqlite.spool import SqliteSpool
-from mxlab_services.types import (
-    Destination,
-    Pending,
-    Queued,
-    Recipient,
-    Settled,
-    Spool,
-)
 
 ADDRESSES = [f"{local}@{domain}" for local in "ab" for domain in ("x.test", "Y.test", "y.test.")]
 DOMAINS = ["x.test", "y.test"]

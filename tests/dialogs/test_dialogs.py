@@ -12,8 +12,8 @@ import pytest
 
 from mxlab_services.config import Limits, MxConfig
 from mxlab_services.events import Body
+from mxlab_services.message import Envelope, Origin
 from mxlab_services.smtp.server.listener import Edge
-from mxlab_services.types import Envelope, Origin
 
 DIALOGS = sorted(Path(__file__).parent.glob("*.txt"))
 CONFIG = MxConfig(

@@ -16,6 +16,8 @@ from typing import ParamSpec, TypeVar
 
 from mxlab_services import events
 from mxlab_services.__main__ import main
+from mxlab_services.message import Queued
+from mxlab_services.reply import Reply
 from mxlab_services.smtp.client import connect as connections
 from mxlab_services.smtp.client.connect import Connector
 from mxlab_services.smtp.client.connection import Session
@@ -24,7 +26,6 @@ from mxlab_services.storage.history import FileJournal
 from mxlab_services.storage.maildir import MaildirMailboxes
 from mxlab_services.storage.sqlite.spool import SqliteSpool
 from mxlab_services.storage.sqlite.writer import Change, Put, Settle, Writer
-from mxlab_services.types import Queued, Reply
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -12,7 +12,8 @@ from mxlab.model.topology import Topology
 from mxlab.plan.plan import World, make_plan
 from mxlab_services import events
 from mxlab_services.config import encode_config
-from mxlab_services.control.requests import Request, decode_answer, encode_call
+from mxlab_services.control.requests import Request
+from mxlab_services.control.rpc import decode_answer, encode_call
 from mxlab_services.errors import ControlError
 from mxlab_services.events import Event
 

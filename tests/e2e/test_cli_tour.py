@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mxlab.cli import app
-from mxlab_services.control.requests import QueueEntry
+from mxlab_services.control.replies import QueueEntry
 from tests.support.signals import interruptible
 
 MXLAB = (sys.executable, "-c", "from mxlab.cli import main; main()")

@@ -23,8 +23,9 @@ import pytest
 import pytest_asyncio
 
 from mxlab_services import events
-from mxlab_services.control.requests import MailboxEntry, MailboxList, Ping, Record, Submit
-from mxlab_services.types import content_digest
+from mxlab_services.control.replies import MailboxEntry
+from mxlab_services.control.requests import MailboxList, Ping, Record, Submit
+from mxlab_services.message import content_digest
 from tests.e2e.process_lab import ProcessLab, Sent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

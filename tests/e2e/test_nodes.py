@@ -17,9 +17,9 @@ from mxlab.plan.plan import Plan, World, make_plan
 from mxlab_services import events
 from mxlab_services.clock import ScaledClock
 from mxlab_services.config import DnsConfig, MxConfig
+from mxlab_services.control.replies import MailboxEntry
 from mxlab_services.control.requests import (
     Dig,
-    MailboxEntry,
     MailboxList,
     MailboxRead,
     Ping,
@@ -31,7 +31,8 @@ from mxlab_services.control.requests import (
     Submit,
 )
 from mxlab_services.events import Emitter, Event
-from mxlab_services.node import NoStorage, Parts, RunningNode, ids_for, start_node
+from mxlab_services.node import start_node
+from mxlab_services.runtime import NoStorage, Parts, RunningNode, ids_for
 from mxlab_services.storage.files import FileStorage
 from tests.e2e.process_lab import subnet
 

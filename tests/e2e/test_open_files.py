@@ -11,7 +11,8 @@ import pytest
 
 from mxlab_services import events
 from mxlab_services.config import AnyConfig
-from mxlab_services.control.requests import Ping, encode_call
+from mxlab_services.control.requests import Ping
+from mxlab_services.control.rpc import encode_call
 from tests.e2e.test_program import SECONDS, configured, running
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -21,14 +21,8 @@ from mxlab.backends.base import Lab, Order
 from mxlab.backends.process import ProcessBackend
 from mxlab.model.topology import Topology
 from mxlab_services.control import requests as control
-from mxlab_services.control.requests import (
-    MailboxEntry,
-    MailboxList,
-    MailboxRead,
-    Ping,
-    QueueFlush,
-    Submit,
-)
+from mxlab_services.control.replies import MailboxEntry
+from mxlab_services.control.requests import MailboxList, MailboxRead, Ping, QueueFlush, Submit
 from tests.e2e.postfix import postfix, problem
 from tests.support import programs
 

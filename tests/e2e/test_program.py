@@ -17,14 +17,9 @@ from mxlab.plan.plan import World, make_plan
 from mxlab.plan.tls import Authority
 from mxlab_services import events
 from mxlab_services.config import AnyConfig, MxConfig, encode_config
-from mxlab_services.control.requests import (
-    Ping,
-    Pong,
-    QueueList,
-    Submit,
-    decode_answer,
-    encode_call,
-)
+from mxlab_services.control.replies import Pong
+from mxlab_services.control.requests import Ping, QueueList, Submit
+from mxlab_services.control.rpc import decode_answer, encode_call
 from tests.e2e.process_lab import subnet
 
 SECONDS = 20  # real seconds for anything here

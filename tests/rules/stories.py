@@ -14,16 +14,14 @@ from mxlab.backends.sim.backend import EPOCH, SimBackend, SimLab, simulate
 from mxlab.model.topology import Exchange, Topology
 from mxlab_services import events
 from mxlab_services.config import TimeConfig
+from mxlab_services.control.replies import QueueEntry, RouteReport, SubmittedMessage
 from mxlab_services.control.requests import (
     MailboxList,
     MailboxRead,
-    QueueEntry,
     QueueList,
     Route,
-    RouteReport,
     Stats,
     Submit,
-    SubmittedMessage,
     ZoneUpdate,
 )
 from mxlab_services.events import Event

@@ -12,8 +12,10 @@ import pytest
 from mxlab.backends.sim.backend import SimLab
 from mxlab.model.topology import Exchange
 from mxlab_services import events
-from mxlab_services.control.requests import FaultClear, FaultSet, RouteReport, ZoneReplace
+from mxlab_services.control.replies import RouteReport
+from mxlab_services.control.requests import ZoneReplace
 from mxlab_services.faults.kinds import DnsRefused, DnsTimeout, Servfail
+from mxlab_services.faults.requests import FaultClear, FaultSet
 from tests.rules.stories import (
     HOUR,
     MINUTE,

@@ -14,8 +14,8 @@ import pytest
 from mxlab.backends.sim.backend import SimLab
 from mxlab_services import events
 from mxlab_services.config import Limits, Timeouts
-from mxlab_services.control.requests import FaultSet
 from mxlab_services.faults.kinds import TlsBroken
+from mxlab_services.faults.requests import FaultSet
 from tests.rules.peers import Peer, put_peer, take_over
 from tests.rules.stories import (
     ALICE,

@@ -12,8 +12,8 @@ from mxlab.backends.sim.backend import SimLab
 from mxlab.model.topology import Exchange
 from mxlab_services import events
 from mxlab_services.config import Limits
-from mxlab_services.control.requests import FaultSet
 from mxlab_services.faults.kinds import Greylist
+from mxlab_services.faults.requests import FaultSet
 from tests.rules.peers import Peer, take_over
 from tests.rules.stories import (
     ALICE,

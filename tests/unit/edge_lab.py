@@ -8,8 +8,8 @@ import msgspec
 
 from mxlab_services.config import Limits, MxConfig
 from mxlab_services.events import Body, Event, encode
+from mxlab_services.message import Envelope, Origin
 from mxlab_services.smtp.server.listener import Edge
-from mxlab_services.types import Envelope, Origin
 
 CONFIG = MxConfig(
     node="mx1",

@@ -9,29 +9,19 @@ from mxlab_services.clock import Clock
 from mxlab_services.config import RetryConfig
 from mxlab_services.events import Body, Emit
 from mxlab_services.ids import SeededIds
+from mxlab_services.message import Envelope, Origin, Queued, Recipient
 from mxlab_services.queue.commit import Settlement
 from mxlab_services.queue.delivery import Attempts
 from mxlab_services.queue.enqueue import Intake
 from mxlab_services.queue.expiry import Sweeper
 from mxlab_services.queue.operator import Operator
+from mxlab_services.queue.ports import Deferred, Delivered, Job, Result, Route, Target
 from mxlab_services.queue.retry import schedule_of
 from mxlab_services.queue.scheduler import Scheduler
+from mxlab_services.reply import Reply
 from mxlab_services.storage.memory import MemoryMailboxes
 from mxlab_services.storage.memory_disk import MemoryDisk
 from mxlab_services.storage.memory_spool import MemorySpool
-from mxlab_services.types import (
-    Deferred,
-    Delivered,
-    Envelope,
-    Job,
-    Origin,
-    Queued,
-    Recipient,
-    Reply,
-    Result,
-    Route,
-    Target,
-)
 
 EPOCH = 1_900_000_000.0
 

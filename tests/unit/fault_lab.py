@@ -7,20 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from mxlab_services.config import MxConfig
-from mxlab_services.control.requests import (
-    Controls,
-    FaultClear,
-    FaultList,
-    FaultSet,
-    FaultState,
-    answer_line,
-    decode_answer,
-    encode_call,
-)
+from mxlab_services.control.rpc import Controls, answer_line, decode_answer, encode_call
 from mxlab_services.events import Body, Event, FaultStruck, encode
 from mxlab_services.faults.injector import Board
 from mxlab_services.faults.kinds import AnyFault
+from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet, FaultState
 from mxlab_services.ids import SeededIds
+from mxlab_services.message import Envelope, Origin
 from mxlab_services.queue.enqueue import Intake
 from mxlab_services.roles.mta_faults import DiskGuard, FaultyMailboxes, MtaFaults
 from mxlab_services.smtp.server.faults import EdgeFaults
@@ -28,7 +21,7 @@ from mxlab_services.smtp.server.listener import Edge
 from mxlab_services.storage.memory import MemoryMailboxes
 from mxlab_services.storage.memory_disk import MemoryDisk
 from mxlab_services.storage.memory_spool import MemorySpool
-from mxlab_services.types import Envelope, Origin, Spool
+from mxlab_services.storage.ports import Spool
 from tests.unit.dns_lab import StillClock
 from tests.unit.edge_lab import CONFIG
 

@@ -7,7 +7,7 @@ from mxlab.history.evidence import Evidence, Submission
 from mxlab.history.trace import Trace
 from mxlab.model.topology import Topology
 from mxlab_services import events
-from mxlab_services.control.requests import MailboxEntry, QueueEntry, QueueRecipient, RecordEntry
+from mxlab_services.control.replies import MailboxEntry, QueueEntry, QueueRecipient, RecordEntry
 from mxlab_services.events import Body, Event
 
 MESSAGE, BOB, ALICE, DIGEST = "<m@client.test>", "bob@example.test", "alice@client.test", "d1"

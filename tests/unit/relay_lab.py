@@ -8,8 +8,9 @@ import pytest
 
 from mxlab_services import events
 from mxlab_services.config import ClientConfig, Timeouts, TlsConfig
+from mxlab_services.message import Envelope, Recipient
+from mxlab_services.queue.ports import Job, Result, Route, Target
 from mxlab_services.relay.relay import SmtpRelay
-from mxlab_services.types import Envelope, Job, Recipient, Result, Route, Target
 from tests.unit.smtp_sink import Sink
 
 CONTENT = b"From: a@client.test\r\nSubject: hi\r\n\r\nbody\r\n"

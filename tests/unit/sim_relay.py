@@ -10,8 +10,9 @@ from mxlab.backends.sim.loop import Life, SimLoop
 from mxlab.backends.sim.network import Host, Network
 from mxlab_services import events
 from mxlab_services.config import ClientConfig, Timeouts, TlsConfig
+from mxlab_services.message import Envelope, Recipient
+from mxlab_services.queue.ports import Job, Result, Route, Target
 from mxlab_services.relay.relay import SmtpRelay
-from mxlab_services.types import Envelope, Job, Recipient, Result, Route, Target
 
 R = TypeVar("R")
 CLIENT = "10.0.0.9"

@@ -6,8 +6,9 @@ from email.message import EmailMessage
 
 import pytest
 
+from mxlab_services.message import Envelope, Pending, Queued, Recipient
 from mxlab_services.queue.dsn import Fate, Reporter, notification, status_of, wanted
-from mxlab_services.types import Envelope, Pending, Queued, Recipient, Reply
+from mxlab_services.reply import Reply
 
 CONTENT = (
     b"Received: by mx2.example.test id Q1\r\nFrom: alice@client.test\r\nSubject: hi\r\n"

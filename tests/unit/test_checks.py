@@ -13,7 +13,7 @@ from mxlab.model.scenario import CHECKS as NAMES
 from mxlab.model.topology import Topology
 from mxlab.scenario.describe import MEANING
 from mxlab_services import events
-from mxlab_services.control.requests import RecordEntry
+from mxlab_services.control.replies import RecordEntry
 from mxlab_services.events import Event
 from tests.unit.history import (
     ALICE,

@@ -14,7 +14,7 @@ from mxlab.cli.send import parse_header, parse_size
 from mxlab.cli.up import make_topology
 from mxlab.doctor.machine import Check, engine_check, works
 from mxlab.errors import UnknownName, UsageError
-from mxlab_services.control.requests import QueueEntry, QueueRecipient
+from mxlab_services.control.replies import QueueEntry, QueueRecipient
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import dns.message
 import dns.rcode
 import pytest
 
-from mxlab_services.control.requests import Controls, ZoneUpdate
+from mxlab_services.control.requests import ZoneUpdate
+from mxlab_services.control.rpc import Controls
 from mxlab_services.dns.answers import Mx
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.dns.server import DnsServer

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mxlab_services.control.requests import Controls, ZoneList, ZoneReplace, ZoneUpdate
+from mxlab_services.control.requests import ZoneList, ZoneReplace, ZoneUpdate
+from mxlab_services.control.rpc import Controls
 from mxlab_services.dns.server import DnsServer
 from mxlab_services.errors import ZoneError
 from mxlab_services.events import DnsZone

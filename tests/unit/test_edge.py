@@ -9,10 +9,10 @@ from aiosmtpd import smtp
 from mxlab_services.config import Timeouts
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.events import Body, Refused
+from mxlab_services.message import Origin
 from mxlab_services.queue.received import received_field
 from mxlab_services.smtp.server.connection import Connection
 from mxlab_services.smtp.server.session import _VERBS, Session
-from mxlab_services.types import Origin
 from tests.unit.edge_lab import CONFIG, OPENING, desk
 
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from mxlab.backends.sim.backend import SimLab
 from mxlab_services import events
 from mxlab_services.config import Limits
-from mxlab_services.control.requests import FaultClear, FaultSet
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.faults.kinds import DiskFull
+from mxlab_services.faults.requests import FaultClear, FaultSet
 from mxlab_services.queue.room import Room
+from mxlab_services.reply import Reply
 from mxlab_services.smtp.server.data import TOO_LARGE, checked, read_data
 from mxlab_services.smtp.server.listener import CONTENT
-from mxlab_services.types import Reply
 from tests.rules.stories import BOB, happened, in_lab, mail_of, send, talk, until
 from tests.unit.edge_lab import OPENING, Desk, desk
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mxlab_services.message import Recipient
+from mxlab_services.reply import Reply
 from mxlab_services.smtp.commands import MailFrom, host_name, mail_from, rcpt_to, shown
 from mxlab_services.smtp.server.policy import Policy
-from mxlab_services.types import Recipient, Reply
 from tests.unit.edge_lab import CONFIG
 
 BOB = "bob@example.test"

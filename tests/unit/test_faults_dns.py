@@ -12,7 +12,6 @@ import dns.message
 import dns.rcode
 import pytest
 
-from mxlab_services.control.requests import FaultList
 from mxlab_services.dns.faults import DnsFaults
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.dns.server import DnsServer
@@ -34,6 +33,7 @@ from mxlab_services.faults.kinds import (
     SwappedMx,
     WrongMx,
 )
+from mxlab_services.faults.requests import FaultList
 from tests.unit.dns_lab import Emitted, StillClock, zones
 from tests.unit.fault_lab import Faulty
 

@@ -11,18 +11,8 @@ from mxlab.backends.sim.backend import SimLab
 from mxlab.errors import Refused
 from mxlab.model.topology import Topology
 from mxlab.plan.tls import Authority
-from mxlab_services.control.requests import (
-    FaultClear,
-    FaultList,
-    FaultSet,
-    MailboxEntry,
-    MailboxList,
-    QueueEntry,
-    QueueFlush,
-    QueueList,
-    Record,
-    Stats,
-)
+from mxlab_services.control.replies import MailboxEntry, QueueEntry
+from mxlab_services.control.requests import MailboxList, QueueFlush, QueueList, Record, Stats
 from mxlab_services.events import Bounced, FaultStruck, Outcome, Tried, encode
 from mxlab_services.faults.kinds import (
     AnyFault,
@@ -53,6 +43,7 @@ from mxlab_services.faults.kinds import (
     Verb,
     WrongMx,
 )
+from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet
 from tests.unit.test_sim_backend import in_lab, send
 
 BOB, HOME = "bob@example.test", "example.test"

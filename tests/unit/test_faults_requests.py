@@ -6,7 +6,7 @@ import random
 import msgspec
 import pytest
 
-from mxlab_services.control.requests import FaultClear, FaultList, FaultSet, FaultState, answer_line
+from mxlab_services.control.rpc import answer_line
 from mxlab_services.errors import ControlError
 from mxlab_services.faults.injector import MOST, Board, Occasion, Standing
 from mxlab_services.faults.kinds import (
@@ -27,6 +27,7 @@ from mxlab_services.faults.kinds import (
     problem,
     same_address,
 )
+from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet, FaultState
 from tests.unit.fault_lab import BOB, Faulty, edge_desk
 
 

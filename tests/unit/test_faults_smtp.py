@@ -30,8 +30,8 @@ from mxlab_services.faults.kinds import (
     TlsBroken,
     Verb,
 )
+from mxlab_services.message import Envelope, Origin, Recipient
 from mxlab_services.storage.sqlite.spool import SqliteSpool
-from mxlab_services.types import Envelope, Origin, Recipient
 from tests.unit.edge_lab import CONFIG
 from tests.unit.fault_lab import ALICE, BOB, OK, EdgeDesk, Talk, edge_desk
 

@@ -9,8 +9,9 @@ import pytest
 from mxlab.backends.sim.backend import SimLab
 from mxlab_services import events
 from mxlab_services.config import Limits
+from mxlab_services.message import Pending, Queued, Recipient
 from mxlab_services.queue.dsn import SHORT, Fate, Reporter, batches, notification
-from mxlab_services.types import Pending, Queued, Recipient, Reply
+from mxlab_services.reply import Reply
 from tests.rules.peers import PLAIN, Peer, take_over
 from tests.rules.stories import (
     ALICE,

@@ -19,7 +19,7 @@ from mxlab_services.ids import SeededIds
 from mxlab_services.storage.maildir import MaildirMailboxes, folder_of
 from mxlab_services.storage.memory import MemoryMailboxes
 from mxlab_services.storage.memory_disk import MemoryDisk
-from mxlab_services.types import Mailboxes
+from mxlab_services.storage.ports import Mailboxes
 
 
 def ids() -> SeededIds:

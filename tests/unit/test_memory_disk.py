@@ -9,12 +9,13 @@ import pytest
 from mxlab_services.clock import ScaledClock
 from mxlab_services.errors import SpoolFull
 from mxlab_services.ids import SeededIds
-from mxlab_services.node import Storage
+from mxlab_services.message import Pending, Queued, Recipient
+from mxlab_services.runtime import Storage
 from mxlab_services.storage.files import FileStorage
 from mxlab_services.storage.memory import MemoryStorage
 from mxlab_services.storage.memory_disk import MemoryDisk
 from mxlab_services.storage.memory_spool import MemorySpool
-from mxlab_services.types import Pending, Queued, Recipient, Settled
+from mxlab_services.storage.ports import Settled
 
 
 def message(number: int) -> Queued:

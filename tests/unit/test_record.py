@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mxlab_services.control.requests import RecordEntry
-from mxlab_services.node import Journal
+from mxlab_services.control.replies import RecordEntry
+from mxlab_services.runtime import Journal
 from mxlab_services.storage.history import FileJournal
 from mxlab_services.storage.memory import MemoryJournal
 from mxlab_services.storage.memory_disk import MemoryDisk

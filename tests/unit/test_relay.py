@@ -6,15 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mxlab_services import events
-from mxlab_services.types import (
-    Deferred,
-    Delivered,
-    Failed,
-    Recipient,
-    Reply,
-    Route,
-    Target,
-)
+from mxlab_services.message import Recipient
+from mxlab_services.queue.ports import Deferred, Delivered, Failed, Route, Target
+from mxlab_services.reply import Reply
 from tests.unit.relay_lab import BOB, BOTH, CAROL, CONTENT, DAVE, SERIAL, RelayLab
 from tests.unit.smtp_sink import Sink
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from mxlab_services.queue.ports import Deferred, Delivered
 from mxlab_services.smtp.client import connect as connections
-from mxlab_services.types import Deferred, Delivered
 from tests.unit.relay_lab import BOB, RelayLab
 from tests.unit.smtp_sink import Sink
 

@@ -14,7 +14,8 @@ from cryptography.x509.oid import NameOID
 
 from mxlab_services.config import TlsConfig
 from mxlab_services.errors import ConfigError
-from mxlab_services.types import Delivered, Failed, Job, Recipient, Result
+from mxlab_services.message import Recipient
+from mxlab_services.queue.ports import Delivered, Failed, Job, Result
 from tests.unit.relay_lab import BOB, CONTENT, RelayLab
 from tests.unit.smtp_sink import Sink
 

@@ -12,18 +12,9 @@ from mxlab.backends.sim.loop import Life, SimLoop
 from mxlab.backends.sim.network import Network
 from mxlab_services import events
 from mxlab_services.config import ClientConfig
+from mxlab_services.message import Envelope, Recipient
+from mxlab_services.queue.ports import Deferred, Delivered, Failed, Job, Result, Route, Target
 from mxlab_services.relay.relay import SmtpRelay
-from mxlab_services.types import (
-    Deferred,
-    Delivered,
-    Envelope,
-    Failed,
-    Job,
-    Recipient,
-    Result,
-    Route,
-    Target,
-)
 from tests.unit.relay_lab import Notebook
 
 RECIPIENTS = ("bob@example.test", "carol@example.test", "dave@example.test")

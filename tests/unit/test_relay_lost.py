@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mxlab_services.config import Timeouts
-from mxlab_services.types import Deferred, Delivered, Failed, Reply
+from mxlab_services.queue.ports import Deferred, Delivered, Failed
+from mxlab_services.reply import Reply
 from tests.unit.relay_lab import BOB, BOTH, CAROL, DAVE, SERIAL, RelayLab
 from tests.unit.smtp_sink import Sink
 

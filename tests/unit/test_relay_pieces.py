@@ -14,7 +14,8 @@ from aiosmtpd.smtp import SMTP
 
 from mxlab.plan.tls import Authority
 from mxlab_services.config import TlsConfig
-from mxlab_services.types import Deferred, Delivered, Failed, Reply
+from mxlab_services.queue.ports import Deferred, Delivered, Failed
+from mxlab_services.reply import Reply
 from tests.unit.relay_lab import RelayLab
 from tests.unit.sim_relay import BOB, CAROL, CONTENT, RFC, SimRelay
 from tests.unit.smtp_sink import PAUSE, Sink

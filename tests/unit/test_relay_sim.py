@@ -8,16 +8,9 @@ from mxlab.backends.sim.loop import Life, SimLoop
 from mxlab.backends.sim.network import Network
 from mxlab_services import events
 from mxlab_services.config import ClientConfig, Timeouts
+from mxlab_services.message import Envelope, Recipient
+from mxlab_services.queue.ports import Delivered, Job, Result, Route, Target
 from mxlab_services.relay.relay import SmtpRelay
-from mxlab_services.types import (
-    Delivered,
-    Envelope,
-    Job,
-    Recipient,
-    Result,
-    Route,
-    Target,
-)
 from tests.unit.smtp_sink import Sink
 
 ADDRESSES = {"client": "10.0.0.9", "mx1": "10.0.0.1", "mx2": "10.0.0.2"}

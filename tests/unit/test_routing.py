@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mxlab_services import events
 from mxlab_services.dns.answers import Answer, Mx, Status
+from mxlab_services.queue.ports import Deferred, Failed, Route
 from mxlab_services.relay.routing import ADDRESS_LIMIT, MxRouter, report
-from mxlab_services.types import Deferred, Failed, Route
 
 D = "example.test"
 SELF = "mx2.example.test"

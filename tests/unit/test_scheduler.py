@@ -11,17 +11,10 @@ from mxlab_services import events
 from mxlab_services.config import RetryConfig
 from mxlab_services.control.requests import QueueEdit, QueueFlush, QueueList
 from mxlab_services.errors import ControlError
+from mxlab_services.message import Recipient
+from mxlab_services.queue.ports import Deferred, Delivered, Failed, Job, Result, Route
+from mxlab_services.reply import Reply
 from mxlab_services.storage.memory_disk import MemoryDisk
-from mxlab_services.types import (
-    Deferred,
-    Delivered,
-    Failed,
-    Job,
-    Recipient,
-    Reply,
-    Result,
-    Route,
-)
 from tests.unit.fakes import EPOCH, OK, REFUSED, FakeRelay, Mta, accepts
 
 BOB = "bob@example.test"

@@ -15,15 +15,8 @@ from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
 from mxlab.backends.sim.loop import SimLeak
 from mxlab.errors import AlreadyUp, NodeUnreachable, NotUp, Refused
 from mxlab.model.topology import Topology
-from mxlab_services.control.requests import (
-    Dig,
-    MailboxList,
-    Ping,
-    QueueList,
-    Record,
-    Submit,
-    SubmittedMessage,
-)
+from mxlab_services.control.replies import SubmittedMessage
+from mxlab_services.control.requests import Dig, MailboxList, Ping, QueueList, Record, Submit
 from mxlab_services.events import encode
 from tests.support.liveness import keeps_what_is_so_already, refuses_when_it_does_not_run
 

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from mxlab_services.errors import SpoolError, SpoolFull
+from mxlab_services.message import Pending, Queued, Recipient
+from mxlab_services.storage.ports import Settled
 from mxlab_services.storage.sqlite.spool import SqliteSpool
-from mxlab_services.types import Pending, Queued, Recipient, Settled
 
 CHILD = """
 import asyncio, itertools, os, sys
 from pathlib import Path
 from mxlab_services.storage.sqlite.spool import SqliteSpool
-from mxlab_services.types import Pending, Queued, Recipient, Settled
+from mxlab_services.message import Pending, Queued, Recipient
+from mxlab_services.storage.ports import Settled
 
 def content(number):
     return f"{number} ".encode() * (number * 7 % 4000 + 1)

@@ -12,9 +12,10 @@ import pytest
 from msgspec.structs import replace
 
 from mxlab_services.errors import SpoolError
+from mxlab_services.message import Pending, Queued, Recipient
+from mxlab_services.storage.ports import Settled
 from mxlab_services.storage.sqlite import check as spool_check
 from mxlab_services.storage.sqlite.spool import SqliteSpool
-from mxlab_services.types import Pending, Queued, Recipient, Settled
 
 COUNT = 300
 PAGE = 4096
@@ -289,7 +290,7 @@ CHILD = """
 import asyncio, os, sys
 from pathlib import Path
 from mxlab_services.storage.sqlite.spool import SqliteSpool
-from mxlab_services.types import Pending, Queued, Recipient
+from mxlab_services.message import Pending, Queued, Recipient
 
 async def main():
     spool = await SqliteSpool.open(Path(sys.argv[1]))

@@ -9,11 +9,12 @@ import pytest
 
 from mxlab.backends.sim.backend import simulate
 from mxlab_services.config import Limits
-from mxlab_services.control.requests import Submit, SubmittedMessage
+from mxlab_services.control.replies import SubmittedMessage
+from mxlab_services.control.requests import Submit
 from mxlab_services.errors import ControlError, SpoolFull
 from mxlab_services.ids import SeededIds
+from mxlab_services.message import Envelope, Origin, content_digest, message_key
 from mxlab_services.submit.submission import Submission
-from mxlab_services.types import Envelope, Origin, content_digest, message_key
 from tests.unit.fakes import FakeClock
 
 ALICE, BOB = "alice@client.test", "bob@example.test"

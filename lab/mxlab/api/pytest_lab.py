@@ -17,7 +17,7 @@ from mxlab.model.condition import AnyCondition
 from mxlab.model.step import AnyStep, Send
 from mxlab.model.topology import Exchange, Topology
 from mxlab.plan.plan import checked_topology
-from mxlab_services.control.requests import QueueEntry
+from mxlab_services.control.replies import QueueEntry
 
 R = TypeVar("R")
 OPTIONS = ("topology", "mx", "domain", "schedule", "tls", "time_scale")

@@ -29,16 +29,15 @@ from mxlab.runner.runner import silent
 from mxlab.runner.steps import StepFailed, Steps
 from mxlab.runner.watch import Watch, watching
 from mxlab_services.config import MtaConfig, TimeConfig
+from mxlab_services.control.replies import QueueEntry, ZoneReport
 from mxlab_services.control.requests import (
     Forget,
     MailboxList,
     MailboxRead,
     QueueEdit,
-    QueueEntry,
     QueueList,
     ZoneList,
     ZoneReplace,
-    ZoneReport,
 )
 
 R = TypeVar("R")

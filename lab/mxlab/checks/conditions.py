@@ -4,10 +4,11 @@ A host that is down or frozen cannot be asked what it holds: there the trace alo
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
-from mxlab.backends.base import Lab, Node
+from mxlab.backends.base import Lab
 from mxlab.errors import NodeUnreachable
+from mxlab.history.evidence import queue_of
 from mxlab.history.trace import Batch, Trace
 from mxlab.model.condition import (
     AnyCondition,
@@ -20,10 +21,9 @@ from mxlab.model.condition import (
     Struck,
 )
 from mxlab_services.address import canonical
-from mxlab_services.control.requests import MailboxEntry, MailboxList, Ping, QueueEntry, QueueList
+from mxlab_services.control.replies import MailboxEntry
+from mxlab_services.control.requests import MailboxList, Ping
 from mxlab_services.events import MailboxDelivered
-
-PAGE = 1000
 
 
 def seems(condition: AnyCondition, trace: Trace) -> bool:
@@ -103,17 +103,6 @@ async def confirmed(condition: AnyCondition, trace: Trace, lab: Lab) -> bool:
 async def holds(condition: AnyCondition, trace: Trace, lab: Lab) -> bool:
     """Whether it holds by the events, and the nodes confirm it."""
     return seems(condition, trace) and await confirmed(condition, trace, lab)
-
-
-async def queue_of(node: Node) -> AsyncIterator[QueueEntry]:
-    """A node's whole queue, asked for page by page."""
-    after = ""
-    while page := await node.request(QueueList(after, PAGE)):
-        for entry in page:
-            yield entry
-        if len(page) < PAGE:
-            return
-        after = page[-1].queue_id
 
 
 async def _all_delivered(trace: Trace, lab: Lab, batch: str) -> bool:

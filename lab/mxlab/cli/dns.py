@@ -13,7 +13,7 @@ from mxlab.errors import EXIT_ENVIRONMENT, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Lab
-    from mxlab_services.control.requests import ZoneReport
+    from mxlab_services.control.replies import ZoneReport
 
 TYPES = (
     "A", "AAAA", "ANY", "CAA", "CERT", "CNAME", "DNSKEY", "DS", "HINFO", "MX", "NAPTR", "NS", "PTR",

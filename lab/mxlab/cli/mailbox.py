@@ -15,7 +15,7 @@ from mxlab.visible import visible
 
 if TYPE_CHECKING:
     from mxlab.backends.real.remains import Source
-    from mxlab_services.control.requests import MailboxEntry
+    from mxlab_services.control.replies import MailboxEntry
 
 SUBJECT = 40  # columns of the list that a subject may have
 

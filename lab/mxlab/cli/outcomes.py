@@ -12,7 +12,7 @@ from mxlab_services.address import canonical
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Lab
-    from mxlab_services.control.requests import SubmittedMessage
+    from mxlab_services.control.replies import SubmittedMessage
     from mxlab_services.events import Event
 
 Show = Callable[["Event", str], None]  # an event, and the queue id that it belongs to

@@ -17,7 +17,8 @@ from mxlab.errors import EXIT_FAILED, UsageError
 if TYPE_CHECKING:
     from mxlab.backends.base import Node
     from mxlab.backends.real.remains import Source
-    from mxlab_services.control.requests import QueueEntry, Request
+    from mxlab_services.control.replies import QueueEntry
+    from mxlab_services.control.requests import Request
 
 PAGE = 1000
 HEADING = "-Queue ID-----  --Size-- ----Arrival Time---- -Sender/Recipient-------"

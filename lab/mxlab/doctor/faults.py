@@ -17,7 +17,8 @@ from mxlab.faults.table import sample
 from mxlab.model.mechanism import Mechanism, inner, outer
 from mxlab.model.topology import Topology
 from mxlab.runner.etrn import ask_to_send
-from mxlab_services.control.requests import Dig, EtrnReport, QueueFlush, Submit
+from mxlab_services.control.replies import EtrnReport
+from mxlab_services.control.requests import Dig, QueueFlush, Submit
 from mxlab_services.events import FaultStruck
 from mxlab_services.smtp.client.connect import IDLE
 

@@ -9,7 +9,7 @@ import msgspec
 
 from mxlab.backends.base import CanDisconnect, CanPause, CanSegment, CanShape, Lab, Node
 from mxlab.errors import Unsupported
-from mxlab_services.control.requests import FaultClear, FaultList, FaultState
+from mxlab_services.faults.requests import FaultClear, FaultList, FaultState
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from mxlab.errors import Unsupported
 from mxlab.faults.inner import to_service
 from mxlab.model.mechanism import Mechanism, outer
 from mxlab.model.outer import Segments
-from mxlab_services.control.requests import FaultClear, FaultList, FaultSet
+from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet
 
 
 class Means(Protocol):

@@ -1,19 +1,15 @@
 """What lies where in the end: the client's record, every queue, every mailbox, and what could not
 be asked. Collected once, judged by `mxlab.history.ledger` and `mxlab.checks.judge`, and kept with a report."""
 
+from collections.abc import AsyncIterator
+
 import msgspec
 
-from mxlab.backends.base import Lab
-from mxlab.checks.conditions import queue_of
+from mxlab.backends.base import Lab, Node
 from mxlab.errors import LabError
 from mxlab.model.topology import Topology
-from mxlab_services.control.requests import (
-    MailboxEntry,
-    MailboxList,
-    QueueEntry,
-    Record,
-    RecordEntry,
-)
+from mxlab_services.control.replies import MailboxEntry, QueueEntry, RecordEntry
+from mxlab_services.control.requests import MailboxList, QueueList, Record
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -62,3 +58,17 @@ async def collect(lab: Lab, submissions: tuple[Submission, ...]) -> Evidence:
         mailboxes=mailboxes,
         missing=missing,
     )
+
+
+PAGE = 1000
+
+
+async def queue_of(node: Node) -> AsyncIterator[QueueEntry]:
+    """A node's whole queue, asked for page by page."""
+    after = ""
+    while page := await node.request(QueueList(after, PAGE)):
+        for entry in page:
+            yield entry
+        if len(page) < PAGE:
+            return
+        after = page[-1].queue_id

@@ -13,7 +13,7 @@ from mxlab.history.evidence import Evidence
 from mxlab.history.trace import Trace
 from mxlab_services import events
 from mxlab_services.address import canonical
-from mxlab_services.control.requests import MailboxEntry, QueueEntry
+from mxlab_services.control.replies import MailboxEntry, QueueEntry
 from mxlab_services.events import Event
 
 State = Literal["delivered", "queued", "bounced", "deleted", "refused", "lost"]

@@ -3,7 +3,8 @@
 from mxlab.backends.base import Lab
 from mxlab.errors import UsageError
 from mxlab_services.config import MtaConfig
-from mxlab_services.control.requests import Etrn, EtrnReport
+from mxlab_services.control.replies import EtrnReport
+from mxlab_services.control.requests import Etrn
 
 
 async def ask_to_send(lab: Lab, host: str, asks: str, domain: str | None = None) -> EtrnReport:

@@ -5,22 +5,24 @@ A request is a struct whose class names the method and the reply's type; the lab
 structs in every world, and only the way they travel differs.
 """
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
-from mxlab_services.errors import ControlError, ServiceError
-from mxlab_services.faults.kinds import AnyFault
-
-log = logging.getLogger(__name__)
+from mxlab_services.control.replies import (
+    DigReport,
+    EtrnReport,
+    MailboxEntry,
+    Pong,
+    QueueEntry,
+    RecordEntry,
+    RouteReport,
+    SubmittedMessage,
+    ZoneReport,
+)
+from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet
 
 R_co = TypeVar("R_co", covariant=True)
-MAX_LINE = 16 * 1024 * 1024  # bytes of one request or reply
 
 
 HostName = Annotated[  # beyond ASCII in U-labels
@@ -36,128 +38,6 @@ class Request(msgspec.Struct, Generic[R_co], frozen=True, forbid_unknown_fields=
 
 
 # --- replies -------------------------------------------------------------------------------------
-
-
-class Pong(msgspec.Struct, frozen=True):
-    """`at` is lab time."""
-
-    node: str
-    role: str
-    at: float
-    queued: int
-
-
-class QueueRecipient(msgspec.Struct, frozen=True):
-    address: str
-    delay_reason: str = ""
-
-
-class QueueEntry(msgspec.Struct, frozen=True):
-    """One message in a queue, with the keys of `postqueue -j` and the lab's own after them.
-
-    Times are lab time, seconds since the Unix epoch; sizes are bytes. `next_attempt` is the
-    earliest of its recipients'.
-    """
-
-    queue_name: Literal["incoming", "active", "deferred", "hold"]
-    queue_id: str
-    arrival_time: int
-    message_size: int
-    sender: str
-    recipients: list[QueueRecipient]
-    message: str
-    digest: str
-    attempts: int
-    next_attempt: float | None = None
-
-
-class MailboxEntry(msgspec.Struct, frozen=True):
-    """One message in a mailbox. `reverse_path` is the Return-Path's address."""
-
-    address: str
-    name: str
-    message: str
-    digest: str
-    size: int
-    reverse_path: str
-    subject: str
-    delivered_at: float
-
-
-class SubmittedMessage(msgspec.Struct, frozen=True):
-    message: str
-    queue_id: str
-    digest: str
-    sender: str
-    recipients: list[str]
-
-
-class RecordEntry(msgspec.Struct, frozen=True):
-    """One transaction of the client with one host for one recipient, as the client saw it.
-
-    acked: 250 to the final dot was read. refused: 4yz, 5yz, or cut before the dot. unknown: the dot
-    was sent, the reply never read. invoked: the transaction began and nothing more is on record
-    (the client died in it): to be judged as unknown.
-    """
-
-    message: str
-    recipient: str
-    host: str
-    outcome: Literal["invoked", "acked", "refused", "unknown"]
-    reply: str
-    at: float
-
-
-class RouteReport(msgspec.Struct, frozen=True):
-    """Where a message to `address` would go from this node, and why, a decision a line."""
-
-    address: str
-    status: Literal["relay", "local", "defer", "fail"]
-    targets: list[str]
-    decisions: list[str]
-    reply: str = ""
-
-
-class DigReport(msgspec.Struct, frozen=True):
-    """A DNS answer in the form that dig prints, and in parts."""
-
-    rcode: str
-    answers: list[str]
-    authority: list[str]
-    text: str
-    milliseconds: float
-
-
-class EtrnReport(msgspec.Struct, frozen=True):
-    """The reply to ETRN, as `text`, and its `code` (RFC 1985 §5.3), 0 where none was read.
-
-    `dialog` is the conversation, a line each, with `C: ` or `S: ` in front.
-    """
-
-    code: int
-    text: str
-    dialog: list[str]
-
-
-class ZoneReport(msgspec.Struct, frozen=True):
-    """A zone. `warnings`: what is served as it stands, and seldom meant."""
-
-    origin: str
-    serial: int
-    records: list[str]
-    warnings: list[str] = []
-
-
-class FaultState(msgspec.Struct, frozen=True):
-    """A fault that is set: on how many occasions it fitted so far, and how often it struck.
-
-    What `refuse` keeps out never reaches the node: it counts nothing.
-    """
-
-    id: str
-    fault: AnyFault
-    met: int = 0
-    struck: int = 0
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -321,34 +201,6 @@ class ZoneUpdate(Request[ZoneReport], frozen=True):
     strict: bool = True
 
 
-class FaultSet(Request[FaultState], frozen=True):
-    """Set a fault under an id of the caller's choice; answered once the fault is in force.
-
-    To set the same again under the same id changes nothing. Faults end with the node's life.
-    """
-
-    method = "fault.set"
-    reply = FaultState
-    id: str
-    fault: AnyFault
-
-
-class FaultClear(Request[list[str]], frozen=True):
-    """Clear the fault with this id, or `all`; answered, with their ids, once all is as before."""
-
-    method = "fault.clear"
-    reply = list[str]
-    id: str | None = None
-    all: bool = False
-
-
-class FaultList(Request[list[FaultState]], frozen=True):
-    """The faults that are set, in the order in which they were."""
-
-    method = "fault.list"
-    reply = list[FaultState]
-
-
 REQUESTS: dict[str, type[Request[Any]]] = {
     request.method: request
     for request in (
@@ -359,135 +211,5 @@ REQUESTS: dict[str, type[Request[Any]]] = {
     )
 }  # fmt: skip
 
-R = TypeVar("R")
-Handler = Callable[[Any], Awaitable[Any]]
-
-
-class Controls:
-    """The requests that one node answers."""
-
-    def __init__(self) -> None:
-        self._handlers: dict[str, Handler] = {}
-
-    def add(self, request: type[Request[R]], handler: Callable[[Any], Awaitable[R]]) -> None:
-        """Answer `request` with `handler`, which gets the request and returns its reply."""
-        self._handlers[request.method] = handler
-
-    async def __call__(self, request: Request[R]) -> R:
-        """Answer a request in this process. Raises ControlError."""
-        handler = self._handlers.get(request.method)
-        if handler is None:
-            raise ControlError(f"this node does not answer {request.method!r}", -32601)
-        return cast("R", await handler(request))
-
 
 # --- the wire ------------------------------------------------------------------------------------
-
-
-class _Call(msgspec.Struct):
-    id: int
-    method: str
-    params: msgspec.Raw = msgspec.Raw(b"{}")
-    jsonrpc: Literal["2.0"] = "2.0"
-
-
-class _Fault(msgspec.Struct):
-    code: int
-    message: str
-
-
-class _Answer(msgspec.Struct, omit_defaults=True):
-    id: int | None
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: _Fault | msgspec.UnsetType = msgspec.UNSET
-    jsonrpc: str = ""
-
-
-_encode = msgspec.json.Encoder().encode
-_decode_call = msgspec.json.Decoder(_Call).decode
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-
-
-def encode_call(identifier: int, request: Request[Any]) -> bytes:
-    """A request as one line of JSON-RPC."""
-    return _encode(_Call(identifier, request.method, msgspec.Raw(_encode(request)))) + b"\n"
-
-
-def decode_answer(line: bytes, requests: dict[int, Request[Any]]) -> tuple[int, Any]:
-    """The id and the reply in a line, its type taken from the request of that id in `requests`.
-
-    The reply is a ControlError (returned, not raised) where the node refused. Raises ControlError
-    when the line is no answer to one of them.
-    """
-    try:
-        answer = _decode_answer(line)
-        if answer.id is None or answer.id not in requests:
-            raise ControlError(f"an answer to no request: {line[:200]!r}", -32600)
-        if answer.error is not msgspec.UNSET:
-            return answer.id, ControlError(answer.error.message, answer.error.code)
-        if answer.result is msgspec.UNSET:
-            raise ControlError(f"an answer without a result: {line[:200]!r}", -32600)
-        return answer.id, msgspec.json.decode(answer.result, type=requests[answer.id].reply)
-    except msgspec.MsgspecError as error:
-        raise ControlError(f"not an answer: {error}", -32700) from error
-
-
-async def answer_line(controls: Controls, line: bytes) -> bytes:
-    """Decode one request line, run it, encode the answer. Never raises for a bad line."""
-    identifier: int | None = None
-    try:
-        try:
-            call = _decode_call(line)
-        except msgspec.ValidationError as error:
-            raise ControlError(f"not a request: {error}", -32600) from error
-        except msgspec.DecodeError as error:
-            raise ControlError(f"not JSON: {error}", -32700) from error
-        identifier = call.id
-        kind = REQUESTS.get(call.method)
-        if kind is None:
-            raise ControlError(f"no such method: {call.method!r}", -32601)
-        try:
-            request = msgspec.json.decode(call.params, type=kind)
-        except msgspec.MsgspecError as error:
-            raise ControlError(f"{call.method}: {error}", -32602) from error
-        result = await controls(request)
-    except ControlError as error:
-        answer = _Answer(identifier, error=_Fault(error.code, str(error)), jsonrpc="2.0")
-    except ServiceError as error:
-        answer = _Answer(identifier, error=_Fault(-32000, str(error)), jsonrpc="2.0")
-    except Exception:  # a bug: the caller hears of it, and the log has the traceback
-        log.exception("control request failed: %r", line[:200])
-        text = "the node failed to answer; its log has the traceback"
-        answer = _Answer(identifier, error=_Fault(-32603, text), jsonrpc="2.0")
-    else:
-        answer = _Answer(identifier, result=msgspec.Raw(_encode(result)), jsonrpc="2.0")
-    return _encode(answer) + b"\n"
-
-
-async def serve(controls: Controls, path: str) -> asyncio.Server:
-    """Answer requests on the Unix socket at `path`, mode 0600, replacing a stale one."""
-    Path(path).unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, before anything runs
-    running: set[asyncio.Task[None]] = set()
-
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async def answer(line: bytes) -> None:
-            writer.write(await answer_line(controls, line))
-            with contextlib.suppress(ConnectionError):
-                await writer.drain()
-
-        try:
-            while line := await reader.readline():
-                task = asyncio.create_task(answer(line))
-                running.add(task)
-                task.add_done_callback(running.discard)
-        except ValueError:  # a line longer than MAX_LINE
-            text = f"a request longer than {MAX_LINE} bytes"
-            writer.write(_encode(_Answer(None, error=_Fault(-32600, text), jsonrpc="2.0")) + b"\n")
-        except (ConnectionError, asyncio.CancelledError):
-            pass  # the peer is gone, or the node stops: asyncio would log it (before Python 3.12)
-        finally:
-            writer.close()
-
-    server = await asyncio.start_unix_server(converse, path, limit=MAX_LINE)
-    Path(path).chmod(0o600)  # noqa: ASYNC240 - likewise
-    return server

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mxlab_services.clock import Clock
-from mxlab_services.control.requests import DigReport
+from mxlab_services.control.replies import DigReport
 from mxlab_services.dns.answers import TEMPORARY, Answer, Mx, Status
 from mxlab_services.dns.names import ROOT, Name, fold, name_text, parse_name
 from mxlab_services.dns.query import Exchange, Reply

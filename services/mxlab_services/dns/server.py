@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from mxlab_services.control.requests import Controls, ZoneList, ZoneReplace, ZoneReport, ZoneUpdate
+from mxlab_services.control.replies import ZoneReport
+from mxlab_services.control.requests import ZoneList, ZoneReplace, ZoneUpdate
+from mxlab_services.control.rpc import Controls
 from mxlab_services.dns.faults import NEVER, DnsFaults, Treated
 from mxlab_services.dns.names import name_text
 from mxlab_services.dns.wire import (

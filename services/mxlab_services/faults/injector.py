@@ -12,10 +12,11 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from mxlab_services.control.requests import Controls, FaultClear, FaultList, FaultSet, FaultState
+from mxlab_services.control.rpc import Controls
 from mxlab_services.errors import ControlError
 from mxlab_services.events import Emit, FaultStruck
 from mxlab_services.faults.kinds import AnyFault, Fault, problem
+from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet, FaultState
 
 F = TypeVar("F", bound=Fault)
 F_co = TypeVar("F_co", bound=Fault, covariant=True)

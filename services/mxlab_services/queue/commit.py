@@ -18,11 +18,12 @@ from mxlab_services import events
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError
 from mxlab_services.ids import Ids
+from mxlab_services.message import Origin, Queued
 from mxlab_services.queue import dsn as bounce
 from mxlab_services.queue import dsn_again as bounce_again
 from mxlab_services.queue.dsn import Fate
 from mxlab_services.queue.enqueue import Intake
-from mxlab_services.types import Origin, Queued, Settled, Spool
+from mxlab_services.storage.ports import Settled, Spool
 
 log = logging.getLogger(__name__)
 

@@ -15,25 +15,13 @@ from mxlab_services import events
 from mxlab_services.address import canonical
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError, SpoolFull
+from mxlab_services.message import Envelope, Pending, Queued
 from mxlab_services.queue.commit import Settlement
 from mxlab_services.queue.dsn import Action, Fate
+from mxlab_services.queue.ports import Deferred, Delivered, Failed, Job, Relay, Result, Router
 from mxlab_services.queue.retry import Schedule
-from mxlab_services.types import (
-    Deferred,
-    Delivered,
-    Envelope,
-    Failed,
-    Job,
-    Mailboxes,
-    Pending,
-    Queued,
-    Relay,
-    Reply,
-    Result,
-    Router,
-    Settled,
-    Spool,
-)
+from mxlab_services.reply import Reply
+from mxlab_services.storage.ports import Mailboxes, Settled, Spool
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from collections import deque
 
 from msgspec import Struct, field
 
+from mxlab_services.message import Queued
 from mxlab_services.queue.retry import Schedule
-from mxlab_services.types import Queued
 
 FIRST = 2  # attempts at a time, to begin with
 

@@ -13,13 +13,8 @@ from typing import Literal
 from msgspec import Struct
 
 from mxlab_services.clock import rfc5322_date
-from mxlab_services.types import (
-    Envelope,
-    Queued,
-    Recipient,
-    Reply,
-    header_block,
-)
+from mxlab_services.message import Envelope, Queued, Recipient, header_block
+from mxlab_services.reply import Reply
 
 Action = Literal["failed", "delayed", "delivered", "relayed"]
 RETURN_LIMIT = 50_000  # bytes; a larger original comes back as its headers unless RET=FULL

@@ -9,8 +9,7 @@ import re
 
 from msgspec import Struct
 
-from mxlab_services.queue.dsn import SHORT, Fate, Reporter, some_headers
-from mxlab_services.types import (
+from mxlab_services.message import (
     Envelope,
     Queued,
     Recipient,
@@ -19,6 +18,7 @@ from mxlab_services.types import (
     message_key,
     received_count,
 )
+from mxlab_services.queue.dsn import SHORT, Fate, Reporter, some_headers
 
 _BOUNDARY = re.compile(
     rb'^Content-Type: multipart/report;.*\r\n boundary="=_([^"\r\n]+)"', re.MULTILINE

@@ -10,17 +10,17 @@ from mxlab_services import events
 from mxlab_services.address import distinct
 from mxlab_services.clock import Clock
 from mxlab_services.ids import Ids
-from mxlab_services.queue.received import received_field
-from mxlab_services.types import (
+from mxlab_services.message import (
     Envelope,
     Origin,
     Pending,
     Queued,
-    Spool,
     content_digest,
     message_key,
     subject_of,
 )
+from mxlab_services.queue.received import received_field
+from mxlab_services.storage.ports import Spool
 
 
 class Intake:

@@ -11,11 +11,12 @@ import logging
 from mxlab_services import events
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError
+from mxlab_services.message import Queued
 from mxlab_services.queue.commit import Settlement
 from mxlab_services.queue.delivery import Attempts, delayed, expired
 from mxlab_services.queue.retry import Schedule
 from mxlab_services.queue.scheduler import Scheduler
-from mxlab_services.types import Queued, Settled, Spool
+from mxlab_services.storage.ports import Settled, Spool
 
 log = logging.getLogger(__name__)
 

@@ -7,18 +7,14 @@ from typing import Literal
 
 from mxlab_services import events
 from mxlab_services.clock import Clock
-from mxlab_services.control.requests import (
-    QueueEdit,
-    QueueEntry,
-    QueueFlush,
-    QueueList,
-    QueueRecipient,
-)
+from mxlab_services.control.replies import QueueEntry, QueueRecipient
+from mxlab_services.control.requests import QueueEdit, QueueFlush, QueueList
 from mxlab_services.domain import fold_domain
 from mxlab_services.errors import ControlError
+from mxlab_services.message import Pending, Queued
 from mxlab_services.queue.expiry import Sweeper
 from mxlab_services.queue.scheduler import Scheduler
-from mxlab_services.types import Pending, Queued, Spool
+from mxlab_services.storage.ports import Spool
 
 Action = Literal["hold", "release", "requeue", "delete", "expire"]
 _GROUP = 200  # messages edited at a time

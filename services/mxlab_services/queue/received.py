@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from mxlab_services.clock import rfc5322_date
-from mxlab_services.types import Origin
+from mxlab_services.message import Origin
 
 _UNSAFE = str.maketrans(dict.fromkeys(map(chr, (*range(33), 127, *b"()<>\\;")), "?"))
 _NAME = 255  # bytes; RFC 5321 §4.5.3.1.2

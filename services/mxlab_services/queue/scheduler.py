@@ -18,11 +18,13 @@ from mxlab_services import events
 from mxlab_services.address import domain_of
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError
+from mxlab_services.message import Pending, Queued
 from mxlab_services.queue.delivery import Attempts
 from mxlab_services.queue.destination import Lane
+from mxlab_services.queue.ports import Deferred, Result
 from mxlab_services.queue.retry import Schedule
 from mxlab_services.queue.room import Room
-from mxlab_services.types import Deferred, Pending, Queued, Result, Spool
+from mxlab_services.storage.ports import Spool
 
 log = logging.getLogger(__name__)
 

@@ -19,21 +19,21 @@ from msgspec.structs import replace
 
 from mxlab_services import events
 from mxlab_services.config import MtaConfig
-from mxlab_services.smtp.client.connect import Connector, Pool
-from mxlab_services.smtp.client.connection import Session
-from mxlab_services.smtp.client.transaction import Fate, Transaction
-from mxlab_services.types import (
+from mxlab_services.message import Recipient
+from mxlab_services.queue.ports import (
     Deferred,
     Delivered,
     Failed,
     Job,
-    Recipient,
-    Reply,
     Result,
     Route,
     Target,
     Witness,
 )
+from mxlab_services.reply import Reply
+from mxlab_services.smtp.client.connect import Connector, Pool
+from mxlab_services.smtp.client.connection import Session
+from mxlab_services.smtp.client.transaction import Fate, Transaction
 
 _QUEUED_AS = re.compile(r"\bqueued as <?([A-Za-z0-9.-]*[A-Za-z0-9])", re.IGNORECASE)
 _STAY = ("deferred", "again")  # fates with which a recipient goes on, here or at the next host

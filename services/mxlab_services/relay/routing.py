@@ -13,19 +13,12 @@ from msgspec import Struct, field
 from mxlab_services import events
 from mxlab_services.address import domain_of, literal_address
 from mxlab_services.config import MtaConfig
-from mxlab_services.control.requests import RouteReport
+from mxlab_services.control.replies import RouteReport
 from mxlab_services.dns.answers import Answer, Mx, Resolver
 from mxlab_services.domain import fold_domain
 from mxlab_services.ip import ip_address, ip_network
-from mxlab_services.types import (
-    Decision,
-    Deferred,
-    Failed,
-    Reply,
-    Route,
-    Router,
-    Target,
-)
+from mxlab_services.queue.ports import Decision, Deferred, Failed, Route, Router, Target
+from mxlab_services.reply import Reply
 
 ADDRESS_LIMIT = 5  # addresses per host and attempt (Postfix's smtp_mx_address_limit)
 TARGET = "RFC 5321 §5.1"

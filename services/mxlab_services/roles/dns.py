@@ -3,14 +3,16 @@
 from collections.abc import Awaitable, Callable
 
 from mxlab_services.config import DnsConfig
-from mxlab_services.control.requests import Controls, Ping, Pong
+from mxlab_services.control.replies import Pong
+from mxlab_services.control.requests import Ping
+from mxlab_services.control.rpc import Controls
 from mxlab_services.dns.faults import DnsFaults
 from mxlab_services.dns.server import DnsServer
 from mxlab_services.dns.zone import Zones
 from mxlab_services.errors import ConfigError, ZoneError
 from mxlab_services.events import NodeReady
 from mxlab_services.faults.injector import Board
-from mxlab_services.node import Parts, randomness
+from mxlab_services.runtime import Parts, randomness
 
 
 async def start_dns(

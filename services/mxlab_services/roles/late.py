@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mxlab_services.control.requests import DigReport
+from mxlab_services.control.replies import DigReport
 from mxlab_services.dns.answers import Answer
-from mxlab_services.types import Job, Reply, Result, Route
+from mxlab_services.queue.ports import Job, Result, Route
+from mxlab_services.reply import Reply
 
 if TYPE_CHECKING:
     from mxlab_services.dns.resolver import StubResolver

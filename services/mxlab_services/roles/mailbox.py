@@ -3,16 +3,11 @@
 import re
 
 from mxlab_services.address import canonical
-from mxlab_services.control.requests import MailboxEntry, MailboxList, MailboxRead
+from mxlab_services.control.replies import MailboxEntry
+from mxlab_services.control.requests import MailboxList, MailboxRead
 from mxlab_services.errors import ControlError
-from mxlab_services.types import (
-    Mailboxes,
-    Stored,
-    content_digest,
-    header_block,
-    message_key,
-    subject_of,
-)
+from mxlab_services.message import content_digest, header_block, message_key, subject_of
+from mxlab_services.storage.ports import Mailboxes, Stored
 
 _FIELD = r"(?im)^%s:[ \t]*(.*(?:\r\n[ \t].*)*)"
 _RETURN_PATH = re.compile(_FIELD % "return-path")

@@ -7,31 +7,27 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 from mxlab_services.address import domain_of
 from mxlab_services.clock import Clock
 from mxlab_services.config import ClientConfig, MtaConfig
+from mxlab_services.control.replies import DigReport, EtrnReport, Pong, RecordEntry, RouteReport
 from mxlab_services.control.requests import (
-    Controls,
     Dig,
-    DigReport,
     Etrn,
-    EtrnReport,
     Forget,
     MailboxList,
     MailboxRead,
     Ping,
-    Pong,
     QueueEdit,
     QueueFlush,
     QueueList,
     Record,
-    RecordEntry,
     Route,
-    RouteReport,
     Submit,
 )
+from mxlab_services.control.rpc import Controls
 from mxlab_services.domain import DomainError, to_ascii
 from mxlab_services.errors import ControlError
 from mxlab_services.events import EtrnSent, NodeReady, SpoolDamaged
 from mxlab_services.faults.injector import INVALID, Board
-from mxlab_services.node import Counting, Journal, Parts, ids_for, randomness
+from mxlab_services.message import Queued
 from mxlab_services.queue.commit import Settlement
 from mxlab_services.queue.delivery import Attempts
 from mxlab_services.queue.enqueue import Intake
@@ -40,13 +36,15 @@ from mxlab_services.queue.operator import Operator
 from mxlab_services.queue.retry import schedule_of
 from mxlab_services.queue.scheduler import Scheduler
 from mxlab_services.relay import routing
+from mxlab_services.reply import Reply
 from mxlab_services.roles.late import LateRelay, LateResolver
 from mxlab_services.roles.mailbox import Reading
 from mxlab_services.roles.mta_faults import DiskGuard, FaultyMailboxes, MtaFaults
+from mxlab_services.runtime import Counting, Journal, Parts, ids_for, randomness
 from mxlab_services.smtp.server.faults import EdgeFaults
 from mxlab_services.smtp.server.listener import Edge
 from mxlab_services.smtp.server.policy import local_domains
-from mxlab_services.types import Mailboxes, Queued, Reply, Spool
+from mxlab_services.storage.ports import Mailboxes, Spool
 
 if TYPE_CHECKING:
     from mxlab_services.dns.resolver import StubResolver

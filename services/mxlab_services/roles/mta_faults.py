@@ -23,10 +23,12 @@ from mxlab_services.faults.kinds import (
     TlsBroken,
     same_address,
 )
+from mxlab_services.message import Envelope, Origin
+from mxlab_services.queue.ports import Accept
 from mxlab_services.smtp.server.faults import Greybook
 from mxlab_services.smtp.server.listener import Edge, server_context
 from mxlab_services.smtp.server.policy import local_domains
-from mxlab_services.types import Accept, Envelope, Mailboxes, Origin, Spool, Stored
+from mxlab_services.storage.ports import Mailboxes, Spool, Stored
 
 
 @runtime_checkable

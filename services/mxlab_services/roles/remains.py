@@ -11,18 +11,14 @@ from contextlib import aclosing
 from pathlib import Path
 
 from mxlab_services.clock import Clock
-from mxlab_services.control.requests import (
-    Controls,
-    MailboxList,
-    MailboxRead,
-    QueueEntry,
-    QueueList,
-)
+from mxlab_services.control.replies import QueueEntry
+from mxlab_services.control.requests import MailboxList, MailboxRead, QueueList
+from mxlab_services.control.rpc import Controls
 from mxlab_services.ids import SeededIds
 from mxlab_services.queue.operator import entry_of
 from mxlab_services.roles.mailbox import Reading
 from mxlab_services.storage.files import FileStorage
-from mxlab_services.types import Spool
+from mxlab_services.storage.ports import Spool
 
 PARTS = "spool", "mailboxes"  # the folders of a node's data that are read
 

@@ -10,7 +10,8 @@ import re
 from msgspec import Struct
 
 from mxlab_services.address import DOMAIN_OCTETS, canonical, problem_of
-from mxlab_services.types import Recipient, Reply
+from mxlab_services.message import Recipient
+from mxlab_services.reply import Reply
 
 _PATH = re.compile(
     r'\s*<(?:@[^:>"]*:)?(?P<address>(?:"(?:[^"\\]|\\.)*"|[^<>"])*)>(?:\s+(?P<parameters>.*))?\s*',

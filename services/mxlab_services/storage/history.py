@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from mxlab_services.clock import Clock
-from mxlab_services.control.requests import RecordEntry
+from mxlab_services.control.replies import RecordEntry
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(RecordEntry).decode

@@ -24,10 +24,10 @@ from msgspec import Struct
 
 from mxlab_services.errors import SpoolError
 from mxlab_services.ids import Ids
+from mxlab_services.storage.ports import Stored
 from mxlab_services.storage.sqlite.repair import sync_directory
 from mxlab_services.storage.sqlite.writer import spool_error
 from mxlab_services.storage.worker import Caller, Failure, Worker
-from mxlab_services.types import Stored
 
 _SAFE = "@+"  # beside letters, digits and _.-~: these stay as they are in a folder's name
 _NAME = re.compile(r"(\d+)\.M(\d{6})Q\w+\.([0-9a-f]{32})\.mxlab")

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mxlab_services.clock import Clock
-from mxlab_services.control.requests import RecordEntry
+from mxlab_services.control.replies import RecordEntry
 from mxlab_services.ids import Ids
 from mxlab_services.storage.history import begun_entries, transactions
 from mxlab_services.storage.maildir import KNOWN
 from mxlab_services.storage.memory_disk import MemoryDisk
 from mxlab_services.storage.memory_spool import MemorySpool
-from mxlab_services.types import Stored
+from mxlab_services.storage.ports import Stored
 
 
 class MemoryMailboxes:

@@ -10,9 +10,10 @@ from typing import TypeVar, cast
 
 from msgspec import Struct, field
 
-from mxlab_services.control.requests import RecordEntry
+from mxlab_services.control.replies import RecordEntry
 from mxlab_services.errors import SpoolError, SpoolFull
-from mxlab_services.types import Queued, Stored
+from mxlab_services.message import Queued
+from mxlab_services.storage.ports import Stored
 
 T = TypeVar("T")
 _Waiting = tuple[Callable[[], object], "asyncio.Future[object]"]

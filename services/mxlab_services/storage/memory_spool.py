@@ -13,8 +13,9 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from mxlab_services.address import domain_of
+from mxlab_services.message import Pending, Queued
 from mxlab_services.storage.memory_disk import MemoryDisk
-from mxlab_services.types import Destination, Pending, Queued, Settled
+from mxlab_services.storage.ports import Destination, Settled
 
 E = TypeVar("E", str, tuple[float, int], tuple[float, int, str])
 

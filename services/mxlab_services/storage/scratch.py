@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from mxlab_services.storage.ports import Scratch
 from mxlab_services.storage.sqlite.writer import spool_error
-from mxlab_services.types import Scratch
 
 
 class FileScratch:

@@ -15,18 +15,13 @@ from msgspec import Struct
 from mxlab_services.address import distinct, plainest, problem_of
 from mxlab_services.clock import Clock, rfc5322_date
 from mxlab_services.config import Limits
-from mxlab_services.control.requests import Submit, SubmittedMessage
+from mxlab_services.control.replies import SubmittedMessage
+from mxlab_services.control.requests import Submit
 from mxlab_services.errors import ControlError, SpoolError
 from mxlab_services.ids import Ids
+from mxlab_services.message import Envelope, Origin, Recipient, content_digest, header_block
+from mxlab_services.queue.ports import Accept
 from mxlab_services.smtp.commands import is_notify
-from mxlab_services.types import (
-    Accept,
-    Envelope,
-    Origin,
-    Recipient,
-    content_digest,
-    header_block,
-)
 
 INVALID = -32602
 MOST = 20_000  # messages in one request: their answer fits a line of the control socket

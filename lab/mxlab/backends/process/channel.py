@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from mxlab.backends.real.rpc import Calls
 from mxlab.errors import NodeUnreachable
-from mxlab_services.control.requests import MAX_LINE, Request
+from mxlab_services.control.requests import Request
+from mxlab_services.control.rpc import MAX_LINE
 from mxlab_services.errors import ControlError
 
 R = TypeVar("R")

@@ -12,7 +12,8 @@ from mxlab.backends.base import CanCopyDisk, Node
 from mxlab.errors import EnvironmentProblem, Refused
 from mxlab_services.clock import Clock
 from mxlab_services.config import AnyConfig, MtaConfig
-from mxlab_services.control.requests import Controls, Request
+from mxlab_services.control.requests import Request
+from mxlab_services.control.rpc import Controls
 from mxlab_services.errors import ServiceError, SpoolError
 
 R = TypeVar("R")

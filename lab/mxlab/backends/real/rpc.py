@@ -13,7 +13,8 @@ from mxlab.backends.base import State
 from mxlab.backends.liveness import not_running
 from mxlab.errors import NodeUnreachable, Refused
 from mxlab_services.config import AnyConfig
-from mxlab_services.control.requests import Ping, Request, decode_answer, encode_call
+from mxlab_services.control.requests import Ping, Request
+from mxlab_services.control.rpc import decode_answer, encode_call
 from mxlab_services.errors import ControlError
 from mxlab_services.events import Event, decode
 

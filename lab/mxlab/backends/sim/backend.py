@@ -26,7 +26,8 @@ from mxlab_services.control.requests import Request
 from mxlab_services.errors import ServiceError
 from mxlab_services.events import Emitter, Event
 from mxlab_services.ids import SeededIds
-from mxlab_services.node import Parts, RunningNode, start_node
+from mxlab_services.node import start_node
+from mxlab_services.runtime import Parts, RunningNode
 from mxlab_services.storage.memory import MemoryStorage
 from mxlab_services.storage.memory_disk import MemoryDisk
 

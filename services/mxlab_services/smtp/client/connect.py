@@ -16,9 +16,9 @@ from msgspec import Struct
 from mxlab_services.config import MtaConfig
 from mxlab_services.errors import ConfigError
 from mxlab_services.ip import ip_address
+from mxlab_services.reply import Reply
 from mxlab_services.smtp.client.connection import Session, as_reply
 from mxlab_services.smtp.read_buffer import read_buffer
-from mxlab_services.types import Reply
 
 IDLE = 2.0  # real seconds that a connection is kept without work (Postfix's habit)
 MESSAGES = 100  # taken by one connection

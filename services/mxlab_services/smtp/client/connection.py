@@ -16,8 +16,8 @@ from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDi
 from aiosmtplib.protocol import MAX_RESPONSE_LENGTH, SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
+from mxlab_services.reply import Reply
 from mxlab_services.smtp.read_buffer import ReadsIntoBuffer
-from mxlab_services.types import Reply
 
 BLOCK = 64 * 1024  # bytes of message data written before waiting for the peer to take them
 _MAX_UNREAD = 10_000  # replies; a peer that sends more than was asked for is cut off

@@ -12,8 +12,10 @@ from msgspec import Struct, field
 
 from mxlab_services.address import plainest
 from mxlab_services.config import Timeouts
+from mxlab_services.message import Envelope, Recipient, header_block
+from mxlab_services.queue.ports import Job
+from mxlab_services.reply import Reply
 from mxlab_services.smtp.client.connection import Session
-from mxlab_services.types import Envelope, Job, Recipient, Reply, header_block
 
 Stage = Literal["ehlo", "mail", "rcpt", "data", "dot", "done"]
 

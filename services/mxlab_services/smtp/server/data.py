@@ -11,8 +11,10 @@ from collections.abc import Callable
 
 from mxlab_services.config import Limits
 from mxlab_services.errors import SpoolError, SpoolFull
+from mxlab_services.message import received_count
+from mxlab_services.reply import Reply
+from mxlab_services.storage.ports import Scratch
 from mxlab_services.storage.scratch import Raw
-from mxlab_services.types import Reply, Scratch, received_count
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,8 @@ from mxlab_services.faults.kinds import (
     TlsBroken,
     in_networks,
 )
-from mxlab_services.types import Reply, message_key
+from mxlab_services.message import message_key
+from mxlab_services.reply import Reply
 
 _PREFIXES = {4: 24, 6: 64}  # what counts as one peer to a greylist (RFC 6647 §2.3)
 _TRIPLETS = 100_000  # that a greylist remembers

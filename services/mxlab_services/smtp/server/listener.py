@@ -16,14 +16,15 @@ from typing import Any
 from mxlab_services.config import MtaConfig
 from mxlab_services.events import Emit, Refused
 from mxlab_services.faults.injector import Board
+from mxlab_services.queue.ports import Accept
 from mxlab_services.queue.retry import schedule_of
 from mxlab_services.queue.room import Room
 from mxlab_services.smtp.read_buffer import read_buffer
 from mxlab_services.smtp.server.faults import EdgeFaults
 from mxlab_services.smtp.server.policy import Policy
 from mxlab_services.smtp.server.session import Flush, Session
+from mxlab_services.storage.ports import Scratch
 from mxlab_services.storage.scratch import FileScratch
-from mxlab_services.types import Accept, Scratch
 
 log = logging.getLogger(__name__)
 

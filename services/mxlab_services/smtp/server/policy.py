@@ -6,7 +6,7 @@ from mxlab_services.address import canonical, domain_of, literal_of, local_part_
 from mxlab_services.config import MtaConfig
 from mxlab_services.domain import fold_domain
 from mxlab_services.ip import ip_address, ip_network
-from mxlab_services.types import Reply
+from mxlab_services.reply import Reply
 
 UNKNOWN_USER = "5.1.1"
 RELAY_DENIED = "5.7.1"

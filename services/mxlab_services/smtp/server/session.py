@@ -13,14 +13,17 @@ from typing import Any, Protocol
 from mxlab_services import events
 from mxlab_services.config import MtaConfig
 from mxlab_services.errors import SpoolError, SpoolFull
+from mxlab_services.message import Envelope, Origin, Recipient
+from mxlab_services.queue.ports import Accept
 from mxlab_services.queue.room import Room
+from mxlab_services.reply import Reply
 from mxlab_services.smtp import commands
 from mxlab_services.smtp.server.connection import Connection
 from mxlab_services.smtp.server.data import TOO_LARGE, checked, disk_refusal, read_data
 from mxlab_services.smtp.server.faults import EdgeFaults, SessionFaults
 from mxlab_services.smtp.server.policy import Policy
+from mxlab_services.storage.ports import Scratch
 from mxlab_services.storage.scratch import Raw
-from mxlab_services.types import Accept, Envelope, Origin, Recipient, Reply, Scratch
 
 log = logging.getLogger(__name__)
 

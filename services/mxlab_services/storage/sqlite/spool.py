@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from mxlab_services.errors import SpoolError
+from mxlab_services.message import Queued
+from mxlab_services.storage.ports import Destination, Settled
 from mxlab_services.storage.sqlite import repair, tables
 from mxlab_services.storage.sqlite.check import connect
 from mxlab_services.storage.sqlite.repair import Damage
@@ -45,7 +47,6 @@ from mxlab_services.storage.sqlite.writer import (
     spool_error,
 )
 from mxlab_services.storage.worker import Caller, Worker
-from mxlab_services.types import Destination, Queued, Settled
 
 T = TypeVar("T")
 PAGE = 500  # messages that `load` reads at a time

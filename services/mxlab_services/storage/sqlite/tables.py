@@ -16,7 +16,8 @@ import msgspec
 
 from mxlab_services.address import domain_of
 from mxlab_services.errors import SpoolError
-from mxlab_services.types import Destination, Pending, Queued, Recipient
+from mxlab_services.message import Pending, Queued, Recipient
+from mxlab_services.storage.ports import Destination
 
 VERSION = 3
 SCHEMA = f"""

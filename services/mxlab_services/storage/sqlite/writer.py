@@ -10,10 +10,11 @@ from typing import IO
 from msgspec import Struct
 
 from mxlab_services.errors import SpoolError, SpoolFull
+from mxlab_services.message import Queued
+from mxlab_services.storage.ports import Settled
 from mxlab_services.storage.sqlite import repair, tables
 from mxlab_services.storage.sqlite.check import primary_code
 from mxlab_services.storage.worker import Failure
-from mxlab_services.types import Queued, Settled
 
 log = logging.getLogger(__name__)
 

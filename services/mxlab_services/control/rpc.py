@@ -1,0 +1,123 @@
+"""Control requests on the wire: line-delimited JSON-RPC 2.0, in either direction, by id."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar, cast
+
+import msgspec
+
+from mxlab_services.control.requests import REQUESTS, Request
+from mxlab_services.errors import ControlError, ServiceError
+
+log = logging.getLogger(__name__)
+
+
+MAX_LINE = 16 * 1024 * 1024  # bytes of one request or reply
+
+
+R = TypeVar("R")
+
+
+Handler = Callable[[Any], Awaitable[Any]]
+
+
+class Controls:
+    """The requests that one node answers."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+
+    def add(self, request: type[Request[R]], handler: Callable[[Any], Awaitable[R]]) -> None:
+        """Answer `request` with `handler`, which gets the request and returns its reply."""
+        self._handlers[request.method] = handler
+
+    async def __call__(self, request: Request[R]) -> R:
+        """Answer a request in this process. Raises ControlError."""
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            raise ControlError(f"this node does not answer {request.method!r}", -32601)
+        return cast("R", await handler(request))
+
+
+class _Call(msgspec.Struct):
+    id: int
+    method: str
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+    jsonrpc: Literal["2.0"] = "2.0"
+
+
+class _Fault(msgspec.Struct):
+    code: int
+    message: str
+
+
+class _Answer(msgspec.Struct, omit_defaults=True):
+    id: int | None
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: _Fault | msgspec.UnsetType = msgspec.UNSET
+    jsonrpc: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+_decode_call = msgspec.json.Decoder(_Call).decode
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+def encode_call(identifier: int, request: Request[Any]) -> bytes:
+    """A request as one line of JSON-RPC."""
+    return _encode(_Call(identifier, request.method, msgspec.Raw(_encode(request)))) + b"\n"
+
+
+def decode_answer(line: bytes, requests: dict[int, Request[Any]]) -> tuple[int, Any]:
+    """The id and the reply in a line, its type taken from the request of that id in `requests`.
+
+    The reply is a ControlError (returned, not raised) where the node refused. Raises ControlError
+    when the line is no answer to one of them.
+    """
+    try:
+        answer = _decode_answer(line)
+        if answer.id is None or answer.id not in requests:
+            raise ControlError(f"an answer to no request: {line[:200]!r}", -32600)
+        if answer.error is not msgspec.UNSET:
+            return answer.id, ControlError(answer.error.message, answer.error.code)
+        if answer.result is msgspec.UNSET:
+            raise ControlError(f"an answer without a result: {line[:200]!r}", -32600)
+        return answer.id, msgspec.json.decode(answer.result, type=requests[answer.id].reply)
+    except msgspec.MsgspecError as error:
+        raise ControlError(f"not an answer: {error}", -32700) from error
+
+
+async def answer_line(controls: Controls, line: bytes) -> bytes:
+    """Decode one request line, run it, encode the answer. Never raises for a bad line."""
+    identifier: int | None = None
+    try:
+        try:
+            call = _decode_call(line)
+        except msgspec.ValidationError as error:
+            raise ControlError(f"not a request: {error}", -32600) from error
+        except msgspec.DecodeError as error:
+            raise ControlError(f"not JSON: {error}", -32700) from error
+        identifier = call.id
+        kind = REQUESTS.get(call.method)
+        if kind is None:
+            raise ControlError(f"no such method: {call.method!r}", -32601)
+        try:
+            request = msgspec.json.decode(call.params, type=kind)
+        except msgspec.MsgspecError as error:
+            raise ControlError(f"{call.method}: {error}", -32602) from error
+        result = await controls(request)
+    except ControlError as error:
+        answer = _Answer(identifier, error=_Fault(error.code, str(error)), jsonrpc="2.0")
+    except ServiceError as error:
+        answer = _Answer(identifier, error=_Fault(-32000, str(error)), jsonrpc="2.0")
+    except Exception:  # a bug: the caller hears of it, and the log has the traceback
+        log.exception("control request failed: %r", line[:200])
+        text = "the node failed to answer; its log has the traceback"
+        answer = _Answer(identifier, error=_Fault(-32603, text), jsonrpc="2.0")
+    else:
+        answer = _Answer(identifier, result=msgspec.Raw(_encode(result)), jsonrpc="2.0")
+    return _encode(answer) + b"\n"

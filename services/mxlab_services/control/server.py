@@ -1,0 +1,36 @@
+"""The server of a node's control requests on a Unix socket."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from mxlab_services.control.rpc import MAX_LINE, Controls, _Answer, _encode, _Fault, answer_line
+
+
+async def serve(controls: Controls, path: str) -> asyncio.Server:
+    """Answer requests on the Unix socket at `path`, mode 0600, replacing a stale one."""
+    Path(path).unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, before anything runs
+    running: set[asyncio.Task[None]] = set()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def answer(line: bytes) -> None:
+            writer.write(await answer_line(controls, line))
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+
+        try:
+            while line := await reader.readline():
+                task = asyncio.create_task(answer(line))
+                running.add(task)
+                task.add_done_callback(running.discard)
+        except ValueError:  # a line longer than MAX_LINE
+            text = f"a request longer than {MAX_LINE} bytes"
+            writer.write(_encode(_Answer(None, error=_Fault(-32600, text), jsonrpc="2.0")) + b"\n")
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the peer is gone, or the node stops: asyncio would log it (before Python 3.12)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_unix_server(converse, path, limit=MAX_LINE)
+    Path(path).chmod(0o600)  # noqa: ASYNC240 - likewise
+    return server
