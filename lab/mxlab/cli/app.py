@@ -6,7 +6,6 @@ import typer
 from typer.core import TyperGroup
 
 from mxlab import __version__
-from mxlab.__main__ import loaded
 from mxlab.cli import (
     chaos,
     dns,
@@ -28,6 +27,7 @@ from mxlab.cli import up as lifecycle
 from mxlab.cli.output import complain
 from mxlab.cli.words import refuse_bytes
 from mxlab.errors import EXIT_INTERRUPTED, LabError
+from mxlab.startup import loaded
 from mxlab.visible import visible_text
 
 # click's error for a wrong command line; typer has a click of its own in some versions.

@@ -1,5 +1,5 @@
 """What lies where in the end: the client's record, every queue, every mailbox, and what could not
-be asked. Collected once, judged by `mxlab.history.ledger` and `mxlab.checks.judge`, and kept with a report."""
+be asked. Collected once, judged by the ledger and the checks, and kept with a report."""
 
 from collections.abc import AsyncIterator
 

@@ -1,7 +1,8 @@
 """The faults that strike inside a node, as a scenario names them: SMTP, disk and DNS faults.
 
-Their fields are those of `mxlab_services.faults.kinds`, with the selector's beside them (a test keeps
-them the same): on which occasions a fault strikes. Seconds are real ones, but for a greylist's.
+Their fields are those of `mxlab_services.faults.kinds`, with the selector's beside them (a test
+keeps them the same): on which occasions a fault strikes. Seconds are real ones, but for a
+greylist's.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""`python -m mxlab_services.control.bridge PATH`: joins standard input and output to a control socket.
+"""`python -m mxlab_services.control.bridge PATH`: joins standard input and output to a socket.
 
 Used over an exec into a container. Ends when either side does; imports as little as it can.
 """

@@ -20,7 +20,6 @@ from mxlab_services.control.replies import (
     SubmittedMessage,
     ZoneReport,
 )
-from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -199,17 +198,3 @@ class ZoneUpdate(Request[ZoneReport], frozen=True):
     add: list[str] = []
     remove: list[str] = []
     strict: bool = True
-
-
-REQUESTS: dict[str, type[Request[Any]]] = {
-    request.method: request
-    for request in (
-        Ping, Stats, QueueList, QueueEdit, QueueFlush, Forget, MailboxList, MailboxRead, Submit,
-        Record, Route, Dig, Etrn,
-        ZoneList, ZoneReplace, ZoneUpdate,
-        FaultSet, FaultClear, FaultList,
-    )
-}  # fmt: skip
-
-
-# --- the wire ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
-from mxlab_services.control.requests import REQUESTS, Request
+from mxlab_services.control.requests import Request
 from mxlab_services.errors import ControlError, ServiceError
 
 log = logging.getLogger(__name__)
@@ -25,18 +25,22 @@ class Controls:
     """The requests that one node answers."""
 
     def __init__(self) -> None:
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, tuple[type[Request[Any]], Handler]] = {}
 
     def add(self, request: type[Request[R]], handler: Callable[[Any], Awaitable[R]]) -> None:
         """Answer `request` with `handler`, which gets the request and returns its reply."""
-        self._handlers[request.method] = handler
+        self._handlers[request.method] = request, handler
+
+    def kind(self, method: str) -> type[Request[Any]]:
+        """The request of that method. Raises ControlError where it is not answered here."""
+        if method not in self._handlers:
+            raise ControlError(f"this node does not answer {method!r}", -32601)
+        return self._handlers[method][0]
 
     async def __call__(self, request: Request[R]) -> R:
         """Answer a request in this process. Raises ControlError."""
-        handler = self._handlers.get(request.method)
-        if handler is None:
-            raise ControlError(f"this node does not answer {request.method!r}", -32601)
-        return cast("R", await handler(request))
+        self.kind(request.method)
+        return cast("R", await self._handlers[request.method][1](request))
 
 
 class _Call(msgspec.Struct):
@@ -102,9 +106,7 @@ async def answer_line(controls: Controls, line: bytes) -> bytes:
         except msgspec.DecodeError as error:
             raise ControlError(f"not JSON: {error}", -32700) from error
         identifier = call.id
-        kind = REQUESTS.get(call.method)
-        if kind is None:
-            raise ControlError(f"no such method: {call.method!r}", -32601)
+        kind = controls.kind(call.method)
         try:
             request = msgspec.json.decode(call.params, type=kind)
         except msgspec.MsgspecError as error:

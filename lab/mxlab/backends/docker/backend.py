@@ -123,8 +123,8 @@ class DockerLab:
 class DockerBackend:
     """Labs on the engine that DOCKER_HOST or the current Docker context names.
 
-    `base` is where the image may come from (see `mxlab.backends.docker.image`); `subnet` the lab's network, if it
-    must be a certain one.
+    `base` is where the image may come from (see `mxlab.backends.docker.image`); `subnet` the lab's
+    network, if it must be a certain one.
     """
 
     name = "docker"

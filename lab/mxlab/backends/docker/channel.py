@@ -1,8 +1,8 @@
 """The control channel of one node: requests over one long-lived exec inside its container.
 
-The exec runs `mxlab_services.control.bridge`, which copies lines between its standard streams and the
-node's control socket. A channel lives until the node or the exec ends, and then fails everything
-that waits.
+The exec runs `mxlab_services.control.bridge`, which copies lines between its standard streams and
+the node's control socket. A channel lives until the node or the exec ends, and then fails
+everything that waits.
 """
 
 import asyncio
