@@ -22,7 +22,7 @@ from mxlab_services.control.requests import Ping, QueueList
 from mxlab_services.message import Pending, Queued, Recipient
 from mxlab_services.storage.sqlite.spool import SqliteSpool
 from tests.bench.table import Table, machine
-from tests.e2e.postfix import problem
+from tests.support.postfix import problem
 
 LENGTHS = (1_000, 10_000, 100_000)
 READY = 2.0  # real seconds that a start may take, however long the queue

@@ -19,7 +19,7 @@ from mxlab.backends.base import Lab, Node, Order
 from mxlab.backends.process import ProcessBackend
 from mxlab_services.control.requests import QueueFlush, QueueList
 from tests.bench.table import Table
-from tests.e2e.postfix import Postfix, postfix, problem
+from tests.support.postfix import Postfix, postfix, problem
 
 SESSIONS = (1, 10, 20)
 ACCEPT = 600  # messages a round

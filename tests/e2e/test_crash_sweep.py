@@ -26,7 +26,7 @@ from mxlab_services import events
 from mxlab_services.control.replies import MailboxEntry
 from mxlab_services.control.requests import MailboxList, Ping, Record, Submit
 from mxlab_services.message import content_digest
-from tests.e2e.process_lab import ProcessLab, Sent
+from tests.support.process_lab import ProcessLab, Sent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALICE, BOB = "alice@client.test", "bob@example.test"

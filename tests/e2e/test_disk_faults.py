@@ -17,7 +17,7 @@ import pytest
 
 from mxlab_services import events
 from mxlab_services.control.requests import MailboxList, Ping, QueueFlush, QueueList
-from tests.e2e.process_lab import ProcessLab, Refused
+from tests.support.process_lab import ProcessLab, Refused
 
 ALICE, BOB = "alice@client.test", "bob@example.test"
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")

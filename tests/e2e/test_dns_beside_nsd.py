@@ -20,7 +20,7 @@ import pytest
 
 from mxlab_services.dns.server import DnsServer
 from mxlab_services.dns.zone import Zones
-from tests.unit.dns_packets import PACKETS, summary
+from tests.support.dns_packets import PACKETS, summary
 
 NSD = shutil.which("nsd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 pytestmark = pytest.mark.skipif(NSD is None, reason="NSD is not installed (apt-get install nsd)")

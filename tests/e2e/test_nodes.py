@@ -34,7 +34,7 @@ from mxlab_services.events import Emitter, Event
 from mxlab_services.node import start_node
 from mxlab_services.runtime import NoStorage, Parts, RunningNode, ids_for
 from mxlab_services.storage.files import FileStorage
-from tests.e2e.process_lab import subnet
+from tests.support.process_lab import subnet
 
 ALICE, BOB = "alice@client.test", "bob@example.test"
 

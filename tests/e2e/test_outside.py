@@ -23,8 +23,8 @@ from mxlab.model.topology import Topology
 from mxlab_services.control import requests as control
 from mxlab_services.control.replies import MailboxEntry
 from mxlab_services.control.requests import MailboxList, MailboxRead, Ping, QueueFlush, Submit
-from tests.e2e.postfix import postfix, problem
 from tests.support import programs
+from tests.support.postfix import postfix, problem
 
 VERBS = ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", ".")
 

@@ -20,7 +20,7 @@ from mxlab_services.config import AnyConfig, MxConfig, encode_config
 from mxlab_services.control.replies import Pong
 from mxlab_services.control.requests import Ping, QueueList, Submit
 from mxlab_services.control.rpc import decode_answer, encode_call
-from tests.e2e.process_lab import subnet
+from tests.support.process_lab import subnet
 
 SECONDS = 20  # real seconds for anything here
 

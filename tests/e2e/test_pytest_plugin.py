@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.docs_code import blocks
+from tests.support.docs_code import blocks
 
 INI = """\
 [pytest]

@@ -17,7 +17,7 @@ from mxlab.runner.result import RunResult
 from mxlab.scenario.load import load
 from mxlab_services import events
 from mxlab_services.events import Event
-from tests.e2e.browser import Browser, chromium, flags
+from tests.support.browser import Browser, chromium, flags
 
 OPENS_WITHIN = 2000  # ms
 EVENTS = 10_000

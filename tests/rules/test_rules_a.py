@@ -16,7 +16,7 @@ from mxlab_services.control.replies import RouteReport
 from mxlab_services.control.requests import ZoneReplace
 from mxlab_services.faults.kinds import DnsRefused, DnsTimeout, Servfail
 from mxlab_services.faults.requests import FaultClear, FaultSet
-from tests.rules.stories import (
+from tests.support.stories import (
     HOUR,
     MINUTE,
     THREE,

@@ -13,8 +13,8 @@ import pytest
 from mxlab.backends.sim.backend import SimLab
 from mxlab.model.topology import Exchange
 from mxlab_services import events
-from tests.rules.peers import put_dns
-from tests.rules.stories import (
+from tests.support.peers import put_dns
+from tests.support.stories import (
     BOB,
     MINUTE,
     THREE,

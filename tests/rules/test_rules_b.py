@@ -15,8 +15,8 @@ from mxlab_services import events
 from mxlab_services.control.requests import MailboxList, Record
 from mxlab_services.faults.kinds import LoseAck, Select
 from mxlab_services.faults.requests import FaultSet
-from tests.rules.peers import PLAIN, Copy, Peer, close_port, take_over
-from tests.rules.stories import (
+from tests.support.peers import PLAIN, Copy, Peer, close_port, take_over
+from tests.support.stories import (
     ALICE,
     BOB,
     CAROL,

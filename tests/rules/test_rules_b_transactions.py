@@ -16,8 +16,8 @@ from mxlab_services import events
 from mxlab_services.config import Limits, Timeouts
 from mxlab_services.faults.kinds import TlsBroken
 from mxlab_services.faults.requests import FaultSet
-from tests.rules.peers import Peer, put_peer, take_over
-from tests.rules.stories import (
+from tests.support.peers import Peer, put_peer, take_over
+from tests.support.stories import (
     ALICE,
     BOB,
     CAROL,

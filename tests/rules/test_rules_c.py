@@ -16,8 +16,8 @@ from mxlab.backends.sim.backend import EPOCH, SimLab
 from mxlab_services import events
 from mxlab_services.config import Limits, RetryConfig
 from mxlab_services.control.requests import QueueFlush
-from tests.rules.peers import Peer, close_port, put_dns, put_peer, take_over
-from tests.rules.stories import (
+from tests.support.peers import Peer, close_port, put_dns, put_peer, take_over
+from tests.support.stories import (
     ALICE,
     ALONE,
     BOB,

@@ -13,8 +13,8 @@ from mxlab.cli.queue import shape
 from mxlab.errors import Refused
 from mxlab_services import events
 from mxlab_services.control.requests import QueueEdit, QueueFlush
-from tests.rules.peers import Peer, close_port, put_peer, take_over
-from tests.rules.stories import (
+from tests.support.peers import Peer, close_port, put_peer, take_over
+from tests.support.stories import (
     ALICE,
     ALONE,
     BOB,

@@ -17,8 +17,8 @@ import pytest
 from mxlab.backends.sim.backend import EPOCH, SimLab
 from mxlab.errors import Refused
 from mxlab_services import events
-from tests.rules.peers import Peer, close_port, take_over
-from tests.rules.stories import (
+from tests.support.peers import Peer, close_port, take_over
+from tests.support.stories import (
     ALICE,
     ALONE,
     BOB,

@@ -14,8 +14,8 @@ from mxlab_services import events
 from mxlab_services.config import Limits
 from mxlab_services.faults.kinds import Greylist
 from mxlab_services.faults.requests import FaultSet
-from tests.rules.peers import Peer, take_over
-from tests.rules.stories import (
+from tests.support.peers import Peer, take_over
+from tests.support.stories import (
     ALICE,
     BOB,
     HOUR,

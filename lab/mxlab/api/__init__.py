@@ -1,0 +1,1 @@
+"""mxlab from Python: stories as objects, running labs for tests, the pytest plugin."""

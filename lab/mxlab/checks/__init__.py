@@ -1,0 +1,1 @@
+"""The checks: what each looks at, and what says PASS, FAIL or UNKNOWN."""

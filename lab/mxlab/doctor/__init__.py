@@ -1,0 +1,1 @@
+"""What works on this machine, and each fault tried in each backend."""

@@ -1,0 +1,1 @@
+"""What happened: the nodes' events merged, the evidence, the ledger, each message's biography."""

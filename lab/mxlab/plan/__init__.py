@@ -1,0 +1,1 @@
+"""A topology -> each node's configuration and certificates, the same for every backend."""

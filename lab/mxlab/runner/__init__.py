@@ -1,0 +1,1 @@
+"""A run: steps played, events watched, queues drained, all undone, then judged."""

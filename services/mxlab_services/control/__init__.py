@@ -1,0 +1,1 @@
+"""What a node can be asked, and how requests and replies travel."""

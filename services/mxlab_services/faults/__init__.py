@@ -1,0 +1,1 @@
+"""Faults inside a node: which there are, and which occasions they strike."""

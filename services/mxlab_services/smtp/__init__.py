@@ -1,0 +1,1 @@
+"""SMTP: the grammar of commands; in by `server`, out by `client`."""

@@ -1,0 +1,1 @@
+"""What keeps a node's data: files, or memory in the simulation, behind the same ports."""

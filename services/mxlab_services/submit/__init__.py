@@ -1,0 +1,1 @@
+"""The client's submissions: messages made and handed in."""

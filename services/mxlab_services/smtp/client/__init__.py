@@ -1,0 +1,1 @@
+"""SMTP out, on aiosmtplib: connections, replies, one transaction."""

@@ -1,0 +1,1 @@
+"""The spool on disk: its crash argument stands in `spool`."""
