@@ -193,7 +193,7 @@ def test_show_knows_every_step_and_fault(own: Path) -> None:
         STORY.replace(
             "expect",
             "  - wait: 2h\n  - never: {during: 5s, bounced: one}\n  - python: a.py:f\n"
-            '  - dns: {add: ["x A 10.0.0.1"], remove: [y]}\n  - fault: {id: x, kill: mx1}\n'
+            '  - dns: {add: ["x A 10.0.0.1"], remove: [mx1 A]}\n  - fault: {id: x, kill: mx1}\n'
             "  - heal: x\n  - ask: {question: who, answer: me}\nexpect",
         ),
     )
@@ -202,7 +202,7 @@ def test_show_knows_every_step_and_fault(own: Path) -> None:
         "2h of lab time go by.",
         "For 5s it must not happen that all of one has bounced.",
         "The author's own function a.py:f runs.",
-        "The zone of the domain changes: 'y' goes, 'x A 10.0.0.1' comes.",
+        "The zone of the domain changes: 'mx1 A' goes, 'x A 10.0.0.1' comes.",
         "x is healed: mx1 is as before.",
         "A question to you: who",
     ):
