@@ -77,7 +77,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When to try again, in lab seconds; `schedule` names one of mta.retry.SCHEDULES."""
+    """When to try again, in lab seconds; `schedule` names one of queue.retry.SCHEDULES."""
 
     schedule: str = "workshop"
     lifetime: PositiveSeconds | None = None  # None: the schedule's own

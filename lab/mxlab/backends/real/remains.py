@@ -48,7 +48,7 @@ class Source:
 
 @contextlib.asynccontextmanager
 async def source_of(node: Node, clock: Clock, *parts: str) -> AsyncIterator[Source]:
-    """The node, or, where it is stopped, these parts of its disk (see `mta.remains.PARTS`)."""
+    """The node, or, where it is stopped, these parts of its disk (see `roles.remains.PARTS`)."""
     if not _leaves_something(node) or await node.state() != "stopped":
         yield Source(node)
         return
