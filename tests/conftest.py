@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import signal
 import ssl
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import pytest
 from mxlab.backends.docker import image as images
 from mxlab.backends.docker import image_store
 from mxlab.errors import EnvironmentProblem
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A suite in the background of a script ignores SIGINT; those that it starts must not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)  # after -m and -k: an image is made only for tests that will run

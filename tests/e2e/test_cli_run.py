@@ -13,7 +13,6 @@ from typer.testing import CliRunner, Result
 
 from mxlab.backends.process.folder import state_root
 from mxlab.cli import app
-from tests.support.signals import interruptible
 
 MXLAB = (sys.executable, "-u", "-c", "from mxlab.cli import main; main()")
 SECONDS = 90
@@ -135,7 +134,7 @@ def test_an_interrupted_run_is_130_and_leaves_nothing(
 ) -> None:
     story.write_text(HANGING)
     with subprocess.Popen(
-        interruptible([*MXLAB, "run", str(story), "--backend", "process"]),
+        [*MXLAB, "run", str(story), "--backend", "process"],
         env=environment,
         stderr=subprocess.PIPE,
         text=True,

@@ -19,7 +19,6 @@ from typer.testing import CliRunner, Result
 
 from mxlab.cli import app
 from mxlab_services.control.replies import QueueEntry
-from tests.support.signals import interruptible
 
 MXLAB = (sys.executable, "-c", "from mxlab.cli import main; main()")
 SECONDS = 90
@@ -226,7 +225,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_up_removes_what_it_made(lab: Lab, number: signal.Signals) -> None:
     with subprocess.Popen(
-        interruptible([*MXLAB, "up"]),
+        [*MXLAB, "up"],
         env=os.environ | lab.environment,
         stderr=subprocess.PIPE,
         text=True,

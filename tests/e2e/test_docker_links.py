@@ -24,7 +24,6 @@ from mxlab.backends.docker.shape import LINK
 from mxlab.errors import UsageError
 from mxlab.faults import inject, undo
 from mxlab.model import outer
-from tests.support.signals import interruptible
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
@@ -264,7 +263,7 @@ async def test_an_interrupted_run_takes_its_helpers_along(tmp_path: Path) -> Non
     name = f"{LAB}-run"
     words = ["run", str(story), "--backend", "docker", "--lab", name]
     process = await asyncio.create_subprocess_exec(
-        *interruptible([sys.executable, "-u", "-c", "from mxlab.cli import main; main()", *words]),
+        *[sys.executable, "-u", "-c", "from mxlab.cli import main; main()", *words],
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
     )

@@ -91,4 +91,5 @@ def test_in_local_processes(name: str) -> None:
 def test_in_containers(name: str) -> None:
     result = run_here(name, DockerBackend())
     assert result.verdict is Verdict.PASS, text(result)
-    assert stories(result) == stories(simulated(name))
+    if "loss" not in load(name).needs:  # which packets are lost, the kernel draws
+        assert stories(result) == stories(simulated(name))

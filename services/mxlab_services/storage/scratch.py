@@ -5,7 +5,6 @@ A scratch is no promise: nobody is told 250 for what lies there, and it is gone 
 when its process ends. The spool makes the message durable, after the dot (see `spool`).
 """
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,8 @@ class FileScratch:
 
     def __init__(self, folder: Path | None = None) -> None:
         """Raises SpoolFull or SpoolError."""
+        import tempfile  # at the first large message: a node's start should not wait for it
+
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
