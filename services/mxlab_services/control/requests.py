@@ -1,8 +1,7 @@
-"""The control interface of a node: requests, their replies, and the server for a Unix socket.
+"""What a node can be asked, each request declared once (those about faults with the faults).
 
-Line-delimited JSON-RPC 2.0: one object per line in either direction, answered in any order by id.
 A request is a struct whose class names the method and the reply's type; the lab sends the same
-structs in every world, and only the way they travel differs.
+structs in every backend, and only the way they travel differs (see `rpc`).
 """
 
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar

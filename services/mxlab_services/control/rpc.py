@@ -1,4 +1,8 @@
-"""Control requests on the wire: line-delimited JSON-RPC 2.0, in either direction, by id."""
+"""Control requests on the wire, and who answers them in a node.
+
+Line-delimited JSON-RPC 2.0: one object per line in either direction, answered in any order by id.
+A request that is not understood gets an error, and the next one its answer.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -11,13 +15,8 @@ from mxlab_services.errors import ControlError, ServiceError
 
 log = logging.getLogger(__name__)
 
-
 MAX_LINE = 16 * 1024 * 1024  # bytes of one request or reply
-
-
 R = TypeVar("R")
-
-
 Handler = Callable[[Any], Awaitable[Any]]
 
 
@@ -63,11 +62,7 @@ class _Answer(msgspec.Struct, omit_defaults=True):
 
 
 _encode = msgspec.json.Encoder().encode
-
-
 _decode_call = msgspec.json.Decoder(_Call).decode
-
-
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
@@ -113,13 +108,16 @@ async def answer_line(controls: Controls, line: bytes) -> bytes:
             raise ControlError(f"{call.method}: {error}", -32602) from error
         result = await controls(request)
     except ControlError as error:
-        answer = _Answer(identifier, error=_Fault(error.code, str(error)), jsonrpc="2.0")
+        return refusal(identifier, error.code, str(error))
     except ServiceError as error:
-        answer = _Answer(identifier, error=_Fault(-32000, str(error)), jsonrpc="2.0")
+        return refusal(identifier, -32000, str(error))
     except Exception:  # a bug: the caller hears of it, and the log has the traceback
         log.exception("control request failed: %r", line[:200])
-        text = "the node failed to answer; its log has the traceback"
-        answer = _Answer(identifier, error=_Fault(-32603, text), jsonrpc="2.0")
-    else:
-        answer = _Answer(identifier, result=msgspec.Raw(_encode(result)), jsonrpc="2.0")
+        return refusal(identifier, -32603, "the node failed to answer; its log has the traceback")
+    answer = _Answer(identifier, result=msgspec.Raw(_encode(result)), jsonrpc="2.0")
     return _encode(answer) + b"\n"
+
+
+def refusal(identifier: int | None, code: int, text: str) -> bytes:
+    """The line that says no. `code` as ControlError has it."""
+    return _encode(_Answer(identifier, error=_Fault(code, text), jsonrpc="2.0")) + b"\n"

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from mxlab_services.control.rpc import MAX_LINE, Controls, _Answer, _encode, _Fault, answer_line
+from mxlab_services.control.rpc import MAX_LINE, Controls, answer_line, refusal
 
 
 async def serve(controls: Controls, path: str) -> asyncio.Server:
@@ -24,8 +24,7 @@ async def serve(controls: Controls, path: str) -> asyncio.Server:
                 running.add(task)
                 task.add_done_callback(running.discard)
         except ValueError:  # a line longer than MAX_LINE
-            text = f"a request longer than {MAX_LINE} bytes"
-            writer.write(_encode(_Answer(None, error=_Fault(-32600, text), jsonrpc="2.0")) + b"\n")
+            writer.write(refusal(None, -32600, f"a request longer than {MAX_LINE} bytes"))
         except (ConnectionError, asyncio.CancelledError):
             pass  # the peer is gone, or the node stops: asyncio would log it (before Python 3.12)
         finally:
