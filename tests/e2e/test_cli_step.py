@@ -1,6 +1,7 @@
 """`mxlab run`: `--step` at a terminal, `--dry-run`, which starts nothing, and steps that fail."""
 
 import codecs
+import contextlib
 import os
 import pty
 import subprocess
@@ -70,6 +71,14 @@ class Terminal:
 
     def interrupt(self) -> None:
         self._process.send_signal(2)
+
+    def interrupt_at_a_prompt(self) -> None:
+        """As somebody does who presses Ctrl-C until it is heeded. Python's `input` overlooks a
+        signal that comes after the prompt is written and before it reads."""
+        while self._process.poll() is None:
+            self.interrupt()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.5)
 
     def end(self) -> int:
         try:

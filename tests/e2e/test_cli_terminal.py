@@ -72,7 +72,7 @@ def test_an_interrupt_at_a_prompt_of_scenario_new_is_130(tmp_path: Path) -> None
     terminal.press("\n")
     terminal.until("What breaks [kill]: ")
     assert "What can break: kill, stop, " in plain(terminal.seen)
-    terminal.interrupt()
+    terminal.interrupt_at_a_prompt()
     assert terminal.end() == 130, terminal.seen
     assert list(tmp_path.iterdir()) == []
 
