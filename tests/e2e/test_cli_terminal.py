@@ -53,7 +53,7 @@ class TestAsk:
         story.write_text(ASKING)
         terminal = Terminal("run", story, "--backend", backend)
         terminal.until("your answer> ")
-        terminal.interrupt()
+        terminal.interrupt_at_a_prompt(backend)
         assert terminal.end() == 130, terminal.seen
         assert re.search(r"your answer> (\^C)?\nmxlab: interrupted after", plain(terminal.seen))
         assert "Traceback" not in terminal.seen
@@ -133,7 +133,7 @@ def test_an_interrupted_run_says_what_it_found_and_that_the_lab_is_gone(
     story.write_text(HANGING if backend == "process" else PAUSED)
     terminal = Terminal("run", story, "--backend", backend, "--lab", "mine")
     terminal.until("[3/3]" if backend == "process" else "your answer> ")
-    terminal.interrupt()
+    terminal.interrupt_at_a_prompt(backend)
     assert terminal.end() == 130
     said = plain(terminal.seen)
     assert "interrupted after 2 of 3 steps, nothing is judged" in said
