@@ -5,13 +5,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+MARKS  ?= not bench
 LOCK    = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
           --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 # As root on Debian, what is missing may be installed (python3-venv, mmdebstrap), and is named.
 export MXLAB_INSTALL := 1
 
-.PHONY: demo test lint unit bench wheel-test bare versions lock clean help
+.PHONY: demo test lint unit bench wheel-test bare nightly versions lock clean help
 
 help: ## Say what the targets are
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,13 +29,16 @@ lint: $(STAMP) ## Formatting, lint, types and import contracts
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## All tests; those that need Docker are skipped, with the reason, where containers cannot be had
-	$(BIN)/pytest -q -m 'not bench' -n auto --dist worksteal
+	$(BIN)/pytest -q -m '$(MARKS)' -n auto --dist worksteal
 
 wheel-test: $(STAMP) ## Build the wheel, install it into a clean environment, run a scenario from /
 	sh tests/wheel.sh $(BIN)
 
 bare: ## The README's two commands on a minimal Debian 12, with this machine's engine and without
 	sh tests/bare.sh
+
+nightly: ## What takes long: the whole suite on a bare Debian, with an engine and without
+	bash .ci/nightly
 
 versions: $(STAMP) ## The simulation's events on another version of Python (OTHER=..., else Debian's next)
 	sh tests/versions.sh $(BIN)

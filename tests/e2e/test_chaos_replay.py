@@ -61,6 +61,7 @@ def replay(path: Path, world: str, code: int) -> dict[str, str]:
     return {finding["check"]: finding["verdict"] for finding in findings}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "check"), REPLAYED.items())
 def test_in_processes_it_fails_as_found_and_passes_once_mended(
     name: str, check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -76,6 +77,7 @@ def test_in_processes_it_fails_as_found_and_passes_once_mended(
 
 
 @pytest.mark.docker
+@pytest.mark.long
 @pytest.mark.parametrize("name", REPLAYED)
 def test_in_containers_it_passes_once_mended(name: str, tmp_path: Path) -> None:
     assert set(replay(found(name, tmp_path), "docker", 0).values()) == {"pass"}

@@ -79,6 +79,7 @@ def test_in_the_simulation(name: str) -> None:
     assert result.verdict is Verdict.PASS, text(result)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", told_in("process"))
 def test_in_local_processes(name: str) -> None:
     result = run_here(name, ProcessBackend())
@@ -87,6 +88,7 @@ def test_in_local_processes(name: str) -> None:
 
 
 @pytest.mark.docker
+@pytest.mark.long
 @pytest.mark.parametrize("name", told_in("docker"))
 def test_in_containers(name: str) -> None:
     result = run_here(name, DockerBackend())
