@@ -16,6 +16,7 @@ say() { printf '\n=== bare %s: %s\n' "$suite" "$*"; }
 inside() {
   root=$1 user=$2 command=$3
   unshare --mount --pid --fork --kill-child sh -euc '
+    mount --bind "$1" "$1" # a mount point, as the root of a machine is
     mount --rbind /dev "$1/dev"
     mount -t proc proc "$1/proc"
     mount -t tmpfs tmpfs "$1/run"

@@ -32,7 +32,7 @@ from mxlab_services.control.requests import (
 )
 from mxlab_services.events import Deferred, Event, MailboxDelivered, NodeReady, NodeStopping
 from tests.support.liveness import keeps_what_is_so_already, refuses_when_it_does_not_run
-from tests.support.programs import require
+from tests.support.programs import require, require_namespace
 
 SECONDS = 120  # what any of these may take, an image build included
 
@@ -264,6 +264,8 @@ async def test_a_command_runs_inside(make: Make, name: str) -> None:
         assert isinstance(node, CanExec)
         if lab.backend == "docker":
             require("docker")
+        else:
+            require_namespace()
         arguments = node.exec_command(("sh", "-c", "echo here; exit 7"), interactive=False)
         process = await asyncio.create_subprocess_exec(
             *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
@@ -382,6 +384,8 @@ async def test_short_names_are_found_inside(make: Make, name: str) -> None:
     async with make().deploy(order(name), quiet) as lab:
         if lab.backend == "docker":
             require("docker")
+        else:
+            require_namespace()
         for host in ("client", "mx1"):
             for asked in ("client", "mx1"):
                 said = await inside(lab.nodes[host], "dig", "+search", "+short", asked)

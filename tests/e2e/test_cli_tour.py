@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from mxlab.cli import app
 from mxlab_services.control.replies import QueueEntry
+from tests.support.programs import require_namespace
 
 MXLAB = (sys.executable, "-c", "from mxlab.cli import main; main()")
 SECONDS = 90
@@ -207,6 +208,7 @@ def test_status_shows_the_lab_as_a_picture(shared: Lab) -> None:
 
 
 def test_exec_passes_the_exit_code_on(shared: Lab) -> None:
+    require_namespace()
     shared("exec", "client", "--", "sh", "-c", "exit 7", code=7)
 
 

@@ -6,6 +6,7 @@ as in CI) they run and fail, so that CI cannot pass without.
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -27,5 +28,26 @@ def needs(*programs: str) -> pytest.MarkDecorator:
 def require(*programs: str) -> None:
     """The same from within a test."""
     reason = problem(*programs)
+    if reason and not REQUIRED:
+        pytest.skip(reason)
+
+
+def namespace_problem() -> str:
+    """Why no command can be run in a mount namespace of its own here, or an empty string."""
+    if reason := problem("unshare"):
+        return reason
+    trial = ["mount", "--bind", "/etc/hostname", "/etc/hostname"]
+    said = ""
+    for options in (("--mount",), ("--user", "--map-root-user", "--mount")):
+        done = subprocess.run(["unshare", *options, *trial], capture_output=True, check=False)
+        if done.returncode == 0:
+            return ""
+        said = done.stderr.decode().strip()
+    return f"no mount namespace: {said}"
+
+
+def require_namespace() -> None:
+    """Skip where no command can have an inside of its own, unless everything is required."""
+    reason = namespace_problem()
     if reason and not REQUIRED:
         pytest.skip(reason)

@@ -4,8 +4,10 @@ A scenario may come from somebody else: the file of a function lies in the scena
 whatever links there are.
 """
 
+import errno
 import importlib
 import importlib.util
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,7 +33,9 @@ def target_problem(target: str, folder: Path) -> str:
         return f"{where!r} is no file.py"
     try:
         here, file = folder.resolve(), (folder / where).resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # a circle of links
+        if file.is_symlink():  # a circle of links, which Python before 3.13 raises
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    except (OSError, RuntimeError, ValueError) as error:
         return f"{where!r} cannot be followed: {error}"
     if not file.is_relative_to(here):
         return f"{where!r} is a link that leads out of the scenario's folder"

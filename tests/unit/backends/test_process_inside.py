@@ -8,14 +8,14 @@ import pytest
 
 from mxlab.backends.process.inside import inside
 from mxlab.errors import Unsupported
-from tests.support.programs import require
+from tests.support.programs import require_namespace
 
 SERVER = "127.83.0.2"
 SEARCH = ("client.test", "example.test")
 
 
 def ran(folder: Path, *words: str, port: int = 53) -> str:
-    require("unshare")
+    require_namespace()
     command = inside(folder, words, (SERVER, port), SEARCH)
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -46,7 +46,7 @@ def test_words_arrive_as_they_are(tmp_path: Path) -> None:
 def test_where_the_labs_port_is_another_the_tools_that_can_are_told(
     tmp_path: Path, program: str
 ) -> None:
-    require("unshare")
+    require_namespace()
     command = inside(tmp_path, (program, "example.test"), (SERVER, 5353), SEARCH)
     assert command[-4:] == [program, "-p", "5353", "example.test"]
 
