@@ -3,15 +3,11 @@ it does not."""
 
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from mxlab.plan.tls import Authority
 from mxlab_services.config import TlsConfig
 from mxlab_services.errors import ConfigError
 from mxlab_services.message import Recipient
@@ -158,55 +154,29 @@ async def test_b7_enhanced_codes_count_only_where_they_match(lab: RelayLab) -> N
 # --- STARTTLS ------------------------------------------------------------------------------------
 
 
-class Authority:
-    """A certificate authority and the certificates that it signs, as PEM text."""
+class TrustedServers:
+    """A certificate authority of its own, and servers that it vouches for."""
 
     def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab CA")])
-        self.pem = self._sign(self._name, self._key, ca=True)
-
-    def _sign(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, ca: bool) -> str:
-        now = datetime.now(UTC)
-        common = name.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if not ca:
-            names = x509.SubjectAlternativeName([x509.DNSName(str(common))])
-            builder = builder.add_extension(names, critical=False)
-        certificate = builder.sign(self._key, hashes.SHA256())
-        return certificate.public_bytes(serialization.Encoding.PEM).decode()
+        self._authority = Authority("test")
+        self.pem = self._authority.issue(["ca.test"], "127.0.0.1").ca
 
     def server(self, host: str, folder: Path) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        pem = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+        issued = self._authority.issue([host], "127.0.0.1")
         chain = folder / "chain.pem"
-        chain.write_bytes(pem + self._sign(name, key, ca=False).encode())
+        chain.write_text(issued.certificate + issued.key)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(chain)
         return context
 
 
 @pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
+def authority() -> TrustedServers:
+    return TrustedServers()
 
 
 async def test_b7_starttls_is_used_where_offered(
-    lab: RelayLab, authority: Authority, tmp_path: Path
+    lab: RelayLab, authority: TrustedServers, tmp_path: Path
 ) -> None:
     lab.tls = TlsConfig("", "", authority.pem)
     tls = authority.server("mx1.example.test", tmp_path)
@@ -225,9 +195,9 @@ async def test_b7_starttls_is_used_where_offered(
 
 @pytest.mark.parametrize("wrong", ["name", "authority"])
 async def test_b7_a_certificate_that_cannot_be_verified_falls_back_to_plain_text(
-    lab: RelayLab, authority: Authority, tmp_path: Path, wrong: str
+    lab: RelayLab, authority: TrustedServers, tmp_path: Path, wrong: str
 ) -> None:
-    lab.tls = TlsConfig("", "", (authority if wrong == "name" else Authority()).pem)
+    lab.tls = TlsConfig("", "", (authority if wrong == "name" else TrustedServers()).pem)
     host = "other.example.test" if wrong == "name" else "mx1.example.test"
     sink = Sink(extensions=["STARTTLS"], tls=authority.server(host, tmp_path))
     await lab.hosts(sink)
@@ -242,7 +212,7 @@ async def test_b7_a_certificate_that_cannot_be_verified_falls_back_to_plain_text
 
 
 async def test_b7_starttls_refused_goes_on_in_plain_text(
-    lab: RelayLab, authority: Authority
+    lab: RelayLab, authority: TrustedServers
 ) -> None:
     lab.tls = TlsConfig("", "", authority.pem)
     sink = Sink({"STARTTLS": ["454 4.7.0 not now"]}, extensions=["STARTTLS"])
@@ -254,7 +224,7 @@ async def test_b7_starttls_refused_goes_on_in_plain_text(
 
 @pytest.mark.parametrize("how", ["cut", "hang", "220 go|cut", "220 go\r\n250 forged|cut"])
 async def test_b7_starttls_that_breaks_goes_on_in_plain_text(
-    lab: RelayLab, authority: Authority, how: str
+    lab: RelayLab, authority: TrustedServers, how: str
 ) -> None:
     lab.tls = TlsConfig("", "", authority.pem)
     sink = Sink({"STARTTLS": [how]}, extensions=["STARTTLS"])
