@@ -57,7 +57,8 @@ def stories(result: RunResult) -> list[str]:
     lines = []
     for number, sent in enumerate(result.evidence.submissions):
         hops = []
-        for event in result.trace.of_message(sent.message):
+        # By the nodes' clock, which they share: their streams reach the lab in any order.
+        for event in sorted(result.trace.of_message(sent.message), key=lambda event: event.at):
             match event.body:
                 case events.Accepted():
                     hops.append(event.node)
