@@ -72,9 +72,19 @@ def _pausable(node: Node) -> CanPause:
     return node
 
 
-@dataclass(frozen=True, slots=True)
-class OfLinks:
-    """What shapes the links of a node; `shape` answers how."""
+class _OnLinks:
+    """Base of what is in force as a shape of a node's links."""
+
+    async def undo(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
+        await _shapable(lab).unshape(name)
+
+    async def seen(self, lab: Lab, name: str, mechanism: Mechanism) -> bool:
+        return name in await _shapable(lab).shapes()
+
+
+@dataclass(frozen=True)
+class OfLinks(_OnLinks):
+    """What shapes the links of a node; `shape` returns how."""
 
     shape: Callable[[Mechanism], tuple[tuple[str, ...], Shape]]
 
@@ -82,27 +92,14 @@ class OfLinks:
         peers, shape = self.shape(mechanism)
         await _shapable(lab).shape(name, mechanism.host, peers, shape)
 
-    async def undo(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
-        await _shapable(lab).unshape(name)
 
-    async def seen(self, lab: Lab, name: str, mechanism: Mechanism) -> bool:
-        return name in await _shapable(lab).shapes()
-
-
-@dataclass(frozen=True, slots=True)
-class SlowLinks:
+class SlowLinks(_OnLinks):
     """What makes the links of a node slow."""
 
     async def inject(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
         if not isinstance(lab, CanDelay) or not isinstance(mechanism, outer.SlowLink):
             raise Unsupported("the links of this lab cannot be made slow")
         await lab.delay(name, mechanism.host, mechanism.peers, mechanism.seconds)
-
-    async def undo(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
-        await _shapable(lab).unshape(name)
-
-    async def seen(self, lab: Lab, name: str, mechanism: Mechanism) -> bool:
-        return name in await _shapable(lab).shapes()
 
 
 def _shapable(lab: Lab) -> CanShape:

@@ -23,8 +23,6 @@ from mxlab.backends.docker.node import DockerNode
 from mxlab.backends.docker.shape import (
     CONFIG,
     LAB,
-    LINK_ROLE,
-    ROLE,
     RUN,
     TOPOLOGY,
     Shape,
@@ -32,7 +30,13 @@ from mxlab.backends.docker.shape import (
     decode_topology,
     shapes,
 )
-from mxlab.backends.docker.sweep import found_labs, labelled, sweep, uninterrupted
+from mxlab.backends.docker.sweep import (
+    found_labs,
+    labelled,
+    labelled_containers,
+    sweep,
+    uninterrupted,
+)
 from mxlab.errors import (
     AlreadyUp,
     EnvironmentProblem,
@@ -244,11 +248,8 @@ async def _undo(engine: Engine, order: Order, error: BaseException) -> None:
 
 async def _discover(engine: Engine, lab: str) -> DockerLab:
     """Rebuild a lab's plan from its containers alone. Raises NotUp."""
-    things = [
-        thing
-        for thing in await labelled(engine, f"{LAB}={lab}")
-        if thing.kind == "container" and thing.labels.get(ROLE) != LINK_ROLE
-    ]
+    found = await labelled_containers(engine, f"{LAB}={lab}")
+    things = [thing for thing in found if thing.is_node]
     if not things:
         raise NotUp(f"no lab called {lab!r} is up on Docker", "`mxlab up`, or see `mxlab status`")
     inspected = await asyncio.gather(

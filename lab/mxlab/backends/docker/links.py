@@ -23,7 +23,13 @@ from mxlab.backends.docker import network
 from mxlab.backends.docker.engine import Engine, EngineRefused
 from mxlab.backends.docker.nft import apply_script, remove_script, ruleset, table_name
 from mxlab.backends.docker.shape import LAB, LINK, LINK_ROLE, NODE, lab_labels
-from mxlab.backends.docker.sweep import CONFLICT, Thing, labelled, state_of, uninterrupted
+from mxlab.backends.docker.sweep import (
+    CONFLICT,
+    Thing,
+    labelled_containers,
+    state_of,
+    uninterrupted,
+)
 from mxlab.backends.docker.tc import MOST_SLOTS, limit_script, unlimit_script
 from mxlab.errors import EnvironmentProblem, UsageError
 
@@ -236,8 +242,8 @@ class Links:
                 raise
 
     async def _helpers(self) -> list[_Helper]:
-        things = await labelled(self._engine, f"{LAB}={self._lab}", LINK)
-        return [_helper(thing) for thing in things if thing.kind == "container"]
+        things = await labelled_containers(self._engine, f"{LAB}={self._lab}", LINK)
+        return [_helper(thing) for thing in things]
 
 
 def _helper(thing: Thing) -> _Helper:

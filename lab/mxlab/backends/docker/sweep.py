@@ -33,25 +33,39 @@ class Thing:
     labels: dict[str, str]
     state: str = ""
 
+    @property
+    def is_node(self) -> bool:
+        """A node's container, not that of a helper beside one."""
+        return self.kind == "container" and self.labels.get(ROLE) != LINK_ROLE
+
 
 async def labelled(engine: Engine, *labels: str) -> list[Thing]:
     """Everything with all these labels (a key, or key=value)."""
     filters = {"label": list(labels)}
     containers, networks, volumes = await asyncio.gather(
-        engine.call("list containers", lambda api: api.containers(all=True, filters=filters)),
+        labelled_containers(engine, *labels),
         engine.call("list networks", lambda api: api.networks(filters=filters)),
         engine.call("list volumes", lambda api: api.volumes(filters=filters)),
     )
     return [
-        *(
-            Thing("container", c["Id"], c["Names"][0].lstrip("/"), c["Labels"] or {}, c["State"])
-            for c in containers
-        ),
+        *containers,
         *(Thing("network", n["Id"], n["Name"], n["Labels"] or {}) for n in networks),
         *(
             Thing("volume", v["Name"], v["Name"], v["Labels"] or {})
             for v in volumes["Volumes"] or ()
         ),
+    ]
+
+
+async def labelled_containers(engine: Engine, *labels: str) -> list[Thing]:
+    """The containers among them."""
+    filters = {"label": list(labels)}
+    found = await engine.call(
+        "list containers", lambda api: api.containers(all=True, filters=filters)
+    )
+    return [
+        Thing("container", c["Id"], c["Names"][0].lstrip("/"), c["Labels"] or {}, c["State"])
+        for c in found
     ]
 
 
@@ -61,7 +75,7 @@ def found_labs(things: list[Thing]) -> list[Found]:
     for thing in things:
         key = (thing.labels.get(LAB, ""), thing.labels.get(RUN, ""))
         nodes = labs.setdefault(key, {})
-        if thing.kind == "container" and thing.labels.get(ROLE) != LINK_ROLE:
+        if thing.is_node:
             nodes[thing.labels.get(NODE, thing.name)] = state_of(thing.state)
     return [Found("docker", lab, run, nodes) for (lab, run), nodes in sorted(labs.items())]
 
