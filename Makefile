@@ -5,14 +5,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-MARKS  ?= not bench
+MARKS  ?= not bench and not nightly
+JOBS   ?= $(shell expr 2 '*' $$(nproc)) # tests at a time: many of them wait more than they compute
 LOCK    = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
           --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 # As root on Debian, what is missing may be installed (python3-venv, mmdebstrap), and is named.
 export MXLAB_INSTALL := 1
 
-.PHONY: demo test lint unit bench wheel-test bare nightly versions lock clean help
+.PHONY: demo test lint unit exercises bench wheel-test bare nightly library versions oldest lock clean help
 
 help: ## Say what the targets are
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -29,7 +30,10 @@ lint: $(STAMP) ## Formatting, lint, types and import contracts
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## All tests; those that need Docker are skipped, with the reason, where containers cannot be had
-	$(BIN)/pytest -q -m '$(MARKS)' -n auto --dist worksteal
+	$(BIN)/pytest -q -m '$(MARKS)' -n $(JOBS) --dist worksteal
+
+exercises: $(STAMP) ## Prove every exercise that ships, in simulated labs of ten seats
+	$(BIN)/mxlab exercise prove --all
 
 wheel-test: $(STAMP) ## Build the wheel, install it into a clean environment, run a scenario from /
 	sh tests/wheel.sh $(BIN)
@@ -40,16 +44,23 @@ bare: ## The README's two commands on a minimal Debian 12, with this machine's e
 nightly: ## What takes long: the whole suite on a bare Debian, with an engine and without
 	bash .ci/nightly
 
+library: $(STAMP) ## Every scenario with each product in each part, against docs/library.md (an hour or so)
+	$(BIN)/pytest -q -n 2 --dist worksteal tests/e2e/test_library.py
+
 versions: $(STAMP) ## The simulation's events on another version of Python (OTHER=..., else Debian's next)
 	sh tests/versions.sh $(BIN)
+
+oldest: $(STAMP) ## The tests of SMTP, DNS and the backends on the oldest releases that are allowed (TESTS=tests for all)
+	sh tests/oldest.sh $(BIN) $(TESTS)
 
 bench: $(STAMP) ## Measure everything, as ratios, and write docs/benchmarks.md
 	cp tests/bench/preface.md docs/benchmarks.md
 	MXLAB_BENCH_OUT=$(CURDIR)/docs/benchmarks.md $(BIN)/pytest -q -s -m bench tests/bench
 
-lock: $(STAMP) ## Renew the hash-pinned requirements (of the tests, and of the image)
+lock: $(STAMP) ## Renew the hash-pinned requirements (of the tests, of the oldest releases, of the image)
 	$(BIN)/pip install --quiet uv
 	$(LOCK) --group dev pyproject.toml --output-file tests/requirements.txt
+	$(LOCK) --resolution lowest-direct pyproject.toml --output-file tests/oldest.txt
 	$(LOCK) --group image --constraint tests/requirements.txt --output-file compose/requirements.txt
 
 clean: ## Remove what make made

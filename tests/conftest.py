@@ -1,6 +1,7 @@
-"""What every test may rely on: the engine and the image behind the `docker` marker."""
+"""What every test may rely on: the engine and the images behind the `docker` marker."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
@@ -8,16 +9,34 @@ import ssl
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mxlab.backends.docker import image as images
 from mxlab.backends.docker import image_store
-from mxlab.errors import EnvironmentProblem
+from mxlab.backends.docker.products import DOVECOT, ensure_product
+from mxlab.errors import EnvironmentProblem, NoImage
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A suite in the background of a script ignores SIGINT; those that it starts must not."""
+    """No example fails for the speed of the machine. A suite in the background of a script ignores
+    SIGINT; those that it starts must not."""
+    settings.register_profile(
+        "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any machine")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Folders whose tests are the same on every machine, so that a newcomer's need not run them in CI.
+SIMULATED = ("sabotage", "rules", "badconfigs", "chaos_planted", "unit/audit", "unit/chaos")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what is simulated."""
+    folder = item.path.parent.relative_to(Path(__file__).parent).as_posix()
+    if folder in SIMULATED:
+        item.add_marker("simulated")
 
 
 @pytest.hookimpl(trylast=True)  # after -m and -k: an image is made only for tests that will run
@@ -54,6 +73,8 @@ async def _prepare() -> str:
     try:
         async with image_store() as store:
             await images.ensure_image(store, lambda _: None)
+            with contextlib.suppress(NoImage):  # those that need it tell why there is none
+                await ensure_product(store, lambda _: None, DOVECOT)
     except EnvironmentProblem as error:
         return str(error)
     return ""

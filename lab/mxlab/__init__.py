@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from mxlab.api.build import (
         Scenario,
         ask,
+        asked,
+        attempt,
         bounced,
+        config,
         deferred,
         delivered,
         dns,
@@ -22,23 +25,25 @@ if TYPE_CHECKING:
         heal,
         mailbox,
         never,
+        notified,
         parallel,
         python,
         queue,
+        reply,
         retries,
-        run,
         say,
         send,
         struck,
         wait,
     )
+    from mxlab.api.run import run
     from mxlab.model.topology import Exchange, Topology
 
 __version__ = "0.1.0"
 __all__ = [
-    "Exchange", "Scenario", "Topology", "ask", "bounced", "deferred", "delivered", "dns",
-    "etrn", "eventually", "fault", "heal", "mailbox", "never", "parallel", "python", "queue",
-    "retries", "run", "say", "send", "struck", "wait",
+    "Exchange", "Scenario", "Topology", "ask", "asked", "attempt", "bounced", "config", "deferred",
+    "delivered", "dns", "etrn", "eventually", "fault", "heal", "mailbox", "never", "notified",
+    "parallel", "python", "queue", "reply", "retries", "run", "say", "send", "struck", "wait",
 ]  # fmt: skip
 
 
@@ -47,5 +52,6 @@ def __getattr__(name: str) -> "Any":
         raise AttributeError(f"module 'mxlab' has no attribute {name!r}")
     import importlib
 
-    where = "mxlab.model.topology" if name in ("Exchange", "Topology") else "mxlab.api.build"
+    elsewhere = dict.fromkeys(("Exchange", "Topology"), "mxlab.model.topology")
+    where = (elsewhere | {"run": "mxlab.api.run"}).get(name, "mxlab.api.build")
     return getattr(importlib.import_module(where), name)

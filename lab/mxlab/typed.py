@@ -1,8 +1,9 @@
 """What msgspec says of a value that does not fit its type, in words for people. Pure."""
 
+import functools
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -20,8 +21,11 @@ def say_of(said: str, kind: Any, value: object) -> tuple[str, str]:
     """`said` is msgspec's, of `value`, which should be of type `kind`: the same for people, and a
     hint or nothing."""
     if said.startswith("Invalid enum value"):
-        known = [word for literal in _literals(kind) for word in typing.get_args(literal)]
-        near = nearest(value, known) if isinstance(value, str) else ""
+        known = list(
+            dict.fromkeys(word for one in _literals(kind) for word in typing.get_args(one))
+        )
+        texts = [word for word in known if isinstance(word, str)]
+        near = nearest(value, texts) if isinstance(value, str) else ""
         hint = f"did you mean {near}? " if near else ""
         return f"{shown(value)} is not known here", f"{hint}known: {', '.join(map(str, known))}"
     for meta in _metas(kind):
@@ -42,8 +46,45 @@ def misfit(value: msgspec.Struct) -> tuple[str, str, str] | None:
         inner: Any = plain
         for key, number in re.findall(r"\.([\w-]+)|\[(\d+)\]", path):
             inner = inner[key] if key else inner[int(number)]
-        return path.strip("`").lstrip("."), *say_of(said, type(value), inner)
+        key = path.strip("`").lstrip(".")
+        fields = {field.encode_name: field.type for field in msgspec.structs.fields(value)}
+        kind = fields.get(re.split(r"[.\[]", key)[0], type(value))
+        return key, *say_of(said, kind, inner)
+    for name, key, metas in _besides(type(value)):
+        if wrong := _unmatched(getattr(value, name), metas):
+            return key, wrong, ""
     return None
+
+
+def unmatched(value: object, kind: Any) -> str:
+    """What is wrong with a text that stands in the place of a list, of which msgspec does not check
+    the pattern (`mxlab.model.reference.beside_list`), or nothing."""
+    return _unmatched(value, _patterned(kind)) if isinstance(value, str) else ""
+
+
+def _unmatched(value: object, metas: Iterable[msgspec.Meta]) -> str:
+    if isinstance(value, str):
+        for meta in metas:
+            if not re.search(_pattern(meta), value):
+                return f"{shown(value)} is not {meta.description}"
+    return ""
+
+
+@functools.cache
+def _besides(kind: type[msgspec.Struct]) -> tuple[tuple[str, str, tuple[msgspec.Meta, ...]], ...]:
+    """The fields of a struct that have such a pattern: name, key, and what bears it."""
+    fields = (
+        (one.name, one.encode_name, _patterned(one.type)) for one in msgspec.structs.fields(kind)
+    )
+    return tuple(field for field in fields if field[2])
+
+
+def _patterned(kind: Any) -> tuple[msgspec.Meta, ...]:
+    return tuple(meta for meta in _metas(kind) if _pattern(meta))
+
+
+def _pattern(meta: msgspec.Meta) -> str:
+    return str((meta.extra_json_schema or {}).get("pattern", ""))
 
 
 def shown(value: object) -> str:

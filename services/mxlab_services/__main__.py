@@ -5,20 +5,24 @@ stop the node in good order. Exit codes: 0 stopped, 2 the configuration is wrong
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import select
+import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 from mxlab_services.clock import ScaledClock
-from mxlab_services.config import AnyConfig, DnsConfig, decode_config
+from mxlab_services.config import AnyConfig, DnsConfig, MtaConfig, PeerConfig, decode_config
+from mxlab_services.control.requests import Begin, Erase
 from mxlab_services.control.rpc import Controls
-from mxlab_services.control.server import serve
-from mxlab_services.errors import ConfigError, ServiceError
-from mxlab_services.events import Emitter, Event, encode
+from mxlab_services.control.server import bequeath, serve
+from mxlab_services.errors import ConfigError, NodeBroken, ServiceError
+from mxlab_services.events import Emitter, Event, NodeErased, encode
 from mxlab_services.node import start_node
 from mxlab_services.runtime import NoStorage, Parts, Storage, ids_for
 from mxlab_services.shortage import Shortage
@@ -27,6 +31,8 @@ log = logging.getLogger(__name__)
 
 USAGE = "usage: python -m mxlab_services [--config PATH]   (or the configuration in MXLAB_CONFIG)"
 _STDOUT = 1
+_ERASED = "MXLAB_ERASED"  # in the environment of a program that follows itself
+_BEGIN_SECONDS = 10.0  # that it waits to be told to begin
 
 
 def read_config(arguments: list[str]) -> AnyConfig:
@@ -69,12 +75,63 @@ class EventWriter:
 
 
 def storage_of(config: AnyConfig, clock: ScaledClock) -> Storage:
-    """Files for an MTA; a DNS server keeps nothing."""
-    if isinstance(config, DnsConfig):
+    """Files for an MTA; a DNS server and a scripted one keep nothing."""
+    if isinstance(config, DnsConfig | PeerConfig):
         return NoStorage()
     from mxlab_services.storage.files import FileStorage
 
     return FileStorage(Path(config.data), clock, ids_for(config, clock, "mailboxes"))
+
+
+class _Anew:
+    """A node that begins anew: this program put in its own place, with nothing but the listening
+    control socket of the one before it."""
+
+    def __init__(self, controls: Controls) -> None:
+        given = os.environ.pop(_ERASED, "")
+        self.inherited = int(given) if given else None
+        self.asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._begin = asyncio.Event()
+        self._ready = asyncio.Event()
+        controls.add(Erase, self._erase)
+        controls.add(Begin, self._begun)
+
+    async def wait_to_begin(self, config: AnyConfig, emit: Emitter) -> None:
+        """Lose what is left of the life before, and wait for the others to have done so."""
+        if not isinstance(config, DnsConfig | PeerConfig):
+            await asyncio.to_thread(_empty, Path(config.data))
+        emit(NodeErased())
+        with contextlib.suppress(TimeoutError):  # who asked is gone: serve all the same
+            await asyncio.wait_for(self._begin.wait(), _BEGIN_SECONDS)
+
+    def ready(self) -> None:
+        self._ready.set()
+
+    def follow(self, server: asyncio.Server) -> NoReturn:
+        """Become the program that comes after this one."""
+        os.environ[_ERASED] = str(bequeath(server))
+        os.execv(sys.executable, sys.orig_argv)
+
+    async def _erase(self, _: Erase) -> bool:
+        if not self.asked.done():  # once the reply is written: that is done before the next turn
+            asyncio.get_running_loop().call_soon(self.asked.set_result, None)
+        return True
+
+    async def _begun(self, _: Begin) -> bool:
+        if self.asked.done():  # not this life, but the next one is meant: its connection ends now
+            await asyncio.get_running_loop().create_future()
+        self._begin.set()
+        await self._ready.wait()
+        return True
+
+
+def _empty(folder: Path) -> None:
+    """Remove all that is in it. Raises OSError."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 async def run(config: AnyConfig) -> None:
@@ -92,25 +149,38 @@ async def run(config: AnyConfig) -> None:
     emit = Emitter(config.node, clock, EventWriter())
     loop.set_exception_handler(Shortage(emit))
     controls = Controls()
-    server = await serve(controls, config.control)  # before the node says that it is ready
+    anew = _Anew(controls)
+    # Before the node says that it is ready.
+    server = await serve(controls, config.control, anew.inherited)
     try:
+        if anew.inherited is not None:
+            await anew.wait_to_begin(config, emit)
         parts = Parts(clock, emit, storage_of(config, clock))
         node = await start_node(config, parts, controls)
         gc.freeze()  # what a node is made of stays: later collections need not look at it
         gc.enable()
-        await node.stop(await asked)
+        anew.ready()
+        ends: list[asyncio.Future[Any]] = [asked, anew.asked]
+        ends += [] if node.failure is None else [node.failure]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if anew.asked.done() and not asked.done():
+            if isinstance(config, MtaConfig) and config.software != "mxlab":
+                await node.stop("erased")  # the product must not outlive its queue
+            anew.follow(server)
+        await node.stop(asked.result() if asked.done() else None)
+        if not asked.done():
+            raise NodeBroken(ends[-1].result())
     finally:
         server.close()
         Path(config.control).unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, at the end
 
 
 def main(arguments: list[str]) -> int:
-    """Run a node; answers the exit code."""
+    """Run a node; returns the exit code."""
     gc.disable()  # until the node is ready: a start makes no garbage worth looking for
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd tells each line it reads
     try:
         config = read_config(arguments)
         asyncio.run(run(config))

@@ -26,22 +26,23 @@ _PLAIN = re.compile(_DOT_STRING)
 _QUOTED = re.compile(rf'"((?:[ !#-\[\]-~]|{_WIDE}|\\[ -~])*)"', re.ASCII)
 
 
-class Malformed(Struct, frozen=True):
+class AddressProblem(Struct, frozen=True):
     """Why a text is no address. Only what is in bounds and UTF-8 is judged by its syntax."""
 
     text: str
     kind: Literal["syntax", "length", "encoding"] = "syntax"
 
 
-def problem_of(address: str) -> Malformed | None:
+@lru_cache(maxsize=1024)
+def problem_of(address: str) -> AddressProblem | None:
     """Why `address` is no mailbox that a server may take, or None."""
     local, at, domain = address.rpartition("@")
     if not at:
-        return Malformed("it has no @ (local-part@domain)")
+        return AddressProblem("it has no @ (local-part@domain)")
     try:
         octets = [len(part.encode()) for part in (local, domain, address)]
     except UnicodeEncodeError:
-        return Malformed("it is not UTF-8", "encoding")
+        return AddressProblem("it is not UTF-8", "encoding")
     for what, has, most, section in (
         ("local part", octets[0], LOCAL_PART_OCTETS, 1),
         ("domain", octets[1], DOMAIN_OCTETS, 2),
@@ -49,16 +50,16 @@ def problem_of(address: str) -> Malformed | None:
     ):
         if has > most:
             rule = f"at most {most} are allowed (RFC 5321 4.5.3.1.{section})"
-            return Malformed(f"the {what} has {has} octets; {rule}", kind="length")
+            return AddressProblem(f"the {what} has {has} octets; {rule}", kind="length")
     if not (_PLAIN.fullmatch(local) or _QUOTED.fullmatch(local)):
-        return Malformed("the local part is neither a dot-string nor quoted (RFC 5321 4.1.2)")
+        return AddressProblem("the local part is neither a dot-string nor quoted (RFC 5321 4.1.2)")
     if domain.startswith("["):
         fine = literal_address(domain) is not None
-        return None if fine else Malformed(f"{domain} is no address literal (RFC 5321 4.1.3)")
+        return None if fine else AddressProblem(f"{domain} is no address literal (RFC 5321 4.1.3)")
     try:
         checked(domain)
     except DomainError as error:
-        return Malformed(str(error))
+        return AddressProblem(str(error))
     return None
 
 

@@ -5,6 +5,8 @@ It governs retry, lifetime, warnings and DNS TTLs. Socket timeouts stay in real 
 """
 
 import asyncio
+import functools
+import math
 import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -57,4 +59,9 @@ class ScaledClock:
 
 def rfc5322_date(at: float) -> str:
     """`at` (seconds since the Unix epoch) as RFC 5322 §3.3 writes a date, in UTC."""
+    return _date(math.floor(at))
+
+
+@functools.lru_cache(maxsize=256)  # each message has several dates of the same second
+def _date(at: int) -> str:
     return format_datetime(datetime.fromtimestamp(at, UTC))

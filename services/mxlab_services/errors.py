@@ -4,11 +4,16 @@ Mail results are values (see `mxlab_services.types`); exceptions are for operato
 
     ServiceError
     ├── ConfigError (ValueError)      the node's configuration is wrong
+    ├── NodeBroken                    the node cannot start, or go on: a product of it ended
     ├── ControlError                  a control request was refused; has a JSON-RPC code
     ├── ZoneError (ValueError)        zone text that is not a zone
+    │   └── ZoneTextError             with each wrong line's place
     └── SpoolError (OSError)          the spool cannot promise durability now
         └── SpoolFull                 no space left
 """
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 
 class ServiceError(Exception):
@@ -19,8 +24,31 @@ class ConfigError(ServiceError, ValueError):
     """The node's configuration is wrong; the text says which key and why."""
 
 
+class NodeBroken(ServiceError):
+    """The node cannot start, or go on; the text says why, and what was last told of it."""
+
+
 class ZoneError(ServiceError, ValueError):
     """Zone text that is not a zone; the text says which line and why."""
+
+
+class ZoneMistake(NamedTuple):
+    """One thing wrong with zone text. `line` and `column` count from 1."""
+
+    line: int
+    column: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}: {self.text}"
+
+
+class ZoneTextError(ZoneError):
+    """Zone text with wrong lines: all of them, in order."""
+
+    def __init__(self, mistakes: Iterable[ZoneMistake]) -> None:
+        self.mistakes = tuple(sorted(mistakes))
+        super().__init__("; ".join(str(mistake) for mistake in self.mistakes))
 
 
 class SpoolError(ServiceError, OSError):

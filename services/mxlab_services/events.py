@@ -2,8 +2,10 @@
 
 A node writes one JSON line per event to its standard output. `seq` counts from 0 at each start of
 the node, without gaps, so that a lost line shows; across nodes events are ordered only along one
-message. `message` is the lab-wide name of the message (see `mta.types.message_key`) that the event
+message. `message` is the lab-wide name of the message (see `message.message_key`) that the event
 belongs to, or null.
+
+Long: one table of event kinds, and their form on the wire.
 """
 
 from collections.abc import Callable
@@ -21,12 +23,15 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class NodeReady(Body, frozen=True):
-    """The node has bound its sockets, recovered its spool and serves."""
+    """The node has bound its sockets, recovered its spool and serves. `addresses` are its own;
+    `software` is the product that it runs and its version, where it is not our own MTA."""
 
     kind = "node.ready"
-    role: Literal["dns", "mx", "client"]
+    role: Literal["dns", "mx", "client", "peer"]
     listening: list[str]
     queued: int = 0
+    addresses: list[str] = []
+    software: str = ""
 
 
 class OutOfFiles(Body, frozen=True):
@@ -44,6 +49,23 @@ class NodeStopping(Body, frozen=True):
 
     kind = "node.stopping"
     reason: str
+
+
+class NodeErased(Body, frozen=True):
+    """The node lost all that it had, because it was asked to. What it told before belongs to
+    another story."""
+
+    kind = "node.erased"
+
+
+class ConfigChanged(Body, frozen=True):
+    """An operator changed the setting `key` of the running node, as JSON text from `old` to `new`.
+    Secrets cannot be changed so, and are in no event."""
+
+    kind = "node.config-changed"
+    key: str
+    old: str
+    new: str
 
 
 class DnsQuery(Body, frozen=True):
@@ -67,6 +89,47 @@ class DnsZone(Body, frozen=True):
     serial: int
     added: list[str]
     removed: list[str]
+
+
+class DnsTransfer(Body, frozen=True):
+    """A secondary took a zone from its primary (RFC 5936). `why`: start, notify, refresh, retry."""
+
+    kind = "dns.transfer"
+    origin: str
+    primary: str
+    serial: int
+    records: int
+    why: str
+
+
+class DnsTransferFailed(Body, frozen=True):
+    """A secondary asked a primary for a zone and has no newer copy than before. It serves the one
+    that it has until `expires` (lab time), null where it has none."""
+
+    kind = "dns.transfer-failed"
+    origin: str
+    primary: str
+    reason: str
+    expires: float | None
+
+
+class DnsExpired(Body, frozen=True):
+    """A secondary heard from no primary for the SOA's expire: it answers SERVFAIL from now on."""
+
+    kind = "dns.expired"
+    origin: str
+    serial: int
+
+
+class DnsNotified(Body, frozen=True):
+    """A primary told a secondary that a zone has changed (RFC 1996). `reply`: its rcode, or that
+    there was no answer."""
+
+    kind = "dns.notify"
+    origin: str
+    serial: int
+    secondary: str
+    reply: str
 
 
 class Lookup(Body, frozen=True):
@@ -96,7 +159,8 @@ class Accepted(Body, frozen=True):
 
     Written after the commit and before the 250. `digest` covers the content below the trace
     headers that MTAs prepend (see `mta.types.content_digest`). `subject` is the field's text, and
-    `batch` the name under which the client was told to submit it; both may be empty.
+    `batch` the name under which the client was told to submit it; both may be empty. `silent`: the
+    recipients of whose failure the sender wants to hear nothing (NOTIFY, RFC 3461 §4.1).
     """
 
     kind = "message.accepted"
@@ -110,6 +174,7 @@ class Accepted(Body, frozen=True):
     protocol: str = "local"
     subject: str = ""
     batch: str = ""
+    silent: list[str] = []
 
 
 class Refused(Body, frozen=True):
@@ -138,7 +203,9 @@ class Tried(Body, frozen=True):
     `stage` is the last one reached: connect, greeting, ehlo, starttls, mail, rcpt, data, dot, done;
     or skipped: the host was passed over, because it was silent a moment ago.
     `seconds` is real time. `dialog` holds the conversation, a line each, with `C: ` or `S: ` in
-    front; message data is elided.
+    front; message data is elided. `preference` is -1 where nobody told it, and `dialog` empty: of a
+    product that a log tells of. `domain` is the attempt's, as it is compared: one message may be
+    tried for several at a time. It is empty in old recordings.
     """
 
     kind = "relay.tried"
@@ -150,6 +217,7 @@ class Tried(Body, frozen=True):
     reply: str
     seconds: float
     dialog: list[str]
+    domain: str = ""
 
 
 class Outcome(Body, frozen=True):
@@ -208,6 +276,28 @@ class EtrnSent(Body, frozen=True):
     dialog: list[str]
 
 
+class HandedIn(Body, frozen=True):
+    """A program in this node tried to hand a message in at its submission server (RFC 6409), for
+    the how manieth time (`attempt`). `user`: as whom it authenticated itself, empty: as nobody.
+
+    `stage`, `reply`, `seconds` and `dialog` are as in relay.tried, with the stage auth; no password
+    is in them. `batch` is the name under which it was told to; it may be empty.
+    """
+
+    kind = "submission.tried"
+    host: str
+    address: str
+    user: str
+    sender: str
+    recipients: list[str]
+    attempt: int
+    stage: str
+    reply: str
+    seconds: float
+    dialog: list[str]
+    batch: str = ""
+
+
 class Edited(Body, frozen=True):
     """An operator held, released, requeued, deleted or expired a message."""
 
@@ -225,20 +315,34 @@ class SpoolDamaged(Body, frozen=True):
     lost: list[str]
 
 
+class Expanded(Body, frozen=True):
+    """This node has the mail of an alias: the message in its queue is for the `members` in place of
+    `recipient` (RFC 5321 §3.9)."""
+
+    kind = "alias.expanded"
+    queue_id: str
+    recipient: str
+    members: list[str]
+
+
 class MailboxDelivered(Body, frozen=True):
-    """The message is durable in the recipient's mailbox."""
+    """The message is durable in the recipient's mailbox; `mailbox` names it where the recipient is
+    an address of it with a tag (RFC 5233)."""
 
     kind = "mailbox.delivered"
     queue_id: str
     recipient: str
     name: str
     digest: str
+    mailbox: str = ""
 
 
 class Bounced(Body, frozen=True):
     """A notification about `about` was queued for its sender (RFC 3464).
 
-    `queue_id` and the event's `message` are those of the notification.
+    `queue_id` and the event's `message` are those of the notification. For each of the `recipients`
+    in turn, `status` has the code that it gives (RFC 3463) and `replies` the reply behind it; both
+    are empty in one that stands in the place of another.
     """
 
     kind = "bounce.sent"
@@ -248,10 +352,13 @@ class Bounced(Body, frozen=True):
     to: str
     recipients: list[str]
     action: Literal["failed", "delayed", "delivered"]
+    status: list[str] = []
+    replies: list[str] = []
 
 
 class BounceSuppressed(Body, frozen=True):
-    """A message with the null reverse-path failed: no notification (RFC 5321 §6.1)."""
+    """A message failed, and there is no notification: it has the null reverse-path (RFC 5321 §6.1),
+    or its sender asked for none (RFC 3461 §4.1)."""
 
     kind = "bounce.suppressed"
     queue_id: str
@@ -316,13 +423,19 @@ class LabHealed(Body, frozen=True):
 KINDS: dict[str, type[Body]] = {
     body.kind: body
     for body in (
-        NodeReady, NodeStopping, OutOfFiles, DnsQuery, DnsZone, Lookup, Routed, Accepted, Refused,
-        AttemptStarted, Tried, Outcome, Deferred, Removed, Flushed, EtrnSent, Edited,
-        SpoolDamaged, MailboxDelivered, Bounced,
+        NodeReady, NodeStopping, NodeErased, OutOfFiles, ConfigChanged, DnsQuery, DnsZone,
+        DnsTransfer, DnsTransferFailed, DnsExpired, DnsNotified, Lookup, Routed, Accepted, Refused,
+        AttemptStarted, Tried, Outcome, Deferred, Removed, Flushed, EtrnSent, HandedIn, Edited,
+        SpoolDamaged, Expanded, MailboxDelivered, Bounced,
         BounceSuppressed, DestinationDead, DestinationAlive,
         FaultStruck, LabStep, LabFault, LabHealed,
     )
 }  # fmt: skip
+
+
+Source = Literal["", "log", "proxy", "queue"]
+"""From what a node knows what it tells: its own doing, or, of a product's, from the product's log,
+from what went through the agent's proxy, or from what lies in the product's queue."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -333,6 +446,7 @@ class Event(msgspec.Struct, frozen=True):
     node: str
     message: str | None
     body: Body
+    source: Source = ""
 
     @property
     def kind(self) -> str:
@@ -346,15 +460,17 @@ class _Line(msgspec.Struct):
     kind: str
     message: str | None
     data: msgspec.Raw
+    source: Source = ""
 
 
-class _Out(msgspec.Struct):
+class _Out(msgspec.Struct, omit_defaults=True):
     at: float
     seq: int
     node: str
     kind: str
     message: str | None
     data: Body
+    source: Source = ""
 
 
 _encoder = msgspec.json.Encoder()
@@ -366,7 +482,9 @@ def encode(event: Event) -> bytes:
     """The event as one JSON line, newline included."""
     return (
         _encoder.encode(
-            _Out(event.at, event.seq, event.node, event.kind, event.message, event.body)
+            _Out(
+                event.at, event.seq, event.node, event.kind, event.message, event.body, event.source
+            )
         )
         + b"\n"
     )
@@ -379,7 +497,8 @@ def decode(line: bytes | str) -> Event:
         decoder = _body_decoders.get(raw.kind)
         if decoder is None:
             raise ValueError(f"unknown event kind {raw.kind!r}")
-        return Event(raw.at, raw.seq, raw.node, raw.message, decoder.decode(raw.data))
+        body = decoder.decode(raw.data)
+        return Event(raw.at, raw.seq, raw.node, raw.message, body, raw.source)
     except msgspec.MsgspecError as error:
         raise ValueError(f"not an event: {error}") from error
 
@@ -388,6 +507,12 @@ class Emit(Protocol):
     """How services tell what happened."""
 
     def __call__(self, body: Body, message: str | None = None) -> None: ...
+
+
+class EmitFrom(Emit, Protocol):
+    """An Emit that can say from what it is known."""
+
+    def __call__(self, body: Body, message: str | None = None, *, source: Source = "") -> None: ...
 
 
 class Emitter:
@@ -399,7 +524,7 @@ class Emitter:
         self._sink = sink
         self._seq = 0
 
-    def __call__(self, body: Body, message: str | None = None) -> None:
-        event = Event(self._clock.time(), self._seq, self._node, message, body)
+    def __call__(self, body: Body, message: str | None = None, *, source: Source = "") -> None:
+        event = Event(self._clock.time(), self._seq, self._node, message, body, source)
         self._seq += 1
         self._sink(event)

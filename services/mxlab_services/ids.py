@@ -6,6 +6,7 @@ from typing import Protocol
 from mxlab_services.clock import Clock
 
 _ALPHABET = "0123456789BCDFGHJKLMNPQRSTVWXYZ"  # no vowels: ids spell no words (Postfix's habit)
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
 
 class Ids(Protocol):
@@ -31,15 +32,16 @@ class SeededIds:
     def queue_id(self) -> str:
         # Strictly increasing, even when two ids fall into one microsecond.
         self._last = max(self._last + 1, int(self._clock.time() * 1_000_000))
-        return _base31(self._last) + _base31(self._rng.randrange(31**2)).rjust(2, "0")
+        return _base31(self._last) + _PAIRS[self._rng.randrange(len(_PAIRS))]
 
     def token(self) -> str:
         return f"{_base31(int(self._clock.time() * 1000))}.{self._rng.getrandbits(48):012x}".lower()
 
 
 def _base31(number: int) -> str:
-    digits = []
-    while number:
-        number, digit = divmod(number, len(_ALPHABET))
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits)) or _ALPHABET[0]
+    pairs = []  # two digits at a time: each message costs its node an id
+    while number >= len(_PAIRS):
+        number, pair = divmod(number, len(_PAIRS))
+        pairs.append(_PAIRS[pair])
+    pairs.append(_PAIRS[number] if number >= len(_ALPHABET) else _ALPHABET[number])
+    return "".join(reversed(pairs))

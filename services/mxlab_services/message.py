@@ -123,12 +123,23 @@ def content_digest(content: bytes) -> str:
     return hashlib.sha256(content_below_trace(content)).hexdigest()
 
 
+NO_MESSAGE_ID = "@no-message-id>"  # how the name ends of a message that has none
+
+
 def message_key(content: bytes) -> str:
     """The lab-wide name of a message: its Message-ID, or, without one, a name from its digest."""
-    found = _MESSAGE_ID.search(header_block(content))
-    if found:
-        return found[1].decode("utf-8", "replace")
-    return f"<{content_digest(content)[:16]}@no-message-id>"
+    return message_id(header_block(content)) or name_of(content_digest(content))
+
+
+def message_id(head: bytes) -> str:
+    """The Message-ID in a header section; empty where there is none."""
+    found = _MESSAGE_ID.search(head)
+    return found[1].decode("utf-8", "replace") if found else ""
+
+
+def name_of(digest: str) -> str:
+    """The lab-wide name of a message that has no Message-ID."""
+    return f"<{digest[:16]}{NO_MESSAGE_ID}"
 
 
 def subject_of(content: bytes) -> str:

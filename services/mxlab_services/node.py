@@ -4,7 +4,7 @@ What differs between worlds comes in as `Parts`: the clock, where events go and 
 The network is the running asyncio loop; randomness comes from the configuration's seed.
 """
 
-from mxlab_services.config import AnyConfig, DnsConfig
+from mxlab_services.config import AnyConfig, DnsConfig, PeerConfig
 from mxlab_services.control.rpc import Controls
 from mxlab_services.runtime import Counting, Parts, RunningNode
 
@@ -15,7 +15,7 @@ async def start_node(
     """Start the node: storage opened, damage told, sockets bound, and `node.ready` last of all.
 
     Its requests are answered by `controls`, or by new ones. Raises ConfigError,
-    SpoolError, or OSError when an address cannot be bound; then nothing is left open.
+    SpoolError, NodeBroken, or OSError when an address cannot be bound; then nothing is left open.
     """
     emit, controls = Counting(parts.emit), controls or Controls()
     parts = Parts(parts.clock, emit, parts.storage)
@@ -23,6 +23,15 @@ async def start_node(
         from mxlab_services.roles.dns import start_dns
 
         return RunningNode(controls, emit, await start_dns(config, parts, controls))
+    if isinstance(config, PeerConfig):
+        from mxlab_services.roles.peer import start_peer
+
+        return RunningNode(controls, emit, await start_peer(config, parts, controls))
+    if config.software != "mxlab":
+        from mxlab_services.products.agent import start_agent
+
+        agent = await start_agent(config, parts, emit, controls)
+        return RunningNode(controls, emit, agent.close, agent.failure)
     from mxlab_services.roles.mta import start_mta
 
     return RunningNode(controls, emit, await start_mta(config, parts, controls, emit))

@@ -1,8 +1,9 @@
 """What a world gives to a node, and what a node that runs is: the same for every role."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -12,7 +13,7 @@ from mxlab_services.control.replies import RecordEntry
 from mxlab_services.control.requests import Stats
 from mxlab_services.control.rpc import Controls
 from mxlab_services.errors import SpoolError
-from mxlab_services.events import Body, Emit, NodeStopping
+from mxlab_services.events import Body, EmitFrom, NodeStopping, Source
 from mxlab_services.ids import SeededIds
 from mxlab_services.queue.ports import Witness
 from mxlab_services.storage.ports import Mailboxes, Scratch, Spool
@@ -26,6 +27,18 @@ class Journal(Witness, Protocol):
         ...
 
 
+class Overrides(Protocol):
+    """The settings that were changed while the node ran: their keys, and their values."""
+
+    def load(self) -> dict[str, Any]:
+        """What was saved last, also before a crash. Raises ConfigError where it is unreadable."""
+        ...
+
+    def save(self, values: dict[str, Any]) -> None:
+        """Durable on return. Raises SpoolError."""
+        ...
+
+
 class Storage(Protocol):
     """Where a node's data is kept, as the last crash or stop left it."""
 
@@ -34,6 +47,8 @@ class Storage(Protocol):
     async def mailboxes(self) -> Mailboxes: ...
 
     async def journal(self) -> Journal: ...
+
+    def overrides(self) -> Overrides: ...
 
     def scratch(self) -> Scratch:
         """A place for the content of a message that is coming in. Raises SpoolFull, SpoolError."""
@@ -52,6 +67,9 @@ class NoStorage:
     async def journal(self) -> Journal:
         raise SpoolError("this node has no record")
 
+    def overrides(self) -> Overrides:
+        raise SpoolError("this node keeps no settings")
+
     def scratch(self) -> Scratch:
         raise SpoolError("this node takes no mail")
 
@@ -60,42 +78,50 @@ class Parts(Struct, frozen=True):
     """What a world gives to a node."""
 
     clock: Clock
-    emit: Emit
+    emit: EmitFrom
     storage: Storage
 
 
 class Counting:
     """An Emit that passes events on and counts them by kind, and what else is to be counted."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: EmitFrom) -> None:
         self._emit = emit
         self.counts: dict[str, int] = {}
 
-    def __call__(self, body: Body, message: str | None = None) -> None:
+    def __call__(self, body: Body, message: str | None = None, *, source: Source = "") -> None:
         self.count(body.kind)
-        self._emit(body, message)
+        self._emit(body, message, source=source)
 
     def count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1
 
 
 class RunningNode:
-    """A node that serves. `controls` answers its requests."""
+    """A node that serves. `controls` answers its requests; `failure` says, once that is so, why it
+    cannot go on, and is None where a node ends only when it is asked to."""
 
     def __init__(
-        self, controls: Controls, emit: Counting, shut: Callable[[], Awaitable[None]]
+        self,
+        controls: Controls,
+        emit: Counting,
+        shut: Callable[[], Awaitable[None]],
+        failure: "asyncio.Future[str] | None" = None,
     ) -> None:
         self.controls = controls
+        self.failure = failure
         self._emit = emit
         self._shut = shut
         self._stopped = False
         controls.add(Stats, self._stats)
 
-    async def stop(self, reason: str) -> None:
-        """Stop in good order: finish what runs, within a bound; then close. May be called again."""
+    async def stop(self, reason: str | None) -> None:
+        """Stop in good order: finish what runs, within a bound; then close. May be called again.
+        Without a `reason` nobody asked for it."""
         if not self._stopped:
             self._stopped = True
-            self._emit(NodeStopping(reason))
+            if reason is not None:
+                self._emit(NodeStopping(reason))
             await self._shut()
 
     async def _stats(self, request: Stats) -> dict[str, int]:

@@ -12,24 +12,16 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP
 
-from mxlab_services.config import MxConfig
 from mxlab_services.events import Body
 from mxlab_services.message import Envelope, Origin
+from mxlab_services.queue.live import LiveConfig
 from mxlab_services.smtp.server.listener import Edge
 from tests.bench.table import Table, machine
+from tests.support.edge_lab import CONFIG
 
 MESSAGES = 2000
 SIZE = 1024  # bytes
 FLOOR = 1.0  # times aiosmtpd's rate per second of the processor
-CONFIG = MxConfig(
-    node="mx1",
-    address="127.0.0.1",
-    hostname="mx1.example.test",
-    dns="127.0.0.1",
-    smtp_port=0,
-    local_domains=["example.test"],
-    networks=[],
-)
 
 pytestmark = [
     pytest.mark.bench,
@@ -64,7 +56,7 @@ async def send(address: str, sessions: int, *options: str) -> tuple[float, float
 
 
 async def test_rate_of_the_edge_against_aiosmtpd() -> None:
-    edge = Edge(CONFIG, accept, ignore)
+    edge = Edge(LiveConfig(CONFIG), accept, ignore)
     await edge.start()
     loop = asyncio.get_running_loop()
     stock = await loop.create_server(

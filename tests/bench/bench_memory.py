@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mxlab.model.topology import Topology
-from mxlab.plan.plan import World, make_plan
+from mxlab.plan.plan import AddressPlan, make_plan
 from mxlab_services import events
 from mxlab_services.config import AnyConfig, encode_config
 from tests.bench.table import Table, machine
@@ -86,7 +86,7 @@ async def settled(process: Process) -> float:
 
 
 async def test_memory_has_a_ceiling_whatever_clients_hold(tmp_path: Path) -> None:
-    world = World(
+    world = AddressPlan(
         "127.66.9.0/28", smtp_port=2525, dns_port=5353,
         control=str(tmp_path / "{node}.sock"), data=str(tmp_path / "{node}"),
     )  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from mxlab_services import events
 from mxlab_services.config import ClientConfig
 from mxlab_services.message import Envelope, Recipient
+from mxlab_services.queue.live import LiveConfig
 from mxlab_services.queue.ports import Delivered, Job, Route, Target
 from mxlab_services.relay.relay import SmtpRelay
 from tests.bench.table import Table, machine
@@ -75,7 +76,7 @@ async def _drain(port: int, concurrency: int) -> float:
         nonlocal written
         written += len(events.encode(events.Event(0.0, 0, "client", message, body)))
 
-    relay = SmtpRelay(config, None, emit)
+    relay = SmtpRelay(LiveConfig(config), None, emit)
     route = Route("example.test", (Target("mx1.example.test", 10, ("127.0.0.1",)),), ())
     numbers = iter(range(MESSAGES))
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.bench
 
 
 def play(text: str) -> tuple[RunResult, float]:
-    """Run it in the simulation; answers the result and the processor seconds."""
+    """Run it in the simulation; returns the result and the processor seconds."""
     scenario = load(text) if "\n" not in text else loads(text)
     began = time.process_time()
     result = simulate(lambda: run(scenario, SimBackend(), lab="bench", run_id="bench"))

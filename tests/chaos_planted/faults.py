@@ -3,16 +3,23 @@
 Each replaces a piece of the services for the time of a test; production code knows none of this.
 """
 
+# mypy: allow-untyped-calls
+# (dnslib, which holds record data, has no types)
+
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from aiosmtplib.response import SMTPResponse
+from dnslib import AAAA, A
 from msgspec.structs import replace
 
 from mxlab_services.dns.answers import Mx
+from mxlab_services.dns.records import Record
+from mxlab_services.dns.secondary import Secondary
+from mxlab_services.dns.zone import Zone
+from mxlab_services.dns.zones import Zones
 from mxlab_services.message import Envelope, Origin, Pending, Queued
 from mxlab_services.queue import dsn as bounce
 from mxlab_services.queue.commit import Settlement
@@ -25,7 +32,8 @@ from mxlab_services.queue.retry import Schedule
 from mxlab_services.relay.relay import SmtpRelay
 from mxlab_services.relay.routing import MxRouter, _Hosts, _Notes
 from mxlab_services.reply import Reply
-from mxlab_services.smtp.client.connection import Session, reply_lines
+from mxlab_services.smtp.client.aiosmtplib_adapter import SMTPResponse
+from mxlab_services.smtp.client.connection import ClientSession, reply_lines
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTED: dict[str, Plant] = {}
@@ -228,22 +236,66 @@ def takes_a_lost_acknowledgement_for_a_delivery(patch: pytest.MonkeyPatch) -> No
 
 @planted
 def takes_the_first_piece_of_a_reply_for_silence(patch: pytest.MonkeyPatch) -> None:
-    async def response(self: Session, within: float) -> SMTPResponse | None:
-        if not self._unread and not self._trouble:
-            self._reader = self._loop.create_future()
-            timer = self._loop.call_later(within, self._break, f"no reply within {within:g} s")
+    async def response(self: ClientSession, within: float) -> SMTPResponse | None:
+        if not self._unread and not self.trouble:
+            loop = asyncio.get_running_loop()
+            self._awaited = loop.create_future()
+            timer = loop.call_later(within, self._break, f"no reply within {within:g} s")
             try:
-                await self._reader
+                await self._awaited
             finally:
                 timer.cancel()
-                self._reader = None
+                self._awaited = None
         if not self._unread:
             return None
         found = self._unread.popleft()
         self.dialog += reply_lines(found)
         return found
 
-    patch.setattr(Session, "response", response)
+    patch.setattr(ClientSession, "response", response)
+
+
+@planted
+def never_falls_back_from_ipv6_to_ipv4(patch: pytest.MonkeyPatch) -> None:
+    original = MxRouter._usable
+
+    def usable(self: MxRouter, notes: _Notes, host: str, addresses: Sequence[str]) -> list[str]:
+        found = original(self, notes, host, addresses)
+        return [address for address in found if ":" in address] or found
+
+    patch.setattr(MxRouter, "_usable", usable)
+
+
+@planted
+def tries_addresses_of_a_family_that_it_has_not(patch: pytest.MonkeyPatch) -> None:
+    original = MxRouter._usable
+
+    def usable(self: MxRouter, notes: _Notes, host: str, addresses: Sequence[str]) -> list[str]:
+        self._versions = frozenset()
+        return original(self, notes, host, addresses)
+
+    patch.setattr(MxRouter, "_usable", usable)
+
+
+@planted
+def refers_to_an_address_where_nobody_is(patch: pytest.MonkeyPatch) -> None:
+    original = Zones._additional
+
+    def additional(
+        self: Zones, found: tuple[Record, ...], referring: Zone | None = None
+    ) -> tuple[Record, ...]:
+        records = original(self, found, referring)
+        if referring is None:
+            return records
+        nobody = {"A": A("10.53.25.250"), "AAAA": AAAA("fd5e:cafe::fa")}
+        return tuple(replace(record, data=nobody[record.type]) for record in records)
+
+    patch.setattr(Zones, "_additional", additional)
+
+
+@planted
+def serves_a_copy_that_has_expired(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Secondary, "_expire", lambda _: None)
 
 
 def _change_results(patch: pytest.MonkeyPatch, change: Callable[[Result], Result]) -> None:

@@ -10,7 +10,7 @@ SEED = 1
 RUNS = 1000  # within which each has to be found
 SOONER = {"takes the first piece of a reply for silence": 100}
 SHRINKING = 200  # trials; more make schedules nicer, not shorter
-STEPS = 6
+STEPS = 5
 
 
 @pytest.mark.parametrize("name", PLANTED)

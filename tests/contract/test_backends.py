@@ -23,6 +23,8 @@ from mxlab.errors import (
 from mxlab.model.topology import Exchange, Topology
 from mxlab_services.config import TimeConfig
 from mxlab_services.control.requests import (
+    ConfigChange,
+    ConfigList,
     MailboxList,
     MailboxRead,
     Ping,
@@ -30,7 +32,15 @@ from mxlab_services.control.requests import (
     QueueList,
     Submit,
 )
-from mxlab_services.events import Deferred, Event, MailboxDelivered, NodeReady, NodeStopping
+from mxlab_services.events import (
+    ConfigChanged,
+    Deferred,
+    Event,
+    MailboxDelivered,
+    NodeReady,
+    NodeStopping,
+    Outcome,
+)
 from tests.support.liveness import keeps_what_is_so_already, refuses_when_it_does_not_run
 from tests.support.programs import require, require_namespace
 
@@ -278,7 +288,7 @@ async def test_a_node_that_dies_while_starting_shows_its_last_lines(
     make: Make, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake that the plan would refuse is let through for the node to find."""
-    monkeypatch.setattr("mxlab.plan.plan.topology_problems", lambda _: iter(()))
+    monkeypatch.setattr("mxlab.plan.checked.topology_problems", lambda _: iter(()))
     bad = Topology(mx=(Exchange("mx1", 10),), schedule="never")
     with pytest.raises(NodeFailed, match=r"died while starting \(exit code 2\)(.|\n)*never"):
         async with make().deploy(order(name, bad), quiet):
@@ -377,6 +387,25 @@ async def test_ports_are_the_same_whether_a_node_runs_or_not(make: Make, name: s
             assert await node.published() == before
             await node.start()
             assert await node.published() == before
+
+
+async def test_settings_change_while_a_node_runs_and_outlive_it(make: Make, name: str) -> None:
+    async with make().deploy(order(name), quiet) as lab:
+        mx1 = lab.nodes["mx1"]
+        await mx1.request(ConfigChange({"limits.message_size": 1000}))
+        changed = (await until(mx1, ConfigChanged)).body
+        assert changed == ConfigChanged("limits.message_size", "10485760", "1000")
+        with pytest.raises(Refused, match="hops"):
+            await mx1.request(ConfigChange({"limits.hops": 0, "limits.message_size": 5}))
+        await mx1.kill()
+        await mx1.start()
+        sizes = [s for s in await mx1.request(ConfigList()) if s.key == "limits.message_size"]
+        assert [(size.value, size.default) for size in sizes] == [(1000, 10 * 1024 * 1024)]
+        big = Submit(sender="a@client.test", recipients=["b@example.test"], size=5000)
+        await lab.nodes["client"].request(big)
+        outcome = (await until(lab.nodes["client"], Outcome)).body
+        assert isinstance(outcome, Outcome)
+        assert (outcome.outcome, "1000" in outcome.reply) == ("failed", True)
 
 
 async def test_short_names_are_found_inside(make: Make, name: str) -> None:

@@ -16,9 +16,14 @@ from mxlab.backends.base import Order
 from mxlab.backends.process import ProcessBackend
 from mxlab.backends.process.folder import LabFolder
 from mxlab.backends.process.life import life_of, strays
-from mxlab.backends.process.space import find_space
+from mxlab.backends.process.space import (
+    SUBMISSION_PORTS,
+    SUBMISSIONS_PORTS,
+    find_space,
+)
 from mxlab.errors import AlreadyUp, EnvironmentProblem, SubnetClash
 from mxlab.model.topology import Exchange, Topology
+from mxlab.plan.plan import AddressPlan
 from mxlab_services.control.requests import Ping
 from mxlab_services.events import NodeReady
 
@@ -195,6 +200,21 @@ def test_a_port_in_use_is_named_and_the_next_subnet_tried() -> None:
         holder.listen(1)
         assert find_space((), 3) != free
     assert find_space([free.subnet], 3).subnet != free.subnet
+
+
+def test_ports_for_submission_are_found_where_they_are_wanted() -> None:
+    plain, wanted = find_space((), 3), find_space((), 3, submission=True)
+    assert plain.submission_ports == AddressPlan(plain.subnet).submission_ports
+    with contextlib.ExitStack() as held:
+        for host in range(3):  # on this subnet every candidate but the last is taken
+            for port in (*SUBMISSION_PORTS[:2], *SUBMISSIONS_PORTS[:2]):
+                holder = held.enter_context(socket.socket())
+                with contextlib.suppress(PermissionError):  # then it is not to be had anyway
+                    holder.bind((wanted.subnet.replace(".0/24", f".{2 + host}"), port))
+                    holder.listen(1)
+        others = [f"127.83.{n}.0/24" for n in range(256)]
+        others.remove(wanted.subnet)
+        assert find_space(others, 3, submission=True).submission_ports == (10587, 10465)
 
 
 def test_two_at_once_that_begin_at_the_same_subnet_get_two() -> None:

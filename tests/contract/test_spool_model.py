@@ -245,7 +245,7 @@ async def compare(spool: Spool, model: Model) -> None:
         assert await spool.oldest(unwarned=unwarned) == oldest
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps)
 def test_the_memory_spool_is_as_the_model(story: list[Step]) -> None:
     async def run() -> None:
@@ -261,7 +261,7 @@ def test_the_memory_spool_is_as_the_model(story: list[Step]) -> None:
     asyncio.run(run())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(steps)
 def test_the_sqlite_spool_is_as_the_model(story: list[Step]) -> None:
     async def run(path: Path) -> None:
@@ -282,7 +282,7 @@ def test_the_sqlite_spool_is_as_the_model(story: list[Step]) -> None:
         asyncio.run(run(Path(folder) / "spool.db"))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(steps, max_size=6))
 def test_a_group_of_changes_ends_as_if_made_one_by_one(groups: list[list[Step]]) -> None:
     async def run(path: Path) -> None:

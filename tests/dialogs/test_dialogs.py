@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from mxlab_services.config import Limits, MxConfig
-from mxlab_services.events import Body
 from mxlab_services.message import Envelope, Origin
-from mxlab_services.smtp.server.listener import Edge
+from tests.support.edge_lab import Desk, serving
 
 DIALOGS = sorted(Path(__file__).parent.glob("*.txt"))
 CONFIG = MxConfig(
@@ -30,25 +29,22 @@ CONFIG = MxConfig(
 )
 
 
+class Host(Desk):
+    """A desk that queues all as Q1, and where mail for one domain waits."""
+
+    async def accept(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
+        return "Q1"
+
+    async def flush(self, domain: str) -> int:
+        return 2 if domain == "backup.test" else 0
+
+
 @pytest.mark.parametrize("path", DIALOGS, ids=lambda path: path.stem)
 async def test_dialog(path: Path) -> None:
     lines = path.read_text().splitlines()  # noqa: ASYNC240 - a small file, before the clock runs
-
-    async def accept(envelope: Envelope, content: bytes, origin: Origin) -> str:
-        return "Q1"
-
-    async def flush(domain: str) -> int:
-        return 2 if domain == "backup.test" else 0
-
-    def emit(body: Body, message: str | None = None) -> None:
-        pass
-
-    edge = Edge(CONFIG, accept, emit, flush)
-    await edge.start()
-    host, _, port = edge.addresses[0].rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    try:
-        async with asyncio.timeout(10):
+    async with serving(Host(CONFIG)) as host, asyncio.timeout(10):
+        reader, writer = await host.connect()
+        try:
             for number, line in enumerate(lines, 1):
                 if line.startswith("#"):
                     continue
@@ -61,10 +57,9 @@ async def test_dialog(path: Path) -> None:
                 assert fnmatchcase(said, text), f"{path.name}:{number}: {said!r}, not {text!r}"
             if lines[-1].startswith(("S: 221", "S: 421")):
                 assert await reader.read() == b"", f"{path.name}: not closed"
-    finally:
-        writer.close()
-        await writer.wait_closed()
-        await edge.close()
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
 
 def test_each_dialog_says_why() -> None:

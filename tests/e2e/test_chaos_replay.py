@@ -15,12 +15,13 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from mxlab.chaos.schedule import Break, Mail, Mend, Pass, Schedule
+from mxlab.chaos.schedule import Break, ChaosSchedule, Mail, Mend, Pass
 from mxlab.chaos.search import search
-from mxlab.chaos.writing import scenario_text, write_finding
+from mxlab.chaos.writing import write_finding
 from mxlab.cli import app
-from mxlab.model import outer
+from mxlab.model.mechanism import CutLink, Drop, Partition, Reject
 from mxlab.model.topology import Topology
+from mxlab.scenario.write import scenario_text
 from tests.chaos_planted.faults import PLANTED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,23 +89,23 @@ def test_in_containers_a_schedule_with_links_plays_as_in_the_simulation(tmp_path
     path = tmp_path / "chaos.yaml"
     mail = Mail("alice@client.test", ("bob@example.test",))
     actions = (
-        Break(outer.Partition("client", peers=("mx1",)), 0),
+        Break(Partition("client", peers=("mx1",)), 0),
         mail,
-        Break(outer.CutLink("mx2", after=300), 1),
+        Break(CutLink("mx2", after=300), 1),
         mail,
-        Break(outer.Reject("mx1", peers=("mx2",), how="prohibited"), 2),
+        Break(Reject("mx1", peers=("mx2",), how="prohibited"), 2),
         Pass(3.0),
         Mend(1),
         mail,
     )
-    path.write_text(scenario_text(Schedule(Topology(), actions).scenario()))
+    path.write_text(scenario_text(ChaosSchedule(Topology(), actions).scenario()))
     assert replay(path, "docker", 0) == replay(path, "sim", 0)
 
 
 def test_a_fault_that_a_world_cannot_do_ends_before_anything_starts(tmp_path: Path) -> None:
     path = tmp_path / "chaos.yaml"
-    actions = (Break(outer.Drop("mx1"), 1), Mail("alice@client.test", ("bob@example.test",)))
-    path.write_text(scenario_text(Schedule(Topology(), actions).scenario()))
+    actions = (Break(Drop("mx1"), 1), Mail("alice@client.test", ("bob@example.test",)))
+    path.write_text(scenario_text(ChaosSchedule(Topology(), actions).scenario()))
     state = tmp_path / "state"
     words = ["run", str(path), "--backend", "process"]
     done = CliRunner(env={"MXLAB_STATE_DIR": str(state)}).invoke(app, words)

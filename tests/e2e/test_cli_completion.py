@@ -11,7 +11,7 @@ import pytest
 
 from mxlab.faults import CATALOGUE
 from mxlab.scenario.load import scenario_ids
-from tests.e2e.test_cli_tour import MXLAB, SECONDS, Lab
+from tests.support.command import MXLAB, SECONDS, Lab, tab
 from tests.support.programs import require
 
 
@@ -21,22 +21,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     made("up")
     yield made
     made("down")
-
-
-def tab(lab: Lab, *words: str, **more: str) -> list[str]:
-    """What is offered for the last of the words, as bash's protocol says."""
-    line = ["mxlab", *words]
-    asking = {
-        "_MXLAB_COMPLETE": "complete_bash",
-        "COMP_WORDS": " ".join(shlex.quote(word) if word else "" for word in line),
-        "COMP_CWORD": str(len(line) - 1),
-    }
-    ran = subprocess.run(
-        MXLAB, env={**os.environ, **lab.environment, **asking, **more}, timeout=SECONDS,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout.split()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mxlab.cli import app
+from tests.support.programs import needs
 
 pytestmark = pytest.mark.docker
 
@@ -45,6 +46,42 @@ def test_a_lab_of_containers_from_up_to_down(lab: str, tmp_path: Path) -> None:
     removed = run(tmp_path, "down", lab)
     assert f"removed container mxlab-{lab}-mx1" in removed
     assert f"Nothing of the lab '{lab}' is left." in removed
+    assert "Nothing was there" in run(tmp_path, "down", lab)
+
+
+def test_a_lab_of_ipv6_alone_is_found_again_by_any_process(lab: str, tmp_path: Path) -> None:
+    shape = tmp_path / "six.yaml"
+    shape.write_text("ip: [6]\n")
+    run(tmp_path, "up", "--backend", "docker", "--topology", str(shape), "--lab", lab)
+    assert "2001:db8:" in run(tmp_path, "status", "--lab", lab)
+    run(tmp_path, "send", "--to", "bob@example.test", "--wait", "--lab", lab)
+
+
+def test_a_mail_programs_server_beside_the_primary(lab: str, tmp_path: Path) -> None:
+    told = run(tmp_path, "up", "--backend", "docker", "--lab", lab, "--imap", "--publish")
+    assert "bob@example.test (or whoever has mail), password mxlab" in told
+    assert "mutt -n" in told
+    assert "starting up for imap, pop3" in run(tmp_path, "logs", "imap", "--lab", lab)
+    run(tmp_path, "logs", "imap", "mx1", "--lab", lab, code=2)
+    assert run(tmp_path, "pause", "imap", "--lab", lab) == "imap is paused\n"
+    run(tmp_path, "start", "imap", "--lab", lab, code=3)
+    run(tmp_path, "resume", "imap", "--lab", lab)
+    assert run(tmp_path, "kill", "imap", "--lab", lab) == "imap is stopped\n"
+    (listed,) = msgspec.json.decode(run(tmp_path, "status", "--lab", lab, "--json"))
+    (server,) = listed["imap"]
+    assert (server["state"], server["for"]) == ("stopped", "mx1")
+    assert run(tmp_path, "start", "imap", "--lab", lab) == "imap is running\n"
+    assert f"removed container mxlab-{lab}-imap" in run(tmp_path, "down", lab)
+
+
+@needs("docker")
+def test_a_command_runs_beside_the_primary(lab: str, tmp_path: Path) -> None:
+    run(tmp_path, "up", "--backend", "docker", "--lab", lab, "--imap")
+    assert run(tmp_path, "exec", "--lab", lab, "imap", "true") == ""
+
+
+def test_local_processes_have_no_such_server(lab: str, tmp_path: Path) -> None:
+    run(tmp_path, "up", "--backend", "process", "--lab", lab, "--imap", code=3)
     assert "Nothing was there" in run(tmp_path, "down", lab)
 
 

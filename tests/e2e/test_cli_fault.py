@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.test_cli_tour import Lab
+from tests.support.command import Lab
 
 
 @pytest.fixture(scope="module")

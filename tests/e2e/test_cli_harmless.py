@@ -32,6 +32,27 @@ steps:
   - eventually: {{within: 30s, delivered: one}}
 expect: [nothing-lost]
 """
+EXERCISE = f"""\
+mxlab: 1
+exercise: {json.dumps("An exercise " + HARM.replace(chr(0xDCE9), ""))}
+minutes: 1
+tasks:
+  - id: one
+    text: {json.dumps("A task " + HARM.replace(chr(0xDCE9), ""))}
+    done: {{state: {{host: mx1, is: stopped}}}}
+    solution: {json.dumps(["mxlab stop mx1 " + HARM.replace(chr(0xDCE9), "")])}
+"""
+TASKS = f"""\
+mxlab: 1
+exercise: {json.dumps("A title " + HARM.replace(chr(0xDCE9), ""))}
+minutes: 1
+tasks:
+  - id: one
+    text: {json.dumps("Look " + HARM.replace(chr(0xDCE9), ""))}
+    answer: {{is: {json.dumps("word " + HARM.replace(chr(0xDCE9), ""))}}}
+    hints: [{json.dumps("Hint " + HARM.replace(chr(0xDCE9), ""))}]
+    solution: [{json.dumps("mxlab queue " + HARM.replace(chr(0xDCE9), ""))}]
+"""
 GOOD = re.sub(r'"(A title|Summary|Look) .*"', r"\1", STORY)
 # What is asked of each command: words, which may hold PLACES. Exempt are those whose output is not
 # mxlab's but the program's inside.
@@ -47,7 +68,41 @@ COMMANDS: dict[str, list[str]] = {
         "run STORY --dry-run",
         "run BROKEN",
     ],
+    "ca": ["ca", "ca --lab HARM"],
+    "config": [
+        "config mx1",
+        "config HARM",
+        "config mx1 HARM",
+        "config mx1 limits.message_size=HARM",
+    ],
     "check": ["check RECORD", "check HARM"],
+    "judge": ["judge", "judge HARM", "judge --lab HARM"],
+    "reset": ["reset --lab HARM"],
+    "audit": [
+        "audit",
+        "audit HARM",
+        "audit ZONE --origin HARM",
+        "audit BROKEN",
+        "audit ZONE --rule HARM",
+        "audit --topology HARM",
+        "audit STORY --play",
+        "audit --lab HARM",
+    ],
+    "what-if": ["what-if HARM", "what-if ZONE --origin HARM", "what-if BROKEN"],
+    "compare": [
+        "compare STORY --schedule workshop,rfc --backend sim --html HTML",
+        "compare HARM",
+        "compare STORY --with HARM",
+        "compare STORY --schedule HARM",
+    ],
+    "explain": ["explain HARM", "explain 451", "explain mx-record --here"],
+    "conform": [
+        "conform --list",
+        "conform --smtp HARM",
+        "conform --with HARM",
+        "conform --rule HARM",
+    ],
+    "board": ["board --openapi", "board --address HARM", "board --token HARM"],
     "chaos": ["chaos --runs 1 --seed 1", "chaos --time HARM"],
     "send": [
         "send --to EVIL --wait --show-dialog --timeout 20",
@@ -84,6 +139,16 @@ COMMANDS: dict[str, list[str]] = {
     "scenario schema": ["scenario schema"],
     "scenario lint": ["scenario lint STORY", "scenario lint BROKEN", "scenario lint HARM"],
     "scenario new": ["scenario new HARM", "scenario new x --scenarios FOLDER --title HARM"],
+    "exercise new": ["exercise new HARM", "exercise new x --scenarios FOLDER --title HARM"],
+    "exercise lint": ["exercise lint EXERCISE", "exercise lint BROKEN", "exercise lint HARM"],
+    "exercise show": ["exercise show EXERCISE", "exercise show HARM", "exercise show BROKEN"],
+    "exercise schema": ["exercise schema"],
+    "exercise prove": [
+        "exercise prove EXERCISE --seeds 1",
+        "exercise prove BROKEN",
+        "exercise prove HARM",
+        "exercise prove EXERCISE --backend HARM",
+    ],
     "image build": ["image build --base HARM", "image build"],
     "image save": ["image save HARM"],
     "image load": ["image load HARM"],
@@ -93,6 +158,18 @@ COMMANDS: dict[str, list[str]] = {
     "zone set": ["zone set HARM ZONE", "zone set evil.test HARM"],
     "zone add": ["zone add HARM IN A 10.0.0.1", "zone add evil.test. IN TXT HARM"],
     "zone remove": ["zone remove HARM"],
+    "learn start": ["learn start HARM", "learn start BROKEN", "learn start TASKS --lab t-harm"],
+    "learn task": ["learn", "learn task"],
+    "learn answer": ["learn answer HARM", "learn answer --HARM"],
+    "learn check": ["learn check"],
+    "learn hint": ["learn hint"],
+    "learn solution": ["learn solution", "learn solution --yes"],
+    "learn skip": ["learn skip"],
+    "learn reset": ["learn reset --task", "learn reset"],
+    "learn next": ["learn next"],
+    "learn watch": ["learn watch"],
+    "learn export": ["learn export --csv", "learn export"],
+    "learn stop": ["learn stop"],
 }
 GLOBAL = ["HARM", "--HARM", "queue --HARM", "--version", "run STORY --seed HARM"]
 _ZONE = """\
@@ -141,6 +218,7 @@ class Lab:
         self.folder = folder
         self.environment = {
             "MXLAB_STATE_DIR": str(folder / "state"),
+            "MXLAB_LEARN": str(folder / "learn"),
             "MXLAB_LAB": f"t-{secrets.token_hex(4)}",
             "MXLAB_BACKEND": "process",
             "DOCKER_HOST": f"unix://{folder}/no-engine.sock",
@@ -149,9 +227,9 @@ class Lab:
             name: str(folder / file)
             for name, file in {
                 "STORY": "story.yaml", "GOOD": "good.yaml", "BROKEN": "broken.yaml",
-                "JUNIT": "junit.xml",
+                "EXERCISE": "exercise.yaml", "JUNIT": "junit.xml",
                 "HTML": "run.html", "REPORT": "run.json", "RECORD": "run.jsonl",
-                "ZONE": "evil.zone", "FOLDER": "scenarios",
+                "ZONE": "evil.zone", "FOLDER": "scenarios", "TASKS": "tasks.yaml",
             }.items()
         }  # fmt: skip
         self.places |= {"EVIL": "eve@evil.test", "HARM": f"/none/{HARM}"}
@@ -168,6 +246,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     made = Lab(tmp_path_factory.mktemp("harm"))
     Path(made.places["STORY"]).write_text(STORY)
     Path(made.places["GOOD"]).write_text(GOOD)
+    Path(made.places["EXERCISE"]).write_text(EXERCISE)
+    Path(made.places["TASKS"]).write_text(TASKS)
     Path(made.places["BROKEN"]).write_text(STORY.replace("delivered", '"del\\x1b\\u202e"'))
     folder = Path(made.places["FOLDER"]) / "evil"
     folder.mkdir(parents=True)
@@ -189,6 +269,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield made
         server.shutdown()
     made.ask("down")
+    made.ask("down t-harm")
 
 
 @pytest.mark.parametrize("words", [*(w for asked in COMMANDS.values() for w in asked), *GLOBAL])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.test_cli_tour import MXLAB, SECONDS, Lab
+from tests.support.command import MXLAB, SECONDS, Lab
 
 
 @pytest.fixture(scope="module")

@@ -3,28 +3,17 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import msgspec
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from mxlab.backends.process.folder import state_root
 from mxlab.cli import app
+from tests.support.command import MXLAB, SECONDS, STORY, run
 
-MXLAB = (sys.executable, "-u", "-c", "from mxlab.cli import main; main()")
-SECONDS = 90
-
-STORY = """\
-mxlab: 1
-title: A short story
-steps:
-  - send: {id: one, from: alice@client.test, to: bob@example.test}
-  - eventually: {within: 30s, delivered: one}
-expect: [nothing-lost, all-delivered]
-"""
 FAILING = STORY.replace("all-delivered", "queued-at-backup")
 NOTHING = """\
 mxlab: 1
@@ -53,13 +42,6 @@ def story(tmp_path: Path) -> Path:
     path = tmp_path / "story.yaml"
     path.write_text(STORY)
     return path
-
-
-def run(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, ["run", *map(str, words)])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 @pytest.mark.usefixtures("environment")

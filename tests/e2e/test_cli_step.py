@@ -1,102 +1,11 @@
 """`mxlab run`: `--step` at a terminal, `--dry-run`, which starts nothing, and steps that fail."""
 
-import codecs
-import contextlib
-import os
-import pty
-import subprocess
-import sys
-import termios
 from pathlib import Path
 
 import msgspec
-import pytest
-from typer.testing import CliRunner, Result
 
 from mxlab.backends.process.folder import state_root
-from mxlab.cli import app
-
-MXLAB = (sys.executable, "-u", "-c", "from mxlab.cli import main; main()")
-SECONDS = 60
-STORY = """\
-mxlab: 1
-title: A short story
-steps:
-  - send: {id: one, from: alice@client.test, to: bob@example.test}
-  - eventually: {within: 30s, delivered: one}
-expect: [nothing-lost, all-delivered]
-"""
-
-
-@pytest.fixture
-def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MXLAB_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
-    monkeypatch.delenv("MXLAB_BACKEND", raising=False)
-    monkeypatch.delenv("MXLAB_SCENARIOS", raising=False)
-    path = tmp_path / "story.yaml"
-    path.write_text(STORY)
-    return path
-
-
-def run(*words: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, ["run", *map(str, words)])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
-
-
-class Terminal:
-    """Somebody at a terminal who runs a command."""
-
-    def __init__(self, *words: object, columns: int = 80, **variables: str) -> None:
-        self._ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, columns))
-        environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
-        self._process = subprocess.Popen(
-            [*MXLAB, *map(str, words)], stdin=theirs, stdout=theirs, stderr=theirs,
-            start_new_session=True, env=environment | {"TERM": "xterm"} | variables,
-        )  # fmt: skip
-        os.close(theirs)
-        self.seen = ""
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode
-
-    def until(self, text: str) -> None:
-        start = len(self.seen)
-        while text not in self.seen[start:]:
-            self.seen += self._decode(os.read(self._ours, 4096))
-
-    def press(self, keys: str) -> None:
-        os.write(self._ours, keys.encode())
-
-    def interrupt(self) -> None:
-        self._process.send_signal(2)
-
-    def interrupt_at_a_prompt(self, backend: str = "sim") -> None:
-        """As somebody does who presses Ctrl-C until it is heeded. A read that blocks the program
-        (where no lab of real processes goes on meanwhile) overlooks a signal that comes after the
-        prompt is written and before it reads."""
-        if backend != "sim":
-            self.interrupt()
-            return
-        while self._process.poll() is None:
-            self.interrupt()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.5)
-
-    def end(self) -> int:
-        try:
-            while data := os.read(self._ours, 4096):
-                self.seen += self._decode(data)
-        except OSError:  # how a terminal says that its last program has gone
-            pass
-        os.close(self._ours)
-        return self._process.wait(SECONDS)
-
-
-@pytest.fixture(params=["sim", "process"])
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+from tests.support.command import STORY, Terminal, run
 
 
 def test_step_waits_for_enter_before_each_step(story: Path, backend: str) -> None:

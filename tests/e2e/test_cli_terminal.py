@@ -11,10 +11,7 @@ import pytest
 
 from mxlab.backends.process.folder import state_root
 from mxlab.cli.layout import width_of
-from tests.e2e.test_cli_step import SECONDS, STORY, Terminal, backend, run, story
-from tests.e2e.test_cli_tour import MXLAB, Lab
-
-__all__ = ["backend", "story"]  # fixtures
+from tests.support.command import MXLAB, SECONDS, STORY, Lab, Terminal, run
 
 QUESTION = "Who takes the mail while mx1 is down?"
 ASKING = STORY.replace(

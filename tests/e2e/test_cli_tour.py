@@ -6,7 +6,6 @@
 """
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -15,47 +14,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from typer.testing import CliRunner, Result
 
-from mxlab.cli import app
 from mxlab_services.control.replies import QueueEntry
+from tests.support.command import MXLAB, SECONDS, Lab
 from tests.support.programs import require_namespace
-
-MXLAB = (sys.executable, "-c", "from mxlab.cli import main; main()")
-SECONDS = 90
-
-
-class Lab:
-    """The command line, on one lab of a state folder of its own."""
-
-    def __init__(self, state: Path) -> None:
-        self.name = f"t-{secrets.token_hex(4)}"
-        self.environment = {
-            "MXLAB_STATE_DIR": str(state),
-            "MXLAB_LAB": self.name,
-            "MXLAB_BACKEND": "process",
-            "DOCKER_HOST": f"unix://{state}/no-engine.sock",
-        }
-
-    def run(self, *words: str, code: int = 0, stdin: str | None = None) -> Result:
-        result = CliRunner(env=self.environment).invoke(app, list(words), input=stdin)
-        assert result.exit_code == code, result.output
-        assert "Traceback" not in result.output
-        return result
-
-    def __call__(self, *words: str, code: int = 0) -> str:
-        return self.run(*words, code=code).stdout
-
-    def json(self, *words: str, code: int = 0) -> object:
-        value: object = msgspec.json.decode(self(*words, "--json", code=code))
-        return value
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    made("down")
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ import pytest_asyncio
 
 from mxlab_services import events
 from mxlab_services.control.replies import MailboxEntry
-from mxlab_services.control.requests import MailboxList, Ping, Record, Submit
+from mxlab_services.control.requests import MailboxList, Ping, RecordRead, Submit
 from mxlab_services.message import content_digest
 from tests.support.process_lab import ProcessLab, Sent
 
@@ -146,7 +146,7 @@ async def test_b4_a_client_killed_while_it_submits_and_relays(lab: ProcessLab, s
     assert len(found) == copies, step
     assert len({entry.message for entry in found}) == min(copies, 1)
     assert (await lab.ask("client", Ping())).queued == 0
-    record = await lab.ask("client", Record())
+    record = await lab.ask("client", RecordRead())
     # Each copy has a transaction of its own on the client's record; an `invoked` that never ended
     # is the acknowledgement that was not read.
     mine = sorted(entry.outcome for entry in record if found and entry.message == found[0].message)

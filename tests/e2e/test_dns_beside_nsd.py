@@ -19,7 +19,7 @@ import dns.rdatatype
 import pytest
 
 from mxlab_services.dns.server import DnsServer
-from mxlab_services.dns.zone import Zones
+from mxlab_services.dns.zones import Zones
 from tests.support.dns_packets import PACKETS, summary
 
 NSD = shutil.which("nsd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
@@ -104,7 +104,8 @@ NSD_DIFFERS = {  # its answer, and why ours is another
     "AXFR": ("NOTIMP", "by UDP; we refuse a transfer by TCP alike"),
     "no question but EDNS": ("NOERROR", "it knows DNS cookies (RFC 7873 §5.4)"),
     "behind the message, more": ("NOERROR AA", "BIND answers as we do"),
-    "NOTIFY": ("NXDOMAIN", "it can be a secondary"),
+    "NOTIFY": ("REFUSED", "BIND says NOTAUTH for a zone that it has from nowhere"),
+    "NOTIFY of another type": ("NXDOMAIN", "a NOTIFY is about the SOA (RFC 1996 §3.7)"),
     "an additional A": ("FORMERR", "an unknown additional record is passed by"),
     "an additional A by a pointer": ("FORMERR", "likewise"),
 }

@@ -81,6 +81,20 @@ async def test_containers_are_hardened(lab: DockerLab) -> None:
 
 
 @needs("docker")
+async def test_no_name_of_the_lab_is_known_to_the_engine(lab: DockerLab) -> None:
+    """A node's libc asks the engine, which knows hostnames, too: a zone that is broken must be."""
+    client, name = lab.nodes["client"], "mx1.example.test"
+    assert await inside(client, "hostname", "-f") == (0, "client.client.test\n")
+    assert (await inside(client, "dig", "+short", name))[1].startswith("10.")
+    await lab.nodes["dns"].kill()
+    try:
+        code, output = await inside(client, "dig", "+short", "+time=1", "+tries=1", name)
+        assert code != 0 or not output, output
+    finally:
+        await lab.nodes["dns"].start()
+
+
+@needs("docker")
 async def test_walls_hold_from_inside(lab: DockerLab) -> None:
     client = lab.nodes["client"]
     assert await inside(client, "id", "-u") == (0, "2525\n")

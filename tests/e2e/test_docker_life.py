@@ -223,10 +223,10 @@ async def test_paused_node_is_unreachable_until_resumed(lab_name: str) -> None:
     async with DockerBackend().deploy(Order(lab_name, "r1", SMALL), quiet) as lab:
         node = lab.nodes["mx1"]
         await node.request(Ping())
-        await node.pause()  # type: ignore[attr-defined]
+        await node.pause()
         with pytest.raises(NodeUnreachable, match="mx1 is paused"):
             await node.request(Ping())
-        await node.resume()  # type: ignore[attr-defined]
+        await node.resume()
         assert (await node.request(Ping())).node == "mx1"
 
 

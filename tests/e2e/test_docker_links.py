@@ -23,7 +23,7 @@ from mxlab.backends.docker import DockerBackend, DockerLab
 from mxlab.backends.docker.shape import LINK
 from mxlab.errors import UsageError
 from mxlab.faults import inject, undo
-from mxlab.model import outer
+from mxlab.model.mechanism import CutLink, Drop, LimitRate, Loss, Partition, Reject
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
@@ -114,7 +114,7 @@ def records(lab: str = LAB) -> list[str]:
 
 
 async def test_a_drop_is_silence_both_ways_and_leaves_nothing(lab: DockerLab) -> None:
-    fault = outer.Drop("mx1")
+    fault = Drop("mx1")
     await inject(lab, "gone", fault)
     assert await asked(lab, "client", "mx1") == "TimeoutError None"
     assert await asked(lab, "mx1", "mx2") == "TimeoutError None"
@@ -125,7 +125,7 @@ async def test_a_drop_is_silence_both_ways_and_leaves_nothing(lab: DockerLab) ->
 
 
 async def test_a_partition_parts_only_those_that_it_names(lab: DockerLab) -> None:
-    fault = outer.Partition("mx1", peers=("mx2",))
+    fault = Partition("mx1", peers=("mx2",))
     await inject(lab, "split", fault)
     assert await asked(lab, "mx2", "mx1") == "TimeoutError None"
     assert await asked(lab, "mx1", "mx2") == "TimeoutError None"
@@ -138,7 +138,7 @@ async def test_a_partition_parts_only_those_that_it_names(lab: DockerLab) -> Non
     ("how", "felt"), [("reset", "ConnectionRefusedError 111"), ("prohibited", "OSError 113")]
 )
 async def test_a_reject_is_heard_at_once(lab: DockerLab, how: str, felt: str) -> None:
-    fault = outer.Reject("mx1", peers=("client",), how="reset" if how == "reset" else "prohibited")
+    fault = Reject("mx1", peers=("client",), how="reset" if how == "reset" else "prohibited")
     await inject(lab, "wall", fault)
     assert await asked(lab, "client", "mx1") == felt
     assert await asked(lab, "mx2", "mx1") == "220"
@@ -149,7 +149,7 @@ async def test_a_reject_is_heard_at_once(lab: DockerLab, how: str, felt: str) ->
 async def test_a_cut_link_ends_the_first_connection_that_brings_more_and_no_other(
     lab: DockerLab,
 ) -> None:
-    fault = outer.CutLink("mx1", after=1000)
+    fault = CutLink("mx1", after=1000)
     mx1 = lab.plan.node("mx1").address
     await inject(lab, "scissors", fault)
     assert await inside("client", TALK, mx1, 1000) == "all"
@@ -159,7 +159,7 @@ async def test_a_cut_link_ends_the_first_connection_that_brings_more_and_no_othe
 
 
 async def test_a_loss_slows_a_conversation_down_and_tcp_mends_it(lab: DockerLab) -> None:
-    fault = outer.Loss("mx1", share=0.1)
+    fault = Loss("mx1", share=0.1)
     await inject(lab, "noise", fault)
     assert await inside("client", TALK, lab.plan.node("mx1").address, 2000) == "all"
     for node in ("client", "mx1"):  # of some hundred packets: all may pass once in 10^8 runs
@@ -174,7 +174,7 @@ async def test_a_limited_rate_holds_a_sender_up_and_no_other(
     lab: DockerLab, restarts: bool
 ) -> None:
     """Not timed: what a kernel holds back, its own counters tell."""
-    fault = outer.LimitRate("mx1", peers=("client",), rate=50_000)
+    fault = LimitRate("mx1", peers=("client",), rate=50_000)
     await inject(lab, "narrow", fault)
     if restarts:
         await lab.nodes["mx1"].kill()
@@ -192,7 +192,7 @@ async def test_a_limited_rate_holds_a_sender_up_and_no_other(
 
 
 async def test_a_node_that_starts_again_finds_its_links_as_they_were(lab: DockerLab) -> None:
-    fault = outer.Partition("mx1", peers=("client",))
+    fault = Partition("mx1", peers=("client",))
     await inject(lab, "split", fault)
     mx1 = lab.nodes["mx1"]
     await mx1.kill()

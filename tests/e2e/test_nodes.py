@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from mxlab.model.topology import Topology
-from mxlab.plan.plan import Plan, World, make_plan
+from mxlab.plan.plan import AddressPlan, Plan, make_plan
 from mxlab_services import events
 from mxlab_services.clock import ScaledClock
-from mxlab_services.config import DnsConfig, MxConfig
+from mxlab_services.config import DnsConfig, MxConfig, PeerConfig
 from mxlab_services.control.replies import MailboxEntry
 from mxlab_services.control.requests import (
     Dig,
@@ -25,8 +25,8 @@ from mxlab_services.control.requests import (
     Ping,
     QueueFlush,
     QueueList,
-    Record,
-    Route,
+    RecordRead,
+    RouteRead,
     Stats,
     Submit,
 )
@@ -43,7 +43,7 @@ class Nodes:
     """The nodes of the default topology, each started and stopped by name."""
 
     def __init__(self, folder: Path) -> None:
-        world = World(subnet(), smtp_port=2525, dns_port=5353, data=str(folder / "{node}"))
+        world = AddressPlan(subnet(), smtp_port=2525, dns_port=5353, data=str(folder / "{node}"))
         self.plan: Plan = make_plan("test", "run", Topology(), world)
         self.heard: list[Event] = []
         self._news = asyncio.Event()
@@ -59,7 +59,7 @@ class Nodes:
             emit = Emitter(name, clock, self._hear)
             storage = (
                 NoStorage()
-                if isinstance(config, DnsConfig)
+                if isinstance(config, DnsConfig | PeerConfig)
                 else FileStorage(Path(config.data), clock, ids_for(config, clock, "mailboxes"))
             )
             self._running[name] = await start_node(config, Parts(clock, emit, storage))
@@ -108,7 +108,7 @@ async def test_a_message_travels_from_the_client_to_the_mailbox(nodes: Nodes) ->
     text = (await nodes["mx1"].controls(MailboxRead(BOB, found.name))).decode()
     assert text.startswith(f"Return-Path: <{ALICE}>\r\nDelivered-To: {BOB}\r\nReceived: from ")
     assert text.count("\r\nReceived: ") == 2
-    (entry,) = await nodes["client"].controls(Record())
+    (entry,) = await nodes["client"].controls(RecordRead())
     assert (entry.outcome, entry.recipient, entry.host) == ("acked", BOB, "mx1.example.test")
     assert not nodes.of(events.Accepted, "mx2")
     assert all(event.node for event in nodes.heard)
@@ -180,12 +180,12 @@ async def test_unknown_domains_bounce_to_the_sender(nodes: Nodes) -> None:
 async def test_nodes_answer_questions(nodes: Nodes) -> None:
     dug = await nodes["client"].controls(Dig("example.test", "MX"))
     assert len(dug.answers) == 2
-    route = await nodes["client"].controls(Route(BOB))
+    route = await nodes["client"].controls(RouteRead(BOB))
     assert route.status == "relay"
     assert "mx1" in route.targets[0]
-    loop = await nodes["mx2"].controls(Route(BOB))
+    loop = await nodes["mx2"].controls(RouteRead(BOB))
     assert len(loop.targets) == 1
-    assert (await nodes["mx1"].controls(Route(BOB))).status == "local"
+    assert (await nodes["mx1"].controls(RouteRead(BOB))).status == "local"
     assert (await nodes["dns"].controls(Stats()))["dns.query"] > 0
 
 

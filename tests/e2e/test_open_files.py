@@ -13,7 +13,7 @@ from mxlab_services import events
 from mxlab_services.config import AnyConfig
 from mxlab_services.control.requests import Ping
 from mxlab_services.control.rpc import encode_call
-from tests.e2e.test_program import SECONDS, configured, running
+from tests.support.node_program import SECONDS, configured, running
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Listener = Literal["smtp", "dns", "control"]
@@ -44,6 +44,15 @@ async def is_served(ends: Ends, listener: Listener) -> bool:
         return bool(await reader.read(10))
 
 
+async def served_before(config: AnyConfig, listener: Listener) -> None:
+    """One client is served and gone: what that takes of the node's code is loaded."""
+    ends = await dial(config, listener)
+    try:
+        assert await is_served(ends, listener)
+    finally:
+        ends[1].close()
+
+
 async def heard(process: Process) -> events.OutOfFiles:
     assert process.stdout is not None
     async with asyncio.timeout(SECONDS):
@@ -59,6 +68,7 @@ async def test_a_listener_without_files_rests_and_recovers(
 ) -> None:
     config = configured(tmp_path, "dns" if listener == "dns" else "mx1")
     async with running(config) as process, contextlib.AsyncExitStack() as stack:
+        await served_before(config, listener)
         limit = cramped(process)
         ends = [await dial(config, listener) for _ in range(MANY)]
         for _, writer in ends:
@@ -88,6 +98,7 @@ async def test_a_listener_that_is_closed_while_it_rests_stays_closed(tmp_path: P
     """asyncio would serve again, after a second, on a socket that is none any more."""
     config: Any = configured(tmp_path, "mx1")
     async with running(config) as process, contextlib.AsyncExitStack() as stack:
+        await served_before(config, "smtp")
         cramped(process)
         for _ in range(MANY):
             _, writer = await dial(config, "smtp")

@@ -228,7 +228,7 @@ async def test_a_reply_lost_after_the_dot_is_unknown_and_tried_again() -> None:
         async with sink_as_primary(up, "-q", "."):
             await submit(up)
             await until(up, "client", "queue.deferred")
-        (entry,) = await up.nodes["client"].request(control.Record())
+        (entry,) = await up.nodes["client"].request(control.RecordRead())
         assert entry.outcome == "unknown"
         await up.nodes["mx1"].start()
         await up.nodes["client"].request(QueueFlush())

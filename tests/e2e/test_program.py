@@ -4,58 +4,19 @@ import asyncio
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from mxlab.model.topology import Topology
-from mxlab.plan.plan import World, make_plan
 from mxlab.plan.tls import Authority
 from mxlab_services import events
-from mxlab_services.config import AnyConfig, MxConfig, encode_config
+from mxlab_services.config import MxConfig, encode_config
 from mxlab_services.control.replies import Pong
 from mxlab_services.control.requests import Ping, QueueList, Submit
 from mxlab_services.control.rpc import decode_answer, encode_call
-from tests.support.process_lab import subnet
-
-SECONDS = 20  # real seconds for anything here
-
-
-def configured(folder: Path, node: str) -> AnyConfig:
-    world = World(
-        subnet(), smtp_port=2525, dns_port=5353,
-        control=str(folder / "{node}.sock"), data=str(folder / "{node}"),
-    )  # fmt: skip
-    return make_plan("test", "run", Topology(), world).node(node)
-
-
-async def spawn(*arguments: str, config: AnyConfig | None = None) -> Process:
-    environment = {key: value for key, value in os.environ.items() if key != "MXLAB_CONFIG"}
-    if config is not None:
-        environment["MXLAB_CONFIG"] = encode_config(config)
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
-    )
-
-
-@asynccontextmanager
-async def running(config: AnyConfig) -> AsyncIterator[Process]:
-    """A node that has said that it is ready."""
-    process = await spawn("mxlab_services", config=config)
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(SECONDS):
-            while events.decode(await process.stdout.readline()).kind != "node.ready":
-                pass
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+from tests.support.node_program import SECONDS, configured, running, spawn
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -76,7 +37,7 @@ async def test_a_signal_stops_it_in_good_order(tmp_path: Path, number: signal.Si
     ("text", "wrong"),
     [
         ("{", "configuration: "),
-        ('{"role":"dns","node":"dns","address":"127.0.0.1"}', "`zones`"),
+        ('{"role":"dns","node":"dns","address":"127.0.0.1","zones":5}', "zones"),
         ('{"role":"dns","node":"dns","address":"x","zones":{}}', "`address`"),
         ('{"role":"dns","node":"d","address":"127.0.0.1","zones":{"a.test":"@ IN A"}}', "a.test"),
     ],

@@ -1,29 +1,12 @@
 """The pytest plugin: in sessions of its own, as people would use it."""
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import STORY
 from tests.support.docs_code import blocks
-
-INI = """\
-[pytest]
-filterwarnings = error
-asyncio_default_fixture_loop_scope = function
-"""
-STORY = """\
-mxlab: 1
-title: A short story
-steps:
-  - send: {id: one, from: alice@client.test, to: bob@example.test}
-  - eventually: {within: 30s, delivered: one}
-expect: [nothing-lost, all-delivered]
-"""
-SECONDS = 120
+from tests.support.plugin_session import INI, outcomes, session
 
 
 @pytest.fixture
@@ -33,44 +16,21 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def session(place: Path, *words: str, code: int = 0) -> str:
-    """The output of a test run there."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTEST_", "MXLAB_"))
-    }
-    state = place / "state"
-    command = [sys.executable, "-m", "pytest", "-p", "mxlab.api.pytest_plugin", "-rs", *words]
-    done = subprocess.run(
-        [*command, "-p", "no:cacheprovider"],
-        cwd=place, env={**environment, "MXLAB_STATE_DIR": str(state)}, timeout=SECONDS,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    said = done.stdout + done.stderr
-    assert done.returncode == code, said
-    assert list(state.rglob("pytest-*")) == [], "a lab is left"
-    return said
-
-
-def outcomes(said: str) -> dict[str, int]:
-    last = said.strip().splitlines()[-1]
-    return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", last)}
-
-
 def test_the_program_in_the_docs_is_tested_as_the_docs_say(place: Path) -> None:
-    program, tests = blocks("testing.md", "python")
+    program, tests, login = blocks("testing.md", "python")
     (place / "notify.py").write_text(program)
     (place / "test_notify.py").write_text(tests)
-    assert outcomes(session(place))["passed"] == 5
+    (place / "test_login.py").write_text(login)
+    assert outcomes(session(place))["passed"] == 7
 
 
 @pytest.mark.docker
 def test_it_is_tested_against_containers_too(place: Path) -> None:
-    program, tests = blocks("testing.md", "python")
+    program, tests, login = blocks("testing.md", "python")
     (place / "notify.py").write_text(program)
     (place / "test_notify.py").write_text(tests)
-    assert outcomes(session(place, "--mxlab-backend", "docker"))["passed"] == 5
+    (place / "test_login.py").write_text(login)
+    assert outcomes(session(place, "--mxlab-backend", "docker"))["passed"] == 7
 
 
 def test_a_test_that_fails_leaves_the_lab_clean_for_the_next(place: Path) -> None:
@@ -183,6 +143,12 @@ def test_a_simulated_lab_is_for_scenarios_only(place: Path) -> None:
     (place / "test_sim.py").write_text("def test_sim(mxlab):\n    pass\n")
     said = session(place, "--mxlab-backend", "sim", code=1)
     assert "no program can use it" in said
+
+
+def test_a_misspelt_backend_gets_the_nearest_name(place: Path) -> None:
+    said = session(place, "--mxlab-backend", "dokcer", code=4)
+    assert "--mxlab-backend: " in said
+    assert "docker" in said
 
 
 def test_where_nobody_uses_it_nothing_is_loaded(place: Path) -> None:

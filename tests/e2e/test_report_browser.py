@@ -11,7 +11,7 @@ import pytest
 from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.history.trace import Trace
 from mxlab.model.finding import Finding, Verdict
-from mxlab.report import html
+from mxlab.report.html import html
 from mxlab.runner import runner
 from mxlab.runner.result import RunResult
 from mxlab.scenario.load import load

@@ -14,7 +14,7 @@ from mxlab.model.topology import Exchange
 from mxlab_services import events
 from mxlab_services.control.replies import RouteReport
 from mxlab_services.control.requests import ZoneReplace
-from mxlab_services.faults.kinds import DnsRefused, DnsTimeout, Servfail
+from mxlab_services.faults.kinds import DnsRefused, DnsServfail, DnsTimeout
 from mxlab_services.faults.requests import FaultClear, FaultSet
 from tests.support.stories import (
     HOUR,
@@ -37,7 +37,9 @@ MX1 = "10.53.25.3"  # where the plan puts the first exchange
 
 async def fail_dns(lab: SimLab) -> None:
     """Answer SERVFAIL to every question about the domain."""
-    await lab.nodes["dns"].request(FaultSet("dns", Servfail("example.test", subdomains=True)))
+    await lab.nodes["dns"].request(
+        FaultSet("dns", DnsServfail(name="example.test", subdomains=True))
+    )
 
 
 def test_a1_a_temporary_dns_failure_queues_and_never_bounces() -> None:
@@ -78,12 +80,12 @@ def test_a1_a_dns_server_that_does_not_answer_queues_and_never_bounces() -> None
     assert report.reply == "451 4.4.3 no answer in the lookup of example.test MX"
 
 
-@pytest.mark.parametrize("fault", [Servfail, DnsTimeout, DnsRefused])
+@pytest.mark.parametrize("fault", [DnsServfail, DnsTimeout, DnsRefused])
 def test_a1_no_address_of_an_exchange_for_now_queues_and_never_bounces(
-    fault: type[Servfail | DnsTimeout | DnsRefused],
+    fault: type[DnsServfail | DnsTimeout | DnsRefused],
 ) -> None:
     async def story(lab: SimLab) -> RouteReport:
-        broken = fault("example.test", "A", subdomains=True)
+        broken = fault(name="example.test", type="A", subdomains=True)
         await lab.nodes["dns"].request(FaultSet("dns", broken))
         await send(lab)
         report = await route(lab, "client")

@@ -12,8 +12,8 @@ import pytest
 
 from mxlab.backends.sim.backend import SimLab
 from mxlab_services import events
-from mxlab_services.control.requests import MailboxList, Record
-from mxlab_services.faults.kinds import LoseAck, Select
+from mxlab_services.control.requests import MailboxList, RecordRead
+from mxlab_services.faults.kinds import LoseAck
 from mxlab_services.faults.requests import FaultSet
 from tests.support.peers import PLAIN, Copy, Peer, close_port, take_over
 from tests.support.stories import (
@@ -269,7 +269,7 @@ def test_b_row_lost_after_the_dot_is_unknown_retried_and_on_record(how: str) -> 
         assert second.connections == 0  # no other host is offered a copy
         assert [copy.recipients for copy in first.copies] == [[BOB], [BOB]]
         assert len({copy.content for copy in first.copies}) == 1
-        record = await lab.nodes["client"].request(Record())
+        record = await lab.nodes["client"].request(RecordRead())
         return await outcomes(lab), [entry.outcome for entry in record]
 
     seen, record = in_lab(story)
@@ -279,12 +279,12 @@ def test_b_row_lost_after_the_dot_is_unknown_retried_and_on_record(how: str) -> 
 
 def test_b_row_an_acknowledgement_lost_after_the_commit_makes_an_explained_duplicate() -> None:
     async def story(lab: SimLab) -> tuple[set[str], list[str], list[str]]:
-        await lab.nodes["mx1"].request(FaultSet("ack", LoseAck(Select(first=1))))
+        await lab.nodes["mx1"].request(FaultSet("ack", LoseAck("mx1", first=1)))
         [sent] = await send(lab)
         await until(lab, "mx1", events.MailboxDelivered, 2)
         await lab.clock.sleep(TRAVEL)
         copies = await lab.nodes["mx1"].request(MailboxList(BOB))
-        record = await lab.nodes["client"].request(Record())
+        record = await lab.nodes["client"].request(RecordRead())
         assert {copy.digest for copy in copies} == {sent.digest}
         return {copy.message for copy in copies}, [sent.message], [e.outcome for e in record]
 

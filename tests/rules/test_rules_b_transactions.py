@@ -13,7 +13,8 @@ import pytest
 
 from mxlab.backends.sim.backend import SimLab
 from mxlab_services import events
-from mxlab_services.config import Limits, Timeouts
+from mxlab_services.config import PATIENCE, Limits
+from mxlab_services.control.requests import ConfigChange
 from mxlab_services.faults.kinds import TlsBroken
 from mxlab_services.faults.requests import FaultSet
 from tests.support.peers import Peer, put_peer, take_over
@@ -38,7 +39,7 @@ from tests.support.stories import (
 
 DAVE = "dave@example.test"
 SERIAL = ("8BITMIME", "SIZE 1000000")
-BY_RFC = Timeouts(connect=30, greeting=300, command=300, data=120, block=180, dot=600)
+BY_RFC = PATIENCE["rfc"]
 
 
 def test_b1_one_copy_per_server_for_many_recipients() -> None:
@@ -95,6 +96,25 @@ def test_b3_each_command_has_the_patience_of_the_rfc(stage: str) -> None:
         return tried.body.seconds
 
     assert in_lab(story) == pytest.approx(SILENT[stage][1], abs=TRAVEL)
+
+
+@pytest.mark.parametrize("stage", SILENT)
+def test_b3_each_command_has_a_timeout_of_its_own(stage: str) -> None:
+    """Changed while the client runs: no two are the same, and the one that is meant counts."""
+    names = ("greeting", "helo", "mail", "rcpt", "data", "block", "dot")
+    wanted = {name: 20.0 + 10 * number for number, name in enumerate(names)}
+
+    async def story(lab: SimLab) -> float:
+        await take_over(lab, "mx1", SILENT[stage][0])
+        change = {f"timeouts.{name}": seconds for name, seconds in wanted.items()}
+        await lab.nodes["client"].request(ConfigChange(change))
+        await send(lab, size=300_000 if stage == "block" else 0)
+        tried = await until(lab, "client", events.Tried)
+        assert isinstance(tried.body, events.Tried)
+        return tried.body.seconds
+
+    name = {"EHLO": "helo"}.get(stage, stage.lower())
+    assert in_lab(story) == pytest.approx(wanted[name], abs=TRAVEL)
 
 
 def test_b3_a_silent_client_is_served_for_five_minutes() -> None:
@@ -317,7 +337,7 @@ def test_b7_what_the_primary_cannot_take_bounces_at_the_backup(
 
 def test_b7_tls_that_breaks_is_followed_by_plain_text() -> None:
     async def story(lab: SimLab) -> str:
-        await lab.nodes["mx1"].request(FaultSet("tls", TlsBroken("handshake-cut")))
+        await lab.nodes["mx1"].request(FaultSet("tls", TlsBroken("mx1", "handshake-cut")))
         await send(lab)
         await until(lab, "mx1", events.MailboxDelivered)
         [accepted] = await happened(lab, "mx1", events.Accepted)

@@ -12,7 +12,8 @@ from itertools import pairwise
 
 import pytest
 
-from mxlab.backends.sim.backend import EPOCH, SimLab
+from mxlab.backends.sim.backend import SimLab
+from mxlab.backends.sim.node import EPOCH
 from mxlab_services import events
 from mxlab_services.config import Limits, RetryConfig
 from mxlab_services.control.requests import QueueFlush
@@ -76,7 +77,7 @@ def _chasquid(_: int, age: float) -> tuple[float, float]:
 HABITS = {
     "postfix": Habit(lambda _, age: _exactly(min(max(age, 300), 4000)), 5 * DAY),
     "exim": Habit(_exim, 4 * DAY, DAY),
-    "opensmtpd": Habit(lambda n, _: _exactly(400.0 * n * n), 4 * DAY, 4 * HOUR),
+    "opensmtpd": Habit(lambda n, age: _exactly(400.0 * n * n - age), 4 * DAY, 4 * HOUR),
     "chasquid": Habit(_chasquid, 20 * HOUR),
     "rfc": Habit(lambda _, age: (30 * MINUTE, 5 * HOUR), 5 * DAY),
     "workshop": Habit(lambda n, _: (min(2 * 1.5 ** (n - 1), 30), 33), HOUR),

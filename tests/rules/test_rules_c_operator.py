@@ -8,7 +8,8 @@
 
 import pytest
 
-from mxlab.backends.sim.backend import EPOCH, SimLab
+from mxlab.backends.sim.backend import SimLab
+from mxlab.backends.sim.node import EPOCH
 from mxlab.cli.queue import shape
 from mxlab.errors import Refused
 from mxlab_services import events

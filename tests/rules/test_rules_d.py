@@ -14,7 +14,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from mxlab.backends.sim.backend import EPOCH, SimLab
+from mxlab.backends.sim.backend import SimLab
+from mxlab.backends.sim.node import EPOCH
 from mxlab.errors import Refused
 from mxlab_services import events
 from tests.support.peers import Peer, close_port, take_over

@@ -212,7 +212,7 @@ def test_e4_a_greylisting_primary_exempts_its_backup(exempt: bool, wait: float) 
 
     async def story(lab: SimLab) -> float:
         spared = (address_of(lab, "mx2"),) if exempt else ()
-        await lab.nodes["mx1"].request(FaultSet("grey", Greylist(60.0, spared)))
+        await lab.nodes["mx1"].request(FaultSet("grey", Greylist("mx1", 60.0, spared)))
         began = lab.clock.time()
         await send(lab)
         delivered = await until(lab, "mx1", events.MailboxDelivered)

@@ -95,12 +95,13 @@ class Browser:
 
     def open(self, page: Path, fragment: str = "") -> None:
         """Load a file, and wait until all of it is there."""
-        self._visit("about:blank")
+        self.visit("about:blank")
         self.errors.clear()
         self.requests.clear()
-        self._visit(page.as_uri() + fragment)
+        self.visit(page.as_uri() + fragment)
 
-    def _visit(self, url: str) -> None:
+    def visit(self, url: str) -> None:
+        """Load an address, and wait until all of it is there."""
         loader = self.call("Page.navigate", url=url)["loaderId"]
         while loader not in self._loaded:
             self._next()

@@ -20,7 +20,7 @@ from mxlab_services.message import Queued
 from mxlab_services.reply import Reply
 from mxlab_services.smtp.client import connect as connections
 from mxlab_services.smtp.client.connect import Connector
-from mxlab_services.smtp.client.connection import Session
+from mxlab_services.smtp.client.connection import ClientSession
 from mxlab_services.storage import maildir as mailbox
 from mxlab_services.storage.history import FileJournal
 from mxlab_services.storage.maildir import MaildirMailboxes
@@ -111,7 +111,7 @@ def wrap_disk(plan: Plan) -> None:
 
 
 def wrap_network(plan: Plan) -> None:
-    write, send, reply = asyncio.StreamWriter.write, Session.send, Session.reply
+    write, send, reply = asyncio.StreamWriter.write, ClientSession.send, ClientSession.reply
 
     def written(self: asyncio.StreamWriter, data: bytes) -> None:
         final = b"Ok: queued as" in data
@@ -121,22 +121,22 @@ def wrap_network(plan: Plan) -> None:
         if final:
             plan.reach("250.after")
 
-    def sent(self: Session, commands: Sequence[str]) -> None:
+    def sent(self: ClientSession, commands: Sequence[str]) -> None:
         verb = commands[0].partition(" ")[0]
         plan.reach(f"send-{verb}.before")
         send(self, commands)
         plan.reach(f"send-{verb}.after")
 
-    async def read(self: Session, within: float, to: str) -> Reply:
+    async def read(self: ClientSession, within: float, to: str) -> Reply:
         found = await reply(self, within, to)
         plan.reach(f"reply-to-{to.replace(' ', '-')}")
         return found
 
     setattr(asyncio.StreamWriter, "write", written)  # noqa: B010
-    setattr(Session, "send", sent)  # noqa: B010
-    setattr(Session, "reply", read)  # noqa: B010
-    dot = plan.awaited("send-dot", Session.send_content)
-    setattr(Session, "send_content", dot)  # noqa: B010
+    setattr(ClientSession, "send", sent)  # noqa: B010
+    setattr(ClientSession, "reply", read)  # noqa: B010
+    dot = plan.awaited("send-dot", ClientSession.send_content)
+    setattr(ClientSession, "send_content", dot)  # noqa: B010
     setattr(Connector, "open", plan.awaited("connect", Connector.open))  # noqa: B010
     setattr(connections, "MESSAGES", 1)  # noqa: B010 - so that each message sees every step
 
@@ -144,8 +144,14 @@ def wrap_network(plan: Plan) -> None:
 def wrap_events(plan: Plan) -> None:
     emit = events.Emitter.__call__
 
-    def told(self: events.Emitter, body: events.Body, message: str | None = None) -> None:
-        emit(self, body, message)
+    def told(
+        self: events.Emitter,
+        body: events.Body,
+        message: str | None = None,
+        *,
+        source: events.Source = "",
+    ) -> None:
+        emit(self, body, message, source=source)
         plan.reach(f"event-{body.kind}")
 
     setattr(events.Emitter, "__call__", told)  # noqa: B010

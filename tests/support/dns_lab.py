@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.dns.server import DnsServer
-from mxlab_services.dns.zone import Zones
+from mxlab_services.dns.zones import Zones
 from mxlab_services.events import Body, DnsQuery, Lookup
+from tests.support.fakes import StillClock
 
 ZONE = r"""
 $TTL 1h
@@ -42,26 +43,6 @@ $TTL 60
 @ NS ns.example.test.
 mail A 10.0.0.9
 """
-
-
-class StillClock:
-    """Lab time that only `advance` moves."""
-
-    def __init__(self) -> None:
-        self._now = 1_900_000_000.0
-
-    def time(self) -> float:
-        return self._now
-
-    def real(self, seconds: float) -> float:
-        return seconds
-
-    async def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-
-    def advance(self, seconds: float) -> None:
-        """Let `seconds` of lab time pass."""
-        self._now += seconds
 
 
 @dataclass

@@ -6,18 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mxlab_services.clock import Clock
-from mxlab_services.config import RetryConfig
+from mxlab_services.config import Limits, MxConfig, RetryConfig
 from mxlab_services.events import Body, Emit
 from mxlab_services.ids import SeededIds
-from mxlab_services.message import Envelope, Origin, Queued, Recipient
-from mxlab_services.queue.commit import Settlement
-from mxlab_services.queue.delivery import Attempts
-from mxlab_services.queue.enqueue import Intake
-from mxlab_services.queue.expiry import Sweeper
-from mxlab_services.queue.operator import Operator
+from mxlab_services.message import Envelope, Origin, Recipient
+from mxlab_services.queue.live import LiveConfig
+from mxlab_services.queue.mail_queue import MailQueue
 from mxlab_services.queue.ports import Deferred, Delivered, Job, Result, Route, Target
-from mxlab_services.queue.retry import schedule_of
-from mxlab_services.queue.scheduler import Scheduler
 from mxlab_services.reply import Reply
 from mxlab_services.storage.memory import MemoryMailboxes
 from mxlab_services.storage.memory_disk import MemoryDisk
@@ -41,6 +36,26 @@ class FakeClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, self.real(seconds)))
+
+
+class StillClock:
+    """Lab time that only `advance` moves, and a sleep."""
+
+    def __init__(self, now: float = EPOCH) -> None:
+        self._now = now
+
+    def time(self) -> float:
+        return self._now
+
+    def real(self, seconds: float) -> float:
+        return seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` of lab time pass."""
+        self._now += seconds
 
 
 @dataclass
@@ -109,7 +124,7 @@ class FakeRelay:
         pass
 
 
-class Mta:
+class QueueLab:
     """A queue on a MemoryDisk with everything but the network."""
 
     def __init__(
@@ -125,41 +140,29 @@ class Mta:
         self.disk = disk or MemoryDisk()
         rng = random.Random(7)
         ids = SeededIds(self.clock, rng)
-        schedule = schedule_of(retry or RetryConfig("postfix"))
+        config = MxConfig(
+            node="mx2", address="10.0.0.2", hostname="mx2.example.test", dns="10.0.0.3",
+            networks=[], retry=retry or RetryConfig("postfix"),
+            limits=Limits(destination_concurrency=most),
+        )  # fmt: skip
+        self.live = LiveConfig(config)
         self.spool = MemorySpool(self.disk)
         self.mailboxes = MemoryMailboxes(self.disk, ids)
         self.router = FakeRouter()
         self.relay = relay or FakeRelay()
-        self.intake = Intake("mx2.example.test", self.spool, ids, self.clock, emit)
-        settlement = Settlement("mx2.example.test", self.spool, self.intake, ids, self.clock, emit)
-        attempts = Attempts(
-            "mx2.example.test", ["local.test"], self.spool, self.mailboxes, self.router,
-            self.relay, settlement, schedule, self.clock, rng, emit,
+        self.queue = MailQueue(
+            self.live, ["local.test"], self.spool, self.mailboxes, self.router, self.relay, ids,
+            self.clock, rng, emit,
         )  # fmt: skip
-        self.scheduler = Scheduler(self.spool, attempts, schedule, most, self.clock, rng, emit)
-        self.sweeper = Sweeper(
-            self.spool, self.scheduler, attempts, settlement, schedule, self.clock, emit
-        )
-        self.operator = Operator(self.spool, self.scheduler, self.sweeper, self.clock, emit)
-        self._sweeping: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "Mta":
-        self.intake.when_accepted(self._accepted)
-        self.scheduler.when_free(self.sweeper.wake)
-        self.scheduler.start()
-        self._sweeping = asyncio.create_task(self.sweeper.run())
+    async def __aenter__(self) -> "QueueLab":
+        self.queue.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.scheduler.close()
-        assert self._sweeping is not None
-        self._sweeping.cancel()
-        await asyncio.gather(self._sweeping, return_exceptions=True)
+        await self.queue.sweeper.close()
+        await self.queue.scheduler.close()
         await self.spool.close()
-
-    def _accepted(self, message: Queued) -> None:
-        self.scheduler.wake(message)
-        self.sweeper.accepted(message)
 
     async def send(
         self,
@@ -179,4 +182,6 @@ class Mta:
             f"From: {sender}\r\nSubject: {subject}\r\nMessage-ID: <m{number}@client.test>\r\n"
             "\r\nHello.\r\n"
         )
-        return await self.intake(envelope, content.encode(), Origin("10.0.0.9", "client.test"))
+        return await self.queue.intake(
+            envelope, content.encode(), Origin("10.0.0.9", "client.test")
+        )

@@ -8,22 +8,19 @@ from contextlib import asynccontextmanager
 
 from mxlab_services.config import MxConfig
 from mxlab_services.control.rpc import Controls, answer_line, decode_answer, encode_call
-from mxlab_services.events import Body, Event, FaultStruck, encode
-from mxlab_services.faults.injector import Board
+from mxlab_services.events import Accepted, Body, Event, FaultStruck, Source, encode
 from mxlab_services.faults.kinds import AnyFault
-from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet, FaultState
+from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet, FaultState, Pem
 from mxlab_services.ids import SeededIds
-from mxlab_services.message import Envelope, Origin
-from mxlab_services.queue.enqueue import Intake
-from mxlab_services.roles.mta_faults import DiskGuard, FaultyMailboxes, MtaFaults
-from mxlab_services.smtp.server.faults import EdgeFaults
-from mxlab_services.smtp.server.listener import Edge
-from mxlab_services.storage.memory import MemoryMailboxes
+from mxlab_services.queue.live import LiveConfig
+from mxlab_services.roles.mta import Mta
+from mxlab_services.runtime import Counting, Parts
+from mxlab_services.storage.memory import MemoryMailboxes, MemoryStorage
 from mxlab_services.storage.memory_disk import MemoryDisk
 from mxlab_services.storage.memory_spool import MemorySpool
 from mxlab_services.storage.ports import Spool
-from tests.support.dns_lab import StillClock
-from tests.support.edge_lab import CONFIG
+from tests.support.edge_lab import CONFIG, serving
+from tests.support.fakes import StillClock
 
 ALICE, BOB = "alice@client.test", "bob@example.test"
 OK = ["250", "250", "250", "354", "250"]
@@ -37,14 +34,16 @@ class Faulty:
         self.controls = Controls()
         self.has_struck = asyncio.Event()
 
-    def emit(self, body: Body, message: str | None = None) -> None:
-        encode(Event(0.0, 0, "mx1", message, body))  # what cannot be written must not be emitted
+    def emit(self, body: Body, message: str | None = None, *, source: Source = "") -> None:
+        encode(
+            Event(0.0, 0, "mx1", message, body, source)
+        )  # what cannot be written must not be emitted
         self.events.append(body)
         if isinstance(body, FaultStruck):
             self.has_struck.set()
 
-    async def put(self, fault: AnyFault, name: str = "f") -> FaultState:
-        request = FaultSet(name, fault)
+    async def put(self, fault: AnyFault, name: str = "f", pem: Pem | None = None) -> FaultState:
+        request = FaultSet(name, fault, pem)
         line = await answer_line(self.controls, encode_call(1, request))
         _, reply = decode_answer(line, {1: request})
         if isinstance(reply, Exception):
@@ -107,26 +106,25 @@ class Talk:
 
 
 class EdgeDesk(Faulty):
-    """An edge under faults, what it took, and mailboxes on a disk in memory."""
+    """An MTA under faults on a disk in memory. It listens, and tries nothing of its queue."""
 
     def __init__(self, config: MxConfig = CONFIG, spool: Spool | None = None) -> None:
         super().__init__()
         self.clock = StillClock()
-        self.taken: list[Envelope] = []
         self.disk = MemoryDisk()
-        spool = spool or MemorySpool(self.disk)
         ids = SeededIds(self.clock, random.Random(1))
-        self._intake = Intake("mx1.example.test", spool, ids, self.clock, self.emit)
-        board = Board(self.emit)
-        self.edge = Edge(config, DiskGuard(self.accept, board), self.emit, None, EdgeFaults(board))
-        boxes = MemoryMailboxes(self.disk, ids)
-        self.mailboxes = FaultyMailboxes(boxes, board)
-        board.answer(self.controls, MtaFaults(self.edge, spool, self.clock, lambda: None))
+        storage = MemoryStorage(self.disk, self.clock, ids)
+        emit = Counting(self.emit)
+        self.mta = Mta(
+            LiveConfig(config), Parts(self.clock, emit, storage), emit,
+            spool or MemorySpool(self.disk), MemoryMailboxes(self.disk, ids), None,
+        )  # fmt: skip
+        self.edge, self.mailboxes = self.mta.edge, self.mta.mailboxes
+        self.mta.injector.answer(self.controls, self.mta.faults)
 
-    async def accept(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
-        queue_id = await self._intake(envelope, content, origin)
-        self.taken.append(envelope)
-        return queue_id
+    @property
+    def taken(self) -> list[Accepted]:
+        return [body for body in self.events if isinstance(body, Accepted)]
 
     @asynccontextmanager
     async def talk(self, greeting: str = "220") -> AsyncIterator[Talk]:
@@ -154,9 +152,5 @@ class EdgeDesk(Faulty):
 async def edge_desk(
     config: MxConfig = CONFIG, spool: Spool | None = None
 ) -> AsyncIterator[EdgeDesk]:
-    made = EdgeDesk(config, spool)
-    await made.edge.start()
-    try:
+    async with serving(EdgeDesk(config, spool)) as made:
         yield made
-    finally:
-        await made.edge.close()

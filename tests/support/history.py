@@ -3,7 +3,8 @@ doctored by tests that show how each check fails."""
 
 from dataclasses import dataclass, field
 
-from mxlab.history.evidence import Evidence, Submission
+from mxlab.history.evidence import Evidence, SentMessage
+from mxlab.history.expunged import Expunged
 from mxlab.history.trace import Trace
 from mxlab.model.topology import Topology
 from mxlab_services import events
@@ -19,7 +20,7 @@ class History:
     """Events by node and evidence, both still to be changed."""
 
     stream: list[tuple[str, str | None, Body]] = field(default_factory=list)
-    submissions: list[Submission] = field(default_factory=list)
+    submissions: list[SentMessage] = field(default_factory=list)
     record: list[RecordEntry] = field(default_factory=list)
     queues: dict[str, list[QueueEntry]] = field(
         default_factory=lambda: {"mx1": [], "mx2": [], "client": []}
@@ -28,6 +29,8 @@ class History:
         default_factory=lambda: {"mx1": [], "mx2": [], "client": []}
     )
     missing: dict[str, str] = field(default_factory=dict)
+    topology: Topology = field(default_factory=Topology)
+    expunged: list[Expunged] = field(default_factory=list)
 
     def event(self, node: str, body: Body, message: str | None = MESSAGE) -> None:
         self.stream.append((node, message, body))
@@ -43,12 +46,13 @@ class History:
 
     def evidence(self) -> Evidence:
         return Evidence(
-            topology=Topology(),
+            topology=self.topology,
             submissions=tuple(self.submissions),
             record=tuple(self.record),
             queues={node: tuple(entries) for node, entries in self.queues.items()},
             mailboxes={node: tuple(entries) for node, entries in self.mailboxes.items()},
             missing=self.missing,
+            expunged=tuple(self.expunged),
         )
 
 
@@ -80,7 +84,7 @@ def submitted() -> History:
     history = History()
     for node, role in (("client", "client"), ("mx1", "mx"), ("mx2", "mx")):
         history.event(node, events.NodeReady(role, []), None)  # type: ignore[arg-type]
-    history.submissions.append(Submission("batch", MESSAGE, DIGEST, ALICE, (BOB,)))
+    history.submissions.append(SentMessage("batch", MESSAGE, DIGEST, ALICE, (BOB,)))
     history.event("client", accepted("C1"))
     return history
 

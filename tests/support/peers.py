@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mxlab.backends.sim.backend import SimLab
-from mxlab.backends.sim.loop import Life
+from mxlab.backends.sim.loop import HostLife
 from mxlab_services.dns.server import DnsServer
-from mxlab_services.dns.zone import Zones
+from mxlab_services.dns.zones import Zones
 
 PLAIN = ("PIPELINING", "8BITMIME", "DSN", "SIZE 1000000")
 _BEHAVED = {
@@ -157,11 +157,11 @@ class _Conversation(asyncio.Protocol):
             self._transport.write(reply.encode() + b"\r\n")
 
 
-def new_life(lab: SimLab, address: str) -> Life:
+def new_life(lab: SimLab, address: str) -> HostLife:
     """Switch the host at `address` on, with nothing that listens; make it where there is none."""
     host = lab.network.host(address) or lab.network.add_host(address, address)
     assert host.life is None, f"{host.name} is up"
-    host.life = Life(host.name, lab.network.loop)
+    host.life = HostLife(host.name, lab.network.loop)
     return host.life
 
 

@@ -4,12 +4,12 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from mxlab.model.topology import Topology
-from mxlab.plan.plan import World, make_plan
+from mxlab.plan.plan import AddressPlan, make_plan
 from mxlab_services import events
 from mxlab_services.config import encode_config
 from mxlab_services.control.requests import Request
@@ -38,15 +38,22 @@ def subnet() -> str:
 
 
 class ProcessLab:
-    """Nodes by name, each started, armed and killed by itself. `heard` are all their events."""
+    """Nodes by name, each started, armed and killed by itself. `heard` are all their events.
+    `launchers`: what starts a node, where it is not `crash_node`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        topology: Topology | None = None,
+        launchers: Mapping[str, Path] | None = None,
+    ) -> None:
         self.folder = folder
-        world = World(
+        self._launchers = launchers or {}
+        world = AddressPlan(
             subnet(), smtp_port=PORT, dns_port=5353,
             control=str(folder / "{node}.sock"), data=str(folder / "{node}"),
         )  # fmt: skip
-        self.plan = make_plan("test", "run", Topology(), world)
+        self.plan = make_plan("test", "run", topology or Topology(), world)
         self.heard: list[Event] = []
         self._news = asyncio.Condition()
         self._acked: dict[str, int] = {}  # messages that a node acknowledged since its start
@@ -78,7 +85,8 @@ class ProcessLab:
         config.write_text(encode_config(self.plan.node(node)))
         with (self.folder / f"{node}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, str(LAUNCHER), str(config), str(self._plan_of(node)),
+                sys.executable, str(self._launchers.get(node, LAUNCHER)), str(config),
+                str(self._plan_of(node)),
                 stdin=DEVNULL, stdout=PIPE, stderr=log,
             )  # fmt: skip
         self._processes[node] = process

@@ -6,9 +6,11 @@ as in CI) they run and fail, so that CI cannot pass without.
 
 import os
 import shutil
-import subprocess
 
 import pytest
+
+from mxlab.backends.process.inside import mount_namespace
+from mxlab.errors import Unsupported
 
 REQUIRED = bool(os.environ.get("MXLAB_REQUIRE_DOCKER"))
 
@@ -32,22 +34,10 @@ def require(*programs: str) -> None:
         pytest.skip(reason)
 
 
-def namespace_problem() -> str:
-    """Why no command can be run in a mount namespace of its own here, or an empty string."""
-    if reason := problem("unshare"):
-        return reason
-    trial = ["mount", "--bind", "/etc/hostname", "/etc/hostname"]
-    said = ""
-    for options in (("--mount",), ("--user", "--map-root-user", "--mount")):
-        done = subprocess.run(["unshare", *options, *trial], capture_output=True, check=False)
-        if done.returncode == 0:
-            return ""
-        said = done.stderr.decode().strip()
-    return f"no mount namespace: {said}"
-
-
 def require_namespace() -> None:
     """Skip where no command can have an inside of its own, unless everything is required."""
-    reason = namespace_problem()
-    if reason and not REQUIRED:
-        pytest.skip(reason)
+    try:
+        mount_namespace()
+    except Unsupported as error:
+        if not REQUIRED:
+            pytest.skip(str(error))

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from mxlab_services import events
 from mxlab_services.config import ClientConfig, Timeouts, TlsConfig
 from mxlab_services.message import Envelope, Recipient
+from mxlab_services.queue.live import LiveConfig
 from mxlab_services.queue.ports import Job, Result, Route, Target
 from mxlab_services.relay.relay import SmtpRelay
 from tests.support.smtp_sink import Sink
@@ -17,7 +19,9 @@ CONTENT = b"From: a@client.test\r\nSubject: hi\r\n\r\nbody\r\n"
 BOB, CAROL, DAVE = "bob@example.test", "carol@example.test", "dave@example.test"
 SERIAL = ("8BITMIME",)  # no PIPELINING
 BOTH = pytest.mark.parametrize("extensions", [("PIPELINING",), SERIAL], ids=["pipelined", "serial"])
-SHORT = Timeouts(connect=0.3, greeting=0.3, command=0.3, data=0.3, block=0.3, dot=0.3)
+# So long that no busy machine is taken for a silent peer; what QUIT brings changes nothing.
+PATIENT = replace(Timeouts(*[60.0] * 10), quit=0.3)
+HUNG = 120  # seconds after which a test has failed
 
 
 class Notebook:
@@ -53,11 +57,16 @@ class RelayLab:
         self.sinks: list[Sink | None] = []
         self.events: list[events.Body] = []
         self.notebook = Notebook(lambda: sum(len(s.commands("MAIL")) for s in self._running()))
-        self.times = SHORT
+        self.times = PATIENT
         self.tls: TlsConfig | None = None
         self.address = "127.77.0.9"
         self.port = 0
+        self._live: LiveConfig | None = None
         self._relay: SmtpRelay | None = None
+
+    def impatient(self, *stages: str) -> None:
+        """Take the first host for silent soon at these stages; the next one has all the time."""
+        self.times = replace(PATIENT, **dict.fromkeys(stages, 0.3))
 
     def _running(self) -> list[Sink]:
         return [sink for sink in self.sinks if sink is not None]
@@ -82,12 +91,15 @@ class RelayLab:
                 timeouts=self.times,
                 tls=self.tls,
             )
-            self._relay = SmtpRelay(config, self.notebook, self._emit)
+            self._live = LiveConfig(config)
+            self._relay = SmtpRelay(self._live, self.notebook, self._emit)
         return self._relay
 
     def _emit(self, body: events.Body, message: str | None = None) -> None:
         assert message == "<m@client.test>"
         self.events.append(body)
+        if isinstance(body, events.Tried) and self._live is not None:
+            self._live.change(replace(self._live.config, timeouts=PATIENT))
 
     def route(self) -> Route:
         targets = [
@@ -114,11 +126,11 @@ class RelayLab:
         return await self.deliver(self.job(*recipients), route)
 
     async def deliver(self, job: Job, route: Route | None = None) -> Mapping[str, Result]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HUNG):
             return await self.relay.deliver(route or self.route(), job)
 
     async def one(self, *recipients: str) -> Result:
-        """Send to one recipient and answer its result."""
+        """Send to one recipient and return its result."""
         results = await self.send(*recipients)
         [result] = results.values()
         return result
@@ -141,7 +153,7 @@ class RelayLab:
         ]
 
     async def close(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HUNG):
             await self.relay.close()
             for sink in self._running():
                 await sink.stop()

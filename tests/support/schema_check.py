@@ -1,5 +1,6 @@
-"""Enough of JSON Schema (draft 2020-12) to check a scenario file against its own. A keyword that is
-not known here is an error, so that nothing is passed over."""
+"""Enough of JSON Schema (draft 2020-12) to check a scenario or an exercise against its own.
+
+A keyword that is not known here is an error, so that nothing is passed over."""
 
 import re
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ def _check(value: Any, schema: Any, root: Any, at: str) -> Iterator[str]:
             case "anyOf":
                 if all(violations(value, one, root, at) for one in rule):
                     yield f"{at}: none of {len(rule)} forms"
+            case "oneOf":
+                fitting = sum(not violations(value, one, root, at) for one in rule)
+                if fitting != 1:
+                    yield f"{at}: {fitting} of {len(rule)} forms"
             case "enum":
                 if value not in rule:
                     yield f"{at}: {value!r} is not among {rule}"
@@ -65,9 +70,11 @@ def _mapping(value: Any, word: str, schema: Any, root: Any, at: str) -> Iterator
                 yield from _check(value[key], rule[key], root, f"{at}.{key}")
         case "required":
             yield from (f"{at}: {key} is missing" for key in rule if key not in value)
-        case "additionalProperties":
-            assert rule is False
+        case "additionalProperties" if rule is False:
             yield from (f"{at}: {key} is unknown" for key in value.keys() - schema["properties"])
+        case "additionalProperties":
+            for key in value.keys() - schema.get("properties", {}):
+                yield from _check(value[key], rule, root, f"{at}.{key}")
         case "minProperties" if len(value) < rule:
             yield f"{at}: fewer than {rule} keys"
         case "maxProperties" if len(value) > rule:

@@ -5,20 +5,23 @@ import contextvars
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from mxlab.backends.sim.guard import guarded
-from mxlab.backends.sim.loop import Life, SimLoop
+from mxlab.backends.sim.loop import HostLife, SimLoop
 from mxlab.backends.sim.network import Host, Network
 from mxlab_services import events
-from mxlab_services.config import ClientConfig, Timeouts, TlsConfig
+from mxlab_services.config import PATIENCE, ClientConfig, TlsConfig
 from mxlab_services.message import Envelope, Recipient
-from mxlab_services.queue.ports import Job, Result, Route, Target
+from mxlab_services.queue.live import LiveConfig
+from mxlab_services.queue.ports import Job, Result, Route, Target, Witness
 from mxlab_services.relay.relay import SmtpRelay
 
 R = TypeVar("R")
 CLIENT = "10.0.0.9"
 BOB, CAROL = "bob@example.test", "carol@example.test"
 CONTENT = b"From: a@client.test\r\nSubject: hi\r\n\r\nbody\r\n"
-RFC = Timeouts(greeting=300, command=300, data=120, block=180, dot=600)  # RFC 5321 §4.5.3.2
+RFC = replace(PATIENCE["rfc"], connect=1.0)
 
 
 class Peer(Protocol):
@@ -31,14 +34,20 @@ class Peer(Protocol):
 class SimRelay:
     """One simulated world. `run` a story that uses `send`, `etrn` and `on`."""
 
-    def __init__(self, *peers: Peer, tls: TlsConfig | None = None, seed: int = 1) -> None:
+    def __init__(
+        self,
+        *peers: Peer,
+        tls: TlsConfig | None = None,
+        seed: int = 1,
+        witness: Witness | None = None,
+    ) -> None:
         self.loop = SimLoop()
         self.network = Network(self.loop, seed)
         self._peers = {f"10.0.0.{number}": peer for number, peer in enumerate(peers, 1)}
         self._hosts: dict[str, Host] = {}
         for address in (*self._peers, CLIENT):
             host = self._hosts[address] = self.network.add_host(f"h{address[-1]}", address)
-            host.life = Life(host.name, self.loop)
+            host.life = HostLife(host.name, self.loop)
         self.events: list[events.Body] = []
         config = ClientConfig(
             node="client",
@@ -49,7 +58,9 @@ class SimRelay:
             timeouts=RFC,
             tls=tls,
         )
-        self.relay = SmtpRelay(config, None, lambda body, message=None: self.events.append(body))
+        self.relay = SmtpRelay(
+            LiveConfig(config), witness, lambda body, message=None: self.events.append(body)
+        )
 
     def run(self, story: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Start the peers, play the story on the client, end all."""
@@ -78,13 +89,15 @@ class SimRelay:
         context = contextvars.copy_context() if life is None else life.context
         return self.loop.create_task(begun(), context=context)
 
-    async def send(self, *recipients: str) -> list[Result]:
-        """One attempt at all hosts in order; the results in the recipients' order."""
+    async def send(self, *recipients: str, first: int = 1) -> list[Result]:
+        """One attempt at all hosts in order, from mx`first` on; the results in the recipients'
+        order."""
         wanted = recipients or (BOB,)
         envelope = Envelope("a@client.test", tuple(map(Recipient, wanted)))
         targets = tuple(
             Target(f"mx{number}.example.test", 10 * number, (address,))
             for number, address in enumerate(self._peers, 1)
+            if number >= first
         )
         job = Job("Q1", "<1@client.test>", envelope, CONTENT)
         results = await self.relay.deliver(Route("example.test", targets, ()), job)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from mxlab.backends.base import Order
-from mxlab.backends.sim.backend import EPOCH, SimBackend, SimLab, simulate
+from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
+from mxlab.backends.sim.node import EPOCH
 from mxlab.model.topology import Exchange, Topology
 from mxlab_services import events
 from mxlab_services.config import TimeConfig
@@ -19,7 +20,7 @@ from mxlab_services.control.requests import (
     MailboxList,
     MailboxRead,
     QueueList,
-    Route,
+    RouteRead,
     Stats,
     Submit,
     ZoneUpdate,
@@ -78,7 +79,7 @@ async def zone(
 
 
 async def route(lab: SimLab, node: str, address: str = BOB) -> RouteReport:
-    return await lab.nodes[node].request(Route(address))
+    return await lab.nodes[node].request(RouteRead(address))
 
 
 async def send(

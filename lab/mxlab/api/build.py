@@ -1,38 +1,40 @@
 """Scenarios in Python: functions that build the steps and conditions which the loader reads from
-YAML, and `run`. All of it is offered as `from mxlab import ...`.
+YAML. All of it is offered as `from mxlab import ...`.
 
 What makes no sense is a ScenarioError or UnknownName at once, where it is written.
+
+Long: a function for each step and condition, with its arguments spelt out for who types them.
 """
 
-import asyncio
 import functools
-import secrets
-import time as host
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from mxlab.backends.base import Backend
 from mxlab.errors import ScenarioError, UnknownName, UsageError
-from mxlab.faults import problem_of
 from mxlab.model.condition import (
     AnyCondition,
+    Attempted,
     Bounced,
     Condition,
     Deferred,
     Delivered,
+    Notified,
+    Queried,
     Queue,
+    Replied,
     Retries,
     Struck,
 )
 from mxlab.model.condition import Mailbox as MailboxCondition
 from mxlab.model.duration import parse_duration, too_long
 from mxlab.model.mechanism import MECHANISMS
-from mxlab.model.scenario import FASTEST, SLOWEST, Scenario
+from mxlab.model.scenario import Scenario
 from mxlab.model.step import (
     AnyStep,
     Ask,
+    Config,
     Dns,
     Etrn,
     Eventually,
@@ -43,24 +45,23 @@ from mxlab.model.step import (
     Python,
     Say,
     Send,
+    SettingValue,
     Step,
     Wait,
 )
-from mxlab.runner import runner
-from mxlab.runner.progress import Report
-from mxlab.runner.result import RunResult
-from mxlab.runner.steps import Asker
-from mxlab_services.config import TimeConfig
+from mxlab.scenario.settings import setting_value
+from mxlab.typed import unmatched
+from mxlab_services.faults.kinds import problem
 
 __all__ = [
-    "Scenario", "ask", "bounced", "deferred", "delivered", "dns", "etrn", "eventually", "fault",
-    "heal", "mailbox", "never", "parallel", "python", "queue", "retries", "run", "say", "send",
-    "struck", "wait",
+    "Scenario", "ask", "asked", "attempt", "bounced", "config", "deferred", "delivered", "dns",
+    "etrn", "eventually", "fault", "heal", "mailbox", "never", "notified", "parallel", "python",
+    "queue", "reply", "retries", "say", "send", "struck", "wait",
 ]  # fmt: skip
 
 Duration = str | float  # "500ms", "2h", "5d", or lab seconds
 S = TypeVar("S", bound=msgspec.Struct)
-WORLDS = ("sim", "process", "docker")
+A = TypeVar("A", bound=AnyCondition)
 
 
 # --- steps ---------------------------------------------------------------------------------------
@@ -84,9 +85,15 @@ def send(
     count: int = 1,
     **more: Any,
 ) -> Send:
-    """Submit `count` messages through the client; `id` names the batch. `more`: size, rate,
-    concurrency, subject, body."""
+    """Submit `count` messages through the client; `id` names the batch. `sender` may be the null
+    one, "". `more`: via (which client), size, rate, concurrency, subject, body, notify ("never", or
+    some of "success", "failure", "delay"), ret ("full", "hdrs"), headers ("Name: text" each),
+    submission (a mapping: how a program hands it in by SMTP), and, in the place of size, subject
+    and body, eml: a file with the whole message, below the present folder."""
     recipients = to if isinstance(to, str) else tuple(to)
+    for key in ("notify", "headers"):
+        if isinstance(more.get(key), list):
+            more[key] = tuple(more[key])
     return _built(Send, {"id": id, "from": sender, "to": recipients, "count": count, **more})
 
 
@@ -105,8 +112,8 @@ def fault(
         raise UnknownName("fault", kind, MECHANISMS)
     given = parameters if host is None else {"host": host, **parameters}
     mechanism = _built(MECHANISMS[kind], given)
-    if wrong := problem_of(mechanism):
-        raise ScenarioError(f"{kind}: {wrong}")
+    if wrong := problem(mechanism):
+        raise ScenarioError(wrong)
     return Fault(_name(id), mechanism)
 
 
@@ -136,10 +143,29 @@ def dns(
     remove: Sequence[str] = (),
     zone: str | None = None,
     origin: str | None = None,
+    ttl: Duration | None = None,
+    server: str | None = None,
 ) -> Dns:
-    """Change a zone (the domain's, unless `origin` is given): a line of zone text each."""
+    """Change a zone (the domain's, unless `origin` is given) at its primary, or at `server`: a line
+    of zone text each, in which `{mx1}` stands for that host's address. `ttl` is for what is added,
+    or for all there is."""
     given = {"add": tuple(add), "remove": tuple(remove), "zone": zone, "origin": origin}
-    return _built(Dns, given)
+    given |= {"server": server}
+    step = _built(Dns, given | {"ttl": None if ttl is None else _seconds(ttl)})
+    if wrong := step.misfit():
+        raise ScenarioError(wrong)
+    return step
+
+
+def config(host: str, settings: Mapping[str, SettingValue]) -> Config:
+    """Change settings of a host that runs, until the run ends:
+    `config("mx1", {"limits.message_size": 1000})`. Durations may be text: "5m"."""
+    for key, given in settings.items():
+        try:
+            setting_value(key, given)
+        except UsageError as error:
+            raise ScenarioError(str(error), hint=error.hint) from error
+    return _built(Config, {"host": host, "settings": dict(settings)})
 
 
 def etrn(host: str, asks: str, *, domain: str | None = None, reply: int | None = None) -> Etrn:
@@ -150,7 +176,7 @@ def etrn(host: str, asks: str, *, domain: str | None = None, reply: int | None =
 
 def parallel(*steps: AnyStep) -> Parallel:
     """Run steps side by side."""
-    return Parallel(_steps(steps))
+    return Parallel(checked_steps(steps))
 
 
 def python(call: str | Callable[[Any], Awaitable[None]]) -> Python:
@@ -163,11 +189,16 @@ def python(call: str | Callable[[Any], Awaitable[None]]) -> Python:
 # --- conditions ----------------------------------------------------------------------------------
 
 
-def queue(host: str, *, holds: str | Send | None = None, count: int | None = None) -> Queue:
-    """The queue of `host` holds every message of a batch, or just `count` messages."""
-    if (holds is None) == (count is None):
-        raise ScenarioError("a queue condition has either `holds` or `count`")
-    return _built(Queue, {"host": host, "holds": holds and _batch(holds), "count": count})
+def queue(
+    host: str,
+    *,
+    holds: str | Send | None = None,
+    count: int | None = None,
+    at_least: int | None = None,
+) -> Queue:
+    """The queue of `host` holds every message of a batch, just `count` messages, or `at_least`."""
+    given = {"host": host, "holds": holds and _batch(holds), "count": count, "at-least": at_least}
+    return _condition(_built(Queue, given))
 
 
 def delivered(batch: str | Send) -> Delivered:
@@ -175,9 +206,10 @@ def delivered(batch: str | Send) -> Delivered:
     return Delivered(_batch(batch))
 
 
-def bounced(batch: str | Send) -> Bounced:
-    """The sender was told of the failure of each message of the batch."""
-    return Bounced(_batch(batch))
+def bounced(batch: str | Send, *, code: int | str | None = None) -> Bounced:
+    """The sender was told of the failure of each message of the batch; with that code, if given:
+    550, "5xx", "5.1.1"."""
+    return _condition(_built(Bounced, {"batch": _batch(batch), "code": code}))
 
 
 def deferred(batch: str | Send) -> Deferred:
@@ -208,72 +240,64 @@ def mailbox(
     return _built(MailboxCondition, given)
 
 
-# --- running -------------------------------------------------------------------------------------
+# What was seen in the events; of each, `count` just, `at_least` as many, or one at least.
 
 
-def run(
-    scenario: Scenario,
-    backend: str = "sim",
+def reply(
+    host: str,
+    code: int | str,
     *,
-    seed: int | None = None,
-    time_scale: float | None = None,
-    lab: str | None = None,
-    progress: Report = runner.silent,
-    asker: Asker | None = None,
-) -> RunResult:
-    """Run it in a lab of its own, and judge what became of every message.
-
-    `backend`: sim, process or docker. Raises ScenarioError for a scenario that makes no sense,
-    Unsupported before anything starts for a fault that the world cannot do; a failure is a finding.
-    """
-    if backend not in WORLDS:
-        raise UnknownName("backend", backend, WORLDS)
-    scale = scenario.time_scale if time_scale is None else time_scale
-    if not SLOWEST <= scale <= FASTEST:
-        raise UsageError(f"time_scale must be above 0, {SLOWEST:g} to {FASTEST:.0f}, not {scale:g}")
-    _outside_a_loop()
-    whole = msgspec.structs.replace(
-        scenario, steps=_steps(scenario.steps), expect=tuple(scenario.expect)
-    )
-    run_id = secrets.token_hex(4)
-
-    def play(world: Backend, time: TimeConfig) -> Coroutine[Any, Any, RunResult]:
-        return runner.run(
-            whole, world, lab=f"run-{run_id}" if lab is None else lab, run_id=run_id, seed=seed,
-            time=time, progress=progress, asker=asker,
-        )  # fmt: skip
-
-    if backend == "sim":
-        from mxlab.backends.sim.backend import SimBackend, simulate
-
-        return simulate(lambda: play(SimBackend(), TimeConfig(scale)))
-    now = host.time()  # noqa: TID251 - when this lab's time begins
-    return asyncio.run(play(real_world(backend), TimeConfig(scale, now)))
+    verb: str | None = None,
+    batch: str | Send | None = None,
+    by: str | None = None,
+    count: int | None = None,
+    at_least: int | None = None,
+) -> Replied:
+    """The server `host` gave such replies: `reply("mx1", 450, verb="RCPT")`; `code` may be a class
+    ("4xx") or an enhanced one ("4.2.2"); to `by`, about messages of a batch."""
+    given = {"from": host, "code": code, "verb": verb, "batch": batch and _batch(batch), "by": by}
+    return _counted(Replied, given, count, at_least)
 
 
-def real_world(backend: str) -> Backend:
-    """The world of that name in which time is real. Raises UnknownName."""
-    match backend:
-        case "process":
-            from mxlab.backends.process import ProcessBackend
-
-            return ProcessBackend()
-        case "docker":
-            from mxlab.backends.docker import DockerBackend
-
-            return DockerBackend()
-        case _:
-            raise UnknownName("backend", backend, WORLDS[1:])
+def attempt(
+    host: str,
+    *,
+    batch: str | Send | None = None,
+    by: str | None = None,
+    count: int | None = None,
+    at_least: int | None = None,
+) -> Attempted:
+    """`host` was tried, by the host `by`, with messages of a batch; `count=0`: never."""
+    given = {"host": host, "batch": batch and _batch(batch), "by": by}
+    return _counted(Attempted, given, count, at_least)
 
 
-def _outside_a_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise UsageError(
-        "run() cannot be called while an event loop runs", "await mxlab.runner.runner.run()"
-    )
+def notified(
+    address: str,
+    *,
+    kind: str = "failed",
+    code: int | str | None = None,
+    batch: str | Send | None = None,
+    count: int | None = None,
+    at_least: int | None = None,
+) -> Notified:
+    """Notifications of that kind (failed, delayed, delivered) lie in the mailbox of `address`."""
+    given = {"address": address, "kind": kind, "code": code, "batch": batch and _batch(batch)}
+    return _counted(Notified, given, count, at_least)
+
+
+def asked(
+    name: str,
+    *,
+    type: str | None = None,  # noqa: A002 - as in a scenario file
+    server: str | None = None,
+    by: str | None = None,
+    count: int | None = None,
+    at_least: int | None = None,
+) -> Queried:
+    """A name server was asked for `name`: `asked("example.test", type="MX", by="client")`."""
+    given = {"name": name, "type": type, "server": server, "by": by}
+    return _counted(Queried, given, count, at_least)
 
 
 # --- inner ---------------------------------------------------------------------------------------
@@ -285,11 +309,19 @@ def _built(kind: type[S], values: dict[str, Any]) -> S:
     try:
         built: S = msgspec.convert({"value": given}, _box(kind), strict=True).value
     except msgspec.ValidationError as error:
-        name = str(getattr(kind, "key", getattr(kind, "kind", kind.__name__)))
         text, _, path = str(error).partition(" - at `$.value")
         where = path.strip(".`")
-        raise ScenarioError(f"{name}: {text}" + (f" ({where})" if where else "")) from error
+        raise ScenarioError(
+            f"{_called(kind)}: {text}" + (f" ({where})" if where else "")
+        ) from error
+    for field in msgspec.structs.fields(kind):
+        if wrong := unmatched(getattr(built, field.name), field.type):
+            raise ScenarioError(f"{_called(kind)}: {wrong} ({field.encode_name})")
     return built
+
+
+def _called(kind: type[msgspec.Struct]) -> str:
+    return str(getattr(kind, "key", getattr(kind, "kind", kind.__name__)))
 
 
 @functools.cache
@@ -321,13 +353,20 @@ def _seconds(duration: Duration) -> float:
     return seconds
 
 
-def _condition(condition: AnyCondition) -> AnyCondition:
+def _condition(condition: A) -> A:
     if not isinstance(condition, Condition):
         raise ScenarioError(f"{condition!r} is no condition", hint="as delivered(...), queue(...)")
+    if wrong := condition.misfit():
+        raise ScenarioError(wrong)
     return condition
 
 
-def _steps(steps: Sequence[AnyStep]) -> tuple[AnyStep, ...]:
+def _counted(kind: type[A], given: dict[str, Any], count: int | None, at_least: int | None) -> A:
+    return _condition(_built(kind, given | {"count": count, "at-least": at_least}))
+
+
+def checked_steps(steps: Sequence[AnyStep]) -> tuple[AnyStep, ...]:
+    """The steps. Raises ScenarioError for what is none."""
     for step in steps:
         if not isinstance(step, Step):
             raise ScenarioError(f"{step!r} is no step", hint="as send(...), fault(...), wait(...)")

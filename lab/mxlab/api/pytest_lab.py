@@ -10,23 +10,26 @@ from typing import Any, TypeVar
 import msgspec
 
 from mxlab.api import build as api
-from mxlab.api.testing import Endpoint, LabDesk, RunningLab
+from mxlab.api.running_lab import RunningLab
+from mxlab.api.testing import LabDesk, SmtpEndpoint, SubmissionEndpoint
 from mxlab.backends.base import Backend
 from mxlab.errors import UnknownName, UsageError
 from mxlab.model.condition import AnyCondition
 from mxlab.model.step import AnyStep, Send
 from mxlab.model.topology import Exchange, Topology
-from mxlab.plan.plan import checked_topology
+from mxlab.plan.checked import checked_topology
+from mxlab.plan.software import with_software
 from mxlab_services.control.replies import QueueEntry
 
 R = TypeVar("R")
-OPTIONS = ("topology", "mx", "domain", "schedule", "tls", "time_scale")
+OPTIONS = ("topology", "mx", "domain", "schedule", "tls", "software", "time_scale")
 
 
 def topology_of(options: Mapping[str, Any]) -> tuple[Topology, float]:
     """The topology and the time scale that these options describe. Raises UsageError.
 
-    `topology` is a Topology or its keys as in a scenario file; `mx`: how many exchanges.
+    `topology` is a Topology or its keys as in a scenario file; `mx`: how many exchanges;
+    `software`: whose mail server a host is, by its name.
     """
     for name in options:
         if name not in OPTIONS:
@@ -43,6 +46,7 @@ def topology_of(options: Mapping[str, Any]) -> tuple[Topology, float]:
     scale = options.get("time_scale", 1.0)
     if not isinstance(scale, int | float) or not 0 < scale < float("inf"):
         raise UsageError(f"time_scale must be above 0, not {scale!r}")
+    shape = with_software(shape, options.get("software") or {})
     return checked_topology(shape), float(scale)
 
 
@@ -90,11 +94,14 @@ class AsyncDesk:
         return self.desk.sender
 
     @property
-    def smtp(self) -> Endpoint:
+    def smtp(self) -> SmtpEndpoint:
         return self.desk.smtp
 
-    async def smtp_of(self, exchange: str) -> Endpoint:
+    async def smtp_of(self, exchange: str) -> SmtpEndpoint:
         return await asyncio.to_thread(self.desk.smtp_of, exchange)
+
+    async def submission(self, user: str | None = None) -> SubmissionEndpoint:
+        return await asyncio.to_thread(self.desk.submission, user)
 
     async def send(self, to: str | list[str] | None = None, *, count: int = 1, **more: Any) -> Send:
         return await asyncio.to_thread(self.desk.send, to, count=count, **more)

@@ -14,28 +14,28 @@ import pytest
 
 if TYPE_CHECKING:
     from mxlab.api.pytest_lab import AsyncDesk, PytestLabs
-    from mxlab.api.testing import LabDesk, RunningLab
+    from mxlab.api.running_lab import RunningLab
+    from mxlab.api.testing import LabDesk
     from mxlab.errors import LabError
     from mxlab.model.scenario import Scenario
     from mxlab.runner.result import RunResult
 
 FILE = "scenario.yaml"
 MARKER = (
-    "mxlab(topology=..., mx=2, domain=..., schedule=..., tls=True, time_scale=1): the lab that "
-    "this test, class or module wants; tests that want the same share one"
+    "mxlab(topology=..., mx=2, domain=..., schedule=..., tls=True, time_scale=1, software={'mx2': "
+    "'postfix'}): the lab that this test, class or module wants; tests that want the same share one"
 )
 DESK: "pytest.StashKey[LabDesk]" = pytest.StashKey()
-WORLDS = ("process", "docker", "sim")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mxlab", "a miniature mail system")
     group.addoption(
         "--mxlab-backend",
-        choices=WORLDS,
+        metavar="NAME",
         default=None,
-        help="In which world the lab is (process), and scenarios run (theirs, or process); "
-        "sim is for scenarios only.",
+        help="In which backend the lab is (process), and scenarios run (theirs, or process): "
+        "docker, process, or sim, which is for scenarios only.",
     )
     group.addoption(
         "--mxlab-scenarios",
@@ -48,12 +48,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
+    if config.getoption("--mxlab-backend") is not None:
+        _check_backend(config.getoption("--mxlab-backend"))
     for root in _roots(config):
         if not root.is_dir():
             raise pytest.UsageError(f"--mxlab-scenarios: {root} is no folder")
         given = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
         if not any(root.is_relative_to(path) for path in given):
             config.args.append(str(root))
+
+
+def _check_backend(name: str) -> None:
+    from mxlab.backends.registry import known  # whoever names none loads nothing of mxlab
+    from mxlab.errors import UnknownName
+
+    try:
+        known(name)
+    except UnknownName as error:
+        raise pytest.UsageError(f"--mxlab-backend: {error}; {error.hint}") from error
 
 
 def _roots(config: pytest.Config) -> list[Path]:
@@ -76,14 +88,14 @@ def mxlab_labs(
     request: pytest.FixtureRequest, mxlab_options: dict[str, Any]
 ) -> "Iterator[PytestLabs]":
     """The labs of the session, each brought up when a test first wants it."""
-    from mxlab.api.build import real_world
     from mxlab.api.pytest_lab import PytestLabs
+    from mxlab.backends.registry import LASTING, backend_named
 
     backend = request.config.getoption("--mxlab-backend") or "process"
-    if backend == "sim":
+    if backend not in LASTING:
         raise pytest.UsageError("the time of a simulated lab is not real: no program can use it")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    with PytestLabs(lambda: real_world(backend), f"pytest-{worker}", mxlab_options) as labs:
+    with PytestLabs(lambda: backend_named(backend), f"pytest-{worker}", mxlab_options) as labs:
         yield labs
 
 
@@ -98,6 +110,8 @@ def mxlab_lab(mxlab_labs: "PytestLabs") -> "RunningLab":
 def mxlab(request: pytest.FixtureRequest) -> "Iterator[LabDesk]":
     """The lab as if it were this test's alone; faults, mail and zones are put right after it. With
     the marker `mxlab` it is one of the shape that the marker says."""
+    from mxlab.api.testing import LabDesk
+
     marker = request.node.get_closest_marker("mxlab")
     if marker is None:
         lab = request.getfixturevalue("mxlab_lab")
@@ -105,7 +119,7 @@ def mxlab(request: pytest.FixtureRequest) -> "Iterator[LabDesk]":
         if marker.args:
             raise pytest.UsageError(f"the marker takes names: {MARKER}")
         lab = request.getfixturevalue("mxlab_labs").lab(marker.kwargs)
-    desk = request.node.stash[DESK] = lab.desk()
+    desk = request.node.stash[DESK] = LabDesk(lab)
     try:
         yield desk
     finally:
@@ -185,13 +199,17 @@ class ScenarioItem(pytest.Item):
         self._scenario = scenario
 
     def runtest(self) -> None:
-        from mxlab.api.build import run
+        import asyncio
+
+        from mxlab.api.run import run
+        from mxlab.backends.registry import first_here, told_in
         from mxlab.errors import Unsupported
         from mxlab.model.finding import Verdict
-        from mxlab.model.scenario import told_in
 
-        backend = told_in(self._scenario, self.config.getoption("--mxlab-backend"))
-        backend = "process" if backend == "auto" else backend
+        names = told_in(self._scenario, self.config.getoption("--mxlab-backend"))
+        if "process" in names:
+            names = ("process",)
+        backend = asyncio.run(first_here(names, lambda _: None))[0].name
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
         name = f"pytest-{worker}-{secrets.token_hex(4)}"
         try:
@@ -203,7 +221,7 @@ class ScenarioItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         from mxlab.errors import LabError
-        from mxlab.report import text
+        from mxlab.report.text import text
 
         match excinfo.value:
             case ScenarioFailed(result=result):

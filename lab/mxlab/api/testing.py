@@ -1,34 +1,42 @@
-"""A running lab for automated tests: `RunningLab`, and for each test a clean `LabDesk`.
+"""For each automated test a clean view of a lab that runs: `LabDesk`.
 
-The lab is driven by an event loop in a thread of its own, so that plain tests and tests with a loop
-of their own can use it alike. Whatever a test leaves behind (open faults, queued mail, changed
-zones) is undone before the next one.
+Whatever a test leaves behind (open faults, queued mail, changed zones) is undone before the next
+one.
+
+Long: one desk with all that a test may ask of a lab.
 """
 
 import asyncio
 import contextlib
 import itertools
-import threading
+import ssl
 import time as host
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default as default_policy
 from typing import Any, NamedTuple, TypeVar
 
 from mxlab.api import build as api
-from mxlab.backends.base import Backend, CanPublish, Lab, Node, Order
-from mxlab.errors import EnvironmentProblem, LabError, NodeUnreachable, UnknownName, Unsupported
+from mxlab.api.running_lab import RunningLab
+from mxlab.backends.base import CanPublish, Lab, Node
+from mxlab.errors import (
+    EnvironmentProblem,
+    LabError,
+    NodeUnreachable,
+    UnknownName,
+    Unsupported,
+    UsageError,
+)
 from mxlab.history.biography import biography
 from mxlab.model.condition import AnyCondition, Condition
 from mxlab.model.scenario import Scenario, walk
-from mxlab.model.step import AnyStep, Dns, Fault, Python, Send
-from mxlab.model.topology import Topology
+from mxlab.model.step import AnyStep, Config, Dns, Fault, Python, Send
 from mxlab.runner.drain import drain
 from mxlab.runner.runner import silent
 from mxlab.runner.steps import StepFailed, Steps
-from mxlab.runner.watch import Watch, watching
-from mxlab_services.config import MtaConfig, TimeConfig
+from mxlab.runner.watch import Watch
+from mxlab_services.config import MtaConfig
 from mxlab_services.control.replies import QueueEntry, ZoneReport
 from mxlab_services.control.requests import (
     Forget,
@@ -45,100 +53,36 @@ STORIES = 5  # of a failed test's messages, told in full
 DRAIN_SECONDS = 20.0  # lab seconds that mail of a test may take to leave the queues after it
 
 
-class Endpoint(NamedTuple):
+class SmtpEndpoint(NamedTuple):
     """Where a program reaches an SMTP server of the lab: `smtplib.SMTP(*endpoint)`."""
 
     host: str
     port: int
 
 
-class RunningLab:
-    """A lab that is up between `start` and `stop`. Its methods wait, from any other thread."""
+class SubmissionEndpoint(NamedTuple):
+    """Where and as whom a program hands in mail, with TLS and AUTH. `port`: by STARTTLS;
+    `tls_port`: TLS at once. `ca` is the certificate (PEM) of the lab's own authority."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        name: str,
-        topology: Topology | None = None,
-        time_scale: float = 1.0,
-    ) -> None:
-        self.name = name
-        self._backend = backend
-        self._topology = topology or Topology()
-        self._time_scale = time_scale
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
-        self._end = asyncio.Event()
-        self._numbers = itertools.count(1)
-        self.watch: Watch
-
-    def start(self) -> None:
-        """Bring it up. Raises what a deployment may."""
-        self._thread.start()
-        up: asyncio.Future[Watch] = self._loop.create_future()
-        self._life = asyncio.run_coroutine_threadsafe(self._live(up), self._loop)
-
-        async def ready() -> Watch:
-            return await up
-
-        try:
-            self.watch = self.call(ready())
-        except BaseException:
-            self._close()
-            raise
-
-    def stop(self) -> None:
-        """Remove it. Raises EnvironmentProblem if something is left."""
-        self._loop.call_soon_threadsafe(self._end.set)
-        try:
-            self._life.result()
-        finally:
-            self._close()
-
-    def call(self, work: Coroutine[Any, Any, R]) -> R:
-        """Run it on the lab's loop, and wait; an interrupt ends it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def desk(self) -> "LabDesk":
-        """A clean view of the lab for one test."""
-        return LabDesk(self, next(self._numbers))
+    host: str
+    port: int
+    tls_port: int
+    user: str
+    password: str
+    ca: str
 
     @property
-    def lab(self) -> Lab:
-        return self.watch.lab
-
-    async def _live(self, up: "asyncio.Future[Watch]") -> None:
-        time = TimeConfig(self._time_scale, host.time())  # noqa: TID251 - when this lab's time begins
-        order = Order(self.name, self.name, self._topology, time, publish=True)
-        try:
-            async with self._backend.deploy(order, silent) as lab, watching(lab) as watch:
-                up.set_result(watch)
-                await self._end.wait()
-        except BaseException as error:
-            if not up.done():
-                up.set_exception(error)
-                return
-            raise
-
-    def _close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
+    def context(self) -> ssl.SSLContext:
+        """What trusts the lab's authority and nobody else."""
+        return ssl.create_default_context(cadata=self.ca)
 
 
 class LabDesk:
     """One test's view of a lab: addresses and batches that no other test has, and a way back."""
 
-    def __init__(self, running: RunningLab, number: int) -> None:
+    def __init__(self, running: RunningLab) -> None:
         self._running = running
-        self._token = f"t{number}"
+        self._token = f"t{next(running.numbers)}"
         self._numbers = itertools.count(1)
         empty = Scenario(title="a test", steps=(), expect=())
         self._steps = Steps(empty, running.watch, silent)
@@ -155,28 +99,52 @@ class LabDesk:
     @property
     def sender(self) -> str:
         """An address at the client's domain that is this test's alone."""
-        return f"alice-{self._token}@{self._lab.topology.client_domain}"
+        return self._sender_at(None)
 
     @property
-    def smtp(self) -> Endpoint:
+    def smtp(self) -> SmtpEndpoint:
         """The lab's outgoing mail server: it takes what a program of this machine submits, queues
         it, and finds the exchange. Raises Unsupported where it cannot be reached from here."""
         return self.smtp_of(self._lab.topology.client)
 
-    def smtp_of(self, exchange: str) -> Endpoint:
+    def smtp_of(self, exchange: str) -> SmtpEndpoint:
         """One exchange, for a program that finds its way by itself. Raises UnknownName."""
         node = self._node(exchange)
         found = self._running.call(node.published()) if isinstance(node, CanPublish) else {}
         if "smtp" not in found:
             raise Unsupported(f"{exchange} takes no mail from this machine")
-        return Endpoint(*found["smtp"])
+        return SmtpEndpoint(*found["smtp"])
+
+    def submission(self, user: str | None = None) -> SubmissionEndpoint:
+        """The lab's outgoing mail server where TLS and AUTH are required, for one of the users of
+        the topology's `submission` (the first). Raises UsageError where it has none, UnknownName,
+        and Unsupported where it cannot be reached from here."""
+        client = self._lab.topology.client
+        node = self._node(client)
+        config = node.config
+        if not isinstance(config, MtaConfig) or config.submission is None:
+            raise UsageError(
+                f"nobody may submit at {client}: the topology has no `submission`",
+                "@pytest.mark.mxlab(topology={'submission': {'users': {'alice': 'secret'}}})",
+            )
+        users = config.submission.users
+        name = next(iter(users)) if user is None else user
+        if name not in users:
+            raise UnknownName("user", name, users)
+        found = self._running.call(node.published()) if isinstance(node, CanPublish) else {}
+        if not {"submission", "submissions"} <= found.keys():
+            raise Unsupported(f"{client} takes no mail from this machine")
+        host, port = found["submission"]
+        tls_port, ca = found["submissions"][1], config.submission.tls.ca
+        return SubmissionEndpoint(host, port, tls_port, name, users[name], ca)
 
     # --- acting ----------------------------------------------------------------------------------
 
     def send(self, to: str | list[str] | None = None, *, count: int = 1, **more: Any) -> Send:
-        """Submit mail through the client; answers the batch, for `delivered(batch)` and the like.
-        Without `to`: to `address()`."""
-        given = {"sender": self.sender, **more}
+        """Submit mail through a client (the first, or `via`); returns the batch, for
+        `delivered(batch)` and the like. Without `to`: to `address()`; without `sender`: from an
+        address at the client's domain that is this test's alone."""
+        given = {"sender": self._sender_at(more.get("via")), **more}
         step = api.send(self._next("batch"), to=to or self.address(), count=count, **given)
         self.do(step)
         return step
@@ -197,7 +165,7 @@ class LabDesk:
         inner = [one for _, one in walk((step,))]
         if any(isinstance(one, Dns | Python) for one in inner) and self._zones is None:
             self._zones = self._running.call(self._dns.request(ZoneList()))
-        self._disturbed |= any(isinstance(one, Dns | Fault | Python) for one in inner)
+        self._disturbed |= any(isinstance(one, Dns | Fault | Config | Python) for one in inner)
         try:
             self._running.call(self._steps.do(step))
         except StepFailed as failed:
@@ -210,8 +178,8 @@ class LabDesk:
     def eventually(
         self, wanted: AnyCondition | Callable[[], R], *, within: api.Duration = "30s"
     ) -> R | None:
-        """Wait until a condition holds, or until a function of yours answers something true without
-        an AssertionError; it is asked again whenever something happens in the lab. Answers its
+        """Wait until a condition holds, or until a function of yours returns something true without
+        an AssertionError; it is asked again whenever something happens in the lab. Returns its
         answer. Raises AssertionError with what was seen instead. `within` is lab time."""
         __tracebackhide__ = True
         if isinstance(wanted, Condition):
@@ -246,7 +214,14 @@ class LabDesk:
 
     @property
     def _dns(self) -> Node:
-        return self._lab.nodes[self._lab.topology.dns]
+        return self._lab.nodes[self._lab.topology.dns_host]
+
+    def _sender_at(self, client: str | None) -> str:
+        topology = self._lab.topology
+        known = topology.sender_domains
+        if client is not None and client not in known:
+            raise UnknownName("client", client, known)
+        return f"alice-{self._token}@{known[client or topology.client]}"
 
     def _node(self, name: str) -> Node:
         if name not in self._lab.nodes:
@@ -298,7 +273,7 @@ class LabDesk:
         self._running.call(self._close())
 
     async def _close(self) -> None:
-        unhealed = await self._steps.heal_all()
+        unhealed = await self._steps.undo_all()
         for zone in self._zones or ():
             await self._dns.request(ZoneReplace(zone.origin, "\n".join(zone.records), strict=False))
         servers = [n for n in self._lab.nodes.values() if isinstance(n.config, MtaConfig)]

@@ -2,6 +2,8 @@
 
 Orchestration stands above this seam and is written once. Everything is asynchronous; every
 failure is a LabError.
+
+Long: the whole seam on one page, protocols nearly without code; who adds a backend reads this only.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
+from mxlab.errors import Unsupported
+from mxlab.model.software import OURS, SOFTWARE
 from mxlab.model.topology import Topology
 from mxlab_services.clock import Clock
 from mxlab_services.config import AnyConfig, TimeConfig
@@ -23,7 +27,8 @@ Progress = Callable[[str], None]  # told, in a few words, what is being done now
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to bring up. `run` is unique to this run; `publish` opens SMTP and DNS on 127.0.0.1."""
+    """What to bring up. `run` is unique to this run; `publish` opens SMTP and DNS on 127.0.0.1.
+    Of the exchanges, `peers` are scripted servers (see `PeerScript`)."""
 
     lab: str
     run: str
@@ -31,6 +36,7 @@ class Order:
     time: TimeConfig = field(default_factory=TimeConfig)
     seed: int = 0
     publish: bool = False
+    peers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class Removal:
     """What `remove` took away, by kind (container, network, volume, process, folder)."""
 
     items: tuple[tuple[str, str], ...]
@@ -124,8 +130,85 @@ class CanPublish(Protocol):
     """The node may be reachable from this machine, where the order asked for it."""
 
     async def published(self) -> Mapping[str, tuple[str, int]]:
-        """Service (smtp, dns) -> address and port here; empty where nothing is published."""
+        """Service (smtp, submission, submissions, dns) -> address and port here; empty where
+        nothing is published."""
         ...
+
+
+class ImapServer(Protocol):
+    """A server of IMAP and POP3 beside the nodes: other people's program, which shows the mailboxes
+    of `primary` to mail programs. `start`, `stop` and `kill` are as a node's."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def primary(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+    async def state(self) -> State: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def kill(self) -> None: ...
+
+    async def published(self) -> Mapping[str, tuple[str, int]]:
+        """As `CanPublish` has it: imap and pop3, and with certificates imaps and pop3s."""
+        ...
+
+    def logs(self, *, follow: bool) -> AsyncIterator[str]:
+        """Its log since the lab came up, across restarts, a line each."""
+        ...
+
+    def exec_command(self, command: tuple[str, ...], *, interactive: bool) -> list[str]:
+        """As `CanExec` has it."""
+        ...
+
+
+@runtime_checkable
+class HasImap(Protocol):
+    """A lab whose mailboxes can be read with a mail program, where its topology says so."""
+
+    @property
+    def imap(self) -> Mapping[str, ImapServer]:
+        """By name."""
+        ...
+
+
+def refuse_imap(topology: Topology, backend: str) -> None:
+    """Raise Unsupported where the topology wants IMAP servers. For backends that have none."""
+    if topology.imap:
+        raise Unsupported(
+            f"IMAP and POP3 are Dovecot's, in a container: the {backend} backend has none",
+            "use `--backend docker`; `mxlab mailbox` reads the mailboxes in every world",
+        )
+
+
+@runtime_checkable
+class RunsProducts(Protocol):
+    """A backend whose nodes may be other people's mail servers, too."""
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Which, as a topology's `software` names them."""
+        ...
+
+
+def refuse_products(topology: Topology, backend: "Backend") -> None:
+    """Raise Unsupported where the topology wants a mail server that the backend has not."""
+    wanted = {host: software for host, software in topology.software.items() if software != OURS}
+    has = backend.products if wanted and isinstance(backend, RunsProducts) else ()
+    for host, software in wanted.items():
+        if software not in has:
+            title, where = SOFTWARE[software].title, backend.name
+            raise Unsupported(
+                f"{host} is to be {title}, which runs in a container: the {where} backend has none",
+                f"use `--backend docker`; or leave {host} to mxlab's own mail server",
+            )
 
 
 class Lab(Protocol):
@@ -166,6 +249,13 @@ class Backend(Protocol):
     @property
     def name(self) -> str: ...
 
+    async def prepare(self, progress: Progress) -> None:
+        """Make ready what every lab needs, and see that one can be had on this machine.
+
+        Raises EnvironmentProblem, with the reason.
+        """
+        ...
+
     def deploy(
         self, order: Order, progress: Progress, *, keep: bool = False
     ) -> AbstractAsyncContextManager[Lab]:
@@ -184,7 +274,7 @@ class Backend(Protocol):
         """All labs of this world on this machine, whole or in part."""
         ...
 
-    async def remove(self, lab: str) -> Removed:
+    async def remove(self, lab: str) -> Removal:
         """Remove all that bears the lab's label. Idempotent; says what it removed.
 
         Raises EnvironmentProblem when something would not go, after trying everything.

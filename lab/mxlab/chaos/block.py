@@ -1,7 +1,8 @@
 """Searches one block of runs for a schedule that breaks an invariant, and shrinks it.
 
-The seed and the block's number decide which schedules are tried, and in which order. It ends with
-the first finding, when it has had its runs, when time is up, or when it is interrupted.
+The seed and the block's number decide which schedules are tried, and in which order. What is drawn
+a second time is a run, but not played again: it would come to the same, event by event. The block
+ends with the first finding, when it has had its runs, when time is up, or when it is interrupted.
 """
 
 import contextlib
@@ -9,12 +10,14 @@ import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import msgspec
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as seeded
 from hypothesis.errors import Flaky
 
 from mxlab.backends.sim.guard import guarded
-from mxlab.chaos.schedule import Break, Clog, Free, Mail, Pass, Schedule
+from mxlab.chaos.schedule import ChaosSchedule
+from mxlab.chaos.smaller import smaller, weight
 from mxlab.chaos.space import schedules
 from mxlab.chaos.tally import BLOCK, Quest, Tally
 from mxlab.chaos.trial import try_out
@@ -43,7 +46,9 @@ class _Block:
         self._quest, self._number, self._progress = quest, number, progress
         self._most = quest.runs_in(number)
         self._tally = Tally()
+        self._passed: set[bytes] = set()  # the scenarios, encoded, in which nothing was wrong
         self._check = ""  # the invariant that was broken first: shrinking keeps to it
+        self._shrinking = quest.shrinking * 3 // 4  # trials; the rest is for what Hypothesis leaves
 
     def search(self) -> Tally:
         plan = settings(
@@ -59,9 +64,11 @@ class _Block:
         tally = self._tally
         seed = f"{self._quest.seed}/{self._number}"
         try:
-            seeded(seed)(plan(given(schedules(self._quest.size))(self._one)))()
-        except (_Enough, _Broken):
-            pass
+            with contextlib.suppress(_Enough, _Broken):
+                seeded(seed)(plan(given(schedules(self._quest.size))(self._one)))()
+            self._shrinking = self._quest.shrinking
+            with contextlib.suppress(_Enough):
+                self._pare()
         except Flaky:
             if tally.found is not None:
                 text = "the same schedule did not fail again: the simulation does not repeat itself"
@@ -71,13 +78,29 @@ class _Block:
             tally.interrupted = True
         return tally
 
-    def _one(self, schedule: Schedule) -> None:
+    def _pare(self) -> None:
+        """Leave out of a finding, one by one, what it does not need."""
+        found = None
+        while self._tally.found is not None and self._tally.found is not found:
+            found = self._tally.found
+            for schedule in smaller(found.schedule):
+                if self._tally.found is found and weight(schedule) < weight(found.schedule):
+                    with contextlib.suppress(_Broken):
+                        self._one(schedule)
+
+    def _one(self, schedule: ChaosSchedule) -> None:
         tally, quest = self._tally, self._quest
         shrinking = tally.found is not None
-        if shrinking and tally.shrinking >= quest.shrinking:
+        if shrinking and tally.shrinking >= self._shrinking:
             raise _Enough
         if not shrinking and (tally.runs >= self._most or quest.late()):
             raise _Enough
+        story = b"" if shrinking else msgspec.msgpack.encode(schedule.scenario())
+        if story in self._passed:
+            tally.runs += 1
+            tally.repeats += 1
+            self._progress(tally)
+            return
         trial = try_out(schedule)
         gc.collect(0)  # a world is full of cycles, and still in the processor's cache
         if shrinking:
@@ -95,6 +118,8 @@ class _Block:
                 tally.found = trial
             self._progress(tally)
             raise _Broken
+        if not shrinking:
+            self._passed.add(story)
         self._progress(tally)
 
 
@@ -112,18 +137,3 @@ def at_full_speed() -> Iterator[None]:
         gc.unfreeze()
         if enabled:
             gc.enable()
-
-
-def weight(schedule: Schedule) -> tuple[float, ...]:
-    """The smaller, the easier to understand: few steps before all, then few messages, short waits,
-    few hosts."""
-    actions = schedule.actions
-    return (
-        len(schedule.scenario().steps),
-        sum(a.count * len(a.recipients) for a in actions if isinstance(a, Mail)),
-        sum(a.seconds for a in actions if isinstance(a, Pass | Clog | Free)),
-        len(schedule.topology.mx),
-        sum(a.host for a in actions if isinstance(a, Break)),
-        len(actions),
-        schedule.seed,
-    )

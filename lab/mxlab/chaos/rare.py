@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from mxlab.history.trace import LAB, Trace
 from mxlab_services import events
+from mxlab_services.address import domain_of
 from mxlab_services.events import Event
 
 RARE: Mapping[str, str] = {
@@ -26,16 +27,20 @@ RARE: Mapping[str, str] = {
     "mail-loops": "a host found that it would send mail to itself",
     "disk-refused": "a disk refused to write",
     "dns-over-tcp": "an answer of DNS did not fit, and came over TCP",
+    "copy-expired": "a secondary heard nothing of its primary until its copy of a zone expired",
+    "family-fell-back": "a host did not answer by IPv6, and was tried by IPv4",
 }
 
 
 @dataclass(slots=True)
 class _Life:
-    """What one node has in hand: `known` queue ids, `trying` those with a running attempt."""
+    """What one node has in hand: `known` queue ids, `trying` the domains at which each is tried.
+    `six`: the queue id and host of which IPv6 led nowhere just now."""
 
     known: set[str] = field(default_factory=set)
-    trying: set[str] = field(default_factory=set)
+    trying: dict[str, set[str]] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
+    six: tuple[str, str] | None = None
     last: Event | None = None
 
 
@@ -81,7 +86,7 @@ def _ended(now: _Life, last: Event) -> Iterator[str]:
     if not isinstance(last.body, events.NodeStopping):
         if isinstance(last.body, events.Accepted) and last.body.peer:
             yield "died-after-commit"
-        if now.trying:
+        if any(now.trying.values()):
             yield "died-in-attempt"
 
 
@@ -89,13 +94,15 @@ def _step(now: _Life, event: Event) -> Iterator[str]:
     match event.body:
         case events.Accepted(queue_id=queue_id) | events.Bounced(queue_id=queue_id):
             now.known.add(queue_id)
-        case events.AttemptStarted(queue_id=queue_id):
+        case events.AttemptStarted(queue_id=queue_id, domain=domain):
             if queue_id not in now.known:
                 yield "stored-untold"
             now.known.add(queue_id)
-            now.trying.add(queue_id)
-        case events.Deferred(queue_id=queue_id) | events.Removed(queue_id=queue_id):
-            now.trying.discard(queue_id)
+            now.trying.setdefault(queue_id, set()).add(domain)
+        case events.Deferred(queue_id=queue_id, recipients=[recipient, *_]):
+            now.trying.get(queue_id, set()).discard(domain_of(recipient))
+        case events.Removed(queue_id=queue_id):
+            now.trying.pop(queue_id, None)
         case events.DestinationDead(domain=domain):
             now.dead.add(domain)
         case events.DestinationAlive(domain=domain):
@@ -119,13 +126,22 @@ def _seen(now: _Life, event: Event) -> Iterator[str]:
             yield "null-sender-failed"
         case events.Tried(stage="skipped"):
             yield "host-passed-over"
+        case events.Tried(queue_id=queue_id, host=host, address=address, stage="connect"):
+            if ":" in address:
+                now.six = queue_id, host
+            elif now.six == (queue_id, host):
+                yield "family-fell-back"
+        case events.Tried(queue_id=queue_id, host=host) if now.six == (queue_id, host):
+            yield "family-fell-back"
         case events.Tried(dialog=dialog) if any("closed meanwhile" in line for line in dialog):
             yield "connection-stale"
         case events.Outcome(outcome="failed", reply=reply) if "5.4.6" in reply:
             yield "mail-loops"
         case events.FaultStruck(place="disk"):
             yield "disk-refused"
-        case events.DnsQuery(transport="tcp"):
+        case events.DnsExpired():
+            yield "copy-expired"
+        case events.DnsQuery(transport="tcp", type=kind) if kind != "AXFR":
             yield "dns-over-tcp"
         case _:
             pass

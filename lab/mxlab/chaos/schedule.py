@@ -5,18 +5,20 @@ the client is down, a second fault on a host) is left out. That is what lets a s
 down without leaving what is valid. A zone that was changed is put back in the end.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 
-import msgspec
+from msgspec.structs import replace
 
-from mxlab.model.inner import DnsMechanism, InnerFault, MailboxFull
-from mxlab.model.mechanism import Mechanism
-from mxlab.model.outer import Partition
+from mxlab.chaos.zones import ZONES
+from mxlab.model.mechanism import Partition, Segments
 from mxlab.model.scenario import Scenario
-from mxlab.model.step import AnyStep, Dns, Fault, Heal, Send, Wait
-from mxlab.model.topology import Exchange, Topology
+from mxlab.model.step import AnyStep, Config, Dns, Fault, Heal, Send, SettingValue, Wait
+from mxlab.model.topology import Exchange, MailDomain, Topology
+from mxlab.plan.zones import zone_servers
+from mxlab_services.faults.base import Mechanism, NodeFault
+from mxlab_services.faults.kinds import DnsFault, DnsMxWithoutAddress, MailboxFull
 
 INVARIANTS = (
     "nothing-lost",
@@ -28,15 +30,24 @@ INVARIANTS = (
     "bounces-justified",
     "failures-notified",
     "silence-explained",
+    "no-expired-answers",
     "queues-empty",
 )
-ASTRAY = "astray"  # a host that has no address
-OWN_ADDRESS = "10.53.25.3"  # the first exchange's in the simulation; elsewhere nobody's
+ALIASES = ("team@", "sales@")  # names that are nobody's own
+OUTWARD = frozenset((  # settings of a client that hinder nobody from handing mail in
+    "retry.schedule", "retry.lifetime", "retry.warning", "retry.jitter", "timeouts.dot",
+    "timeouts.mail", "limits.destination_concurrency",
+))  # fmt: skip
+SHORT = 300.0  # lab seconds that pass at most at a time where copies of zones are kept fresh
+FINE = 50  # bytes: streams come in pieces smaller than that
+HOURS = 21600.0  # and where streams are cut into small pieces, each of which takes a turn
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """Send `count` messages of at least `size` bytes."""
+    """Send `count` messages of at least `size` bytes, through the client whose domain the sender
+    has, or else the first. A recipient at a domain that the lab does not have, or with an alias
+    that it does not have, is left out; where nobody is left, it goes to the first of the lab."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -46,8 +57,9 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Inject `fault`, whatever host it names, at host number `host`: the client is 0, then come the
-    exchanges, last to first, then DNS, then the client again. A fault that only some hosts can have
+    """Inject `fault`, whatever host it names, at host number `host`: the client is 0 (the last of
+    several), then come relays and exchanges, last to first, then the name servers, last to first,
+    then the client again; -1 is the first name server. A fault that only some hosts can have
     befalls one that can."""
 
     fault: Mechanism
@@ -69,11 +81,21 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
-    """Change the domain's MX records: one of `ZONES`, as to one exchange."""
+class ZoneChange:
+    """Change a domain's MX records: one of `ZONES`, as to one exchange, counted over all domains
+    of the lab."""
 
     change: str
     exchange: int
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Change settings of a host, numbered as in `Break`, while it runs; nothing where something
+    befalls it just then. A client takes what is handed in whatever its size, and knows its own."""
+
+    settings: Mapping[str, SettingValue]
+    host: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +115,11 @@ class Free:
     seconds: float = 0.0
 
 
-Action = Mail | Break | Mend | Pass | Zone | Clog | Free
+Action = Mail | Break | Mend | Pass | ZoneChange | Configure | Clog | Free
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class ChaosSchedule:
     """What one run does. `seed` decides the chances of the simulated world. `cut`: where TCP cuts
     its streams anywhere, all the time, whatever else befalls that host."""
 
@@ -123,7 +145,9 @@ class Schedule:
 
 @dataclass(slots=True)
 class _Script:
-    """The way from actions to steps; knows what is broken at each point."""
+    """The way from actions to steps; knows what is broken at each point. A lab with secondaries has
+    no long waits: these ask for their zones every few seconds, and days of that tell nothing. Nor
+    has one with streams in small pieces, where each try of days is as long as a hundred others."""
 
     topology: Topology
     cut: Break | None = None
@@ -131,51 +155,106 @@ class _Script:
     faults: int = 0
     broken: dict[str, str] = field(default_factory=dict)  # host -> id of its fault
     clogged: dict[tuple[str, str], str] = field(default_factory=dict)  # pair of hosts -> fault
-    changed: bool = False
+    changed: dict[str, MailDomain] = field(default_factory=dict)  # domains, by name
 
     def steps(self, actions: tuple[Action, ...]) -> Iterator[AnyStep]:
         if self.cut is not None:
-            fault, host = self.cut.fault, self._befallen(self.cut.fault, self.cut.host)
-            yield Fault("cut", msgspec.structs.replace(fault, host=host))
+            yield Fault("cut", self._befalling(self.cut.fault, self.cut.host))
         for action in actions:
             if isinstance(action, Clog | Free):
                 yield from self._swizzle(action)
             elif (step := self._step(action)) is not None:
                 yield step
         if self.changed:
-            if self.topology.dns in self.broken:
-                yield Heal(self.broken[self.topology.dns])
-            yield _records(self.topology.mx)
+            if self.topology.dns_host in self.broken:
+                yield Heal(self.broken[self.topology.dns_host])
+            for domain in self.changed.values():
+                yield self._zone("restored", domain, 0)
 
     def _step(self, action: Action) -> AnyStep | None:
         topology = self.topology
         match action:
-            case Mail(sender, recipients, count, size) if topology.client not in self.broken:
-                self.batches += 1
-                return Send(f"b{self.batches}", sender, recipients, count=count, size=size)
+            case Mail():
+                return self._send(action)
             case Break(fault, number):
-                host = self._befallen(fault, number)
-                if host not in self.broken:
+                placed = self._befalling(fault, number)
+                if placed.host not in self.broken:
                     self.faults += 1
-                    self.broken[host] = f"f{self.faults}"
-                    return Fault(self.broken[host], msgspec.structs.replace(fault, host=host))
+                    self.broken[placed.host] = f"f{self.faults}"
+                    return Fault(self.broken[placed.host], placed)
             case Mend(number) if self.broken:
                 host = list(self.broken)[number % len(self.broken)]
                 return Heal(self.broken.pop(host))
             case Pass(seconds):
-                return Wait(seconds)
-            case Zone(change, number) if topology.dns not in self.broken:
-                self.changed = change != "restored"
-                return ZONES[change](topology.mx, number % len(topology.mx))
+                return Wait(self._bounded(seconds))
+            case ZoneChange(change, number) if topology.dns_host not in self.broken:
+                places = [(d, n) for d in topology.mail_domains for n in range(len(d.mx))]
+                domain, number = places[number % len(places)]
+                self.changed.pop(domain.domain, None)
+                if change != "restored":
+                    self.changed[domain.domain] = domain
+                return self._zone(change, domain, number)
+            case Configure(settings, number):
+                return self._configured(settings, number)
             case _:
                 pass
         return None
 
+    def _send(self, mail: Mail) -> Send | None:
+        topology = self.topology
+        domains = {domain.domain: domain for domain in topology.mail_domains}
+        clients = {domain: host for host, domain in topology.sender_domains.items()}
+        name, _, home = mail.sender.partition("@")
+        host = clients.get(home, topology.client)
+        if host in self.broken:
+            return None
+        recipients = tuple(
+            address
+            for address in mail.recipients
+            if (domain := domains.get(address.partition("@")[2])) is not None
+            and (not address.startswith(ALIASES) or address in domain.alias_members)
+        )
+        self.batches += 1
+        return Send(
+            f"b{self.batches}",
+            mail.sender if home in {**domains, **clients} else f"{name}@{topology.client_domain}",
+            recipients or (f"bob@{topology.domain}",),
+            count=mail.count,
+            size=mail.size,
+            via=host if host != topology.client else None,
+        )
+
+    def _configured(self, settings: Mapping[str, SettingValue], number: int) -> Config | None:
+        topology = self.topology
+        hosts = [host for host in topology.hosts[::-1] if host not in topology.dns_hosts]
+        host = hosts[number % len(hosts)]
+        if host in topology.sender_domains and not OUTWARD.issuperset(settings):
+            host = topology.primaries[0]
+        return None if host in self.broken else Config(host, dict(settings))
+
+    def _zone(self, change: str, domain: MailDomain, number: int) -> Dns:
+        """A change of the domain's zone, in which hosts that have their names elsewhere stand with
+        their whole names."""
+        home = self.topology.home
+        placed = tuple(
+            e
+            if home(e.host) == domain.domain
+            else Exchange(f"{e.host}.{home(e.host)}.", e.preference)
+            for e in domain.mx
+        )
+        step = ZONES[change](placed, number)
+        return (
+            step if domain.domain == self.topology.domain else replace(step, origin=domain.domain)
+        )
+
     def _swizzle(self, action: Clog | Free) -> Iterator[AnyStep]:
         """Links are stopped and let go one by one, beside whatever befalls their hosts."""
         if isinstance(action, Clog):
-            mail = (self.topology.client, *(e.host for e in self.topology.mx))
-            pairs = [*combinations(mail, 2), *((host, self.topology.dns) for host in mail)]
+            dns = self.topology.dns_hosts
+            mx = [e.host for e in self.topology.mx]
+            others = (host for host in self.topology.hosts if host not in (*dns, *mx))
+            mail = list(dict.fromkeys((self.topology.client, *mx, *others)))
+            pairs = [*combinations(mail, 2), *product(mail, dns), *combinations(dns, 2)]
             host, peer = pair = pairs[action.link % len(pairs)]
             if pair in self.clogged:
                 return
@@ -188,70 +267,32 @@ class _Script:
         else:
             return
         if action.seconds:
-            yield Wait(action.seconds)
+            yield Wait(self._bounded(action.seconds))
 
-    def _befallen(self, fault: Mechanism, number: int) -> str:
-        """The host for a fault: DNS faults need the DNS server, those of an MTA any other."""
-        dns, hosts = self.topology.dns, self.topology.hosts[::-1]
-        if isinstance(fault, DnsMechanism):
-            return dns
-        if isinstance(fault, MailboxFull):
-            hosts = self.topology.primaries
+    def _bounded(self, seconds: float) -> float:
+        if seconds <= SHORT:
+            return seconds
+        if any(len(hosts) > 1 for hosts in zone_servers(self.topology).values()):
+            return SHORT
+        return min(seconds, HOURS) if self.cut and _is_fine(self.cut.fault) else seconds
+
+    def _befalling(self, fault: Mechanism, number: int) -> Mechanism:
+        """The fault at its host: DNS faults need a name server, those of an MTA any other."""
+        topology, hosts = self.topology, self.topology.hosts[::-1]
+        if isinstance(fault, Partition) and not set(fault.peers) & set(hosts):
+            fault = Partition(fault.host, peers=topology.dns_hosts[:1])
+        if isinstance(fault, DnsMxWithoutAddress):
+            hosts = (topology.dns_host,)  # the one that has it to lose
+        elif isinstance(fault, DnsFault):
+            hosts = (topology.dns_host, *(h for h in topology.dns_hosts if h != topology.dns_host))
+        elif isinstance(fault, MailboxFull):
+            hosts = topology.primaries
         elif isinstance(fault, Partition):
             hosts = tuple(host for host in hosts if host not in fault.peers)
-        elif isinstance(fault, InnerFault):
-            hosts = tuple(host for host in hosts if host != dns)
-        return hosts[number % len(hosts)]
+        elif isinstance(fault, NodeFault):
+            hosts = tuple(host for host in hosts if host not in topology.dns_hosts)
+        return replace(fault, host=hosts[number % len(hosts)])
 
 
-# --- changes of the zone: they name MX records only, so that they fit every world -----------------
-
-
-def _records(exchanges: tuple[Exchange, ...], *others: str) -> Dns:
-    """These MX records of the domain, and no others."""
-    listed = [f"@ MX {e.preference} {e.host}" for e in exchanges]
-    return Dns(remove=("@ MX", "@ A"), add=(*listed, *others))
-
-
-def _restored(mx: tuple[Exchange, ...], number: int) -> Dns:
-    return _records(mx)
-
-
-def _swapped(mx: tuple[Exchange, ...], number: int) -> Dns:
-    turned = zip(mx, reversed(mx), strict=True)
-    return _records(tuple(Exchange(one.host, other.preference) for one, other in turned))
-
-
-def _equal(mx: tuple[Exchange, ...], number: int) -> Dns:
-    return _records(tuple(Exchange(e.host, 10) for e in mx))
-
-
-def _without(mx: tuple[Exchange, ...], number: int) -> Dns:
-    rest = tuple(e for n, e in enumerate(mx) if n != number)
-    return _records(rest or mx)
-
-
-def _astray(mx: tuple[Exchange, ...], number: int) -> Dns:
-    return _records(
-        tuple(Exchange(ASTRAY, e.preference) if n == number else e for n, e in enumerate(mx))
-    )
-
-
-def _none_usable(mx: tuple[Exchange, ...], number: int) -> Dns:
-    """All exchanges lead nowhere, but the domain itself has an address (never to be used)."""
-    return _records((Exchange(ASTRAY, 10),), f"@ A {OWN_ADDRESS}")
-
-
-def _null(mx: tuple[Exchange, ...], number: int) -> Dns:
-    return _records((), "@ MX 0 .")
-
-
-ZONES: Mapping[str, Callable[[tuple[Exchange, ...], int], Dns]] = {
-    "restored": _restored,
-    "swapped": _swapped,
-    "without": _without,
-    "astray": _astray,
-    "equal": _equal,
-    "none usable": _none_usable,
-    "null": _null,
-}
+def _is_fine(fault: Mechanism) -> bool:
+    return isinstance(fault, Segments) and fault.most < FINE

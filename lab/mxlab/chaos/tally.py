@@ -16,11 +16,14 @@ BLOCK = 100
 
 @dataclass(slots=True)
 class Tally:
-    """How far a search is. `found_after`: the number of the run that failed first; `shrinking`:
-    trials spent on shrinking since; `lab_seconds` of virtual time lie behind it. `reached`: how
-    many runs came to each of the rare states (`mxlab.chaos.rare`)."""
+    """How far a search is. `repeats`: the runs of which an equal one had passed in the same block,
+    so that they were not played again, and add nothing to what follows. `found_after`: the number
+    of the run that failed first; `shrinking`: trials spent on shrinking since; `lab_seconds` of
+    virtual time lie behind it. `reached`: how many runs came to each of the rare states
+    (`mxlab.chaos.rare`)."""
 
     runs: int = 0
+    repeats: int = 0
     lab_seconds: float = 0.0
     seconds: float = 0.0
     found_after: int | None = None
@@ -79,6 +82,7 @@ class Sum:
         tally = self._open.pop(block, None)
         if tally is not None:
             self._past.runs += tally.runs
+            self._past.repeats += tally.repeats
             self._past.lab_seconds += tally.lab_seconds
             self._past.reached += tally.reached
 
@@ -87,6 +91,7 @@ class Sum:
         return replace(
             self._past,
             runs=self._past.runs + sum(tally.runs for tally in self._open.values()),
+            repeats=self._past.repeats + sum(tally.repeats for tally in self._open.values()),
             lab_seconds=self._past.lab_seconds
             + sum(tally.lab_seconds for tally in self._open.values()),
             reached=sum((tally.reached for tally in self._open.values()), self._past.reached),

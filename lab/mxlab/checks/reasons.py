@@ -5,19 +5,9 @@ said once.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from mxlab.history.trace import LAB, Fate, Trace
-from mxlab.model.condition import (
-    AnyCondition,
-    Bounced,
-    Deferred,
-    Delivered,
-    Mailbox,
-    Queue,
-    Retries,
-    Struck,
-)
+from mxlab.history.trace import LAB, MessageFate, Trace
 from mxlab.model.duration import format_duration
 from mxlab_services import events
 from mxlab_services.events import Event
@@ -28,44 +18,8 @@ NEVER = math.inf
 Unit = tuple[str, str]  # a message and a recipient, or "" for all of them
 
 
-def reasons(condition: AnyCondition, trace: Trace, now: float) -> list[str]:
-    """What stands in its way, the most frequent first; empty where nothing is known of it."""
-    match condition:
-        case Struck(fault=fault):
-            return [_struck(trace, fault, now)]
-        case Queue(host=host, holds=None):
-            held = [(message, "") for message, fate in trace.fates.items() if host in fate.queued]
-            return _told(held, trace, now) or [_empty(trace, host)]
-        case _:
-            units = list(_units(condition, trace))
-            return _told(units, trace, now) if units else [_nothing_sent(condition)]
-
-
-def _units(condition: AnyCondition, trace: Trace) -> Iterator[Unit]:
-    """Those that are not where the condition wants them."""
-    for message, fate in trace.fates.items():
-        match condition:
-            case Queue(host=host, holds=str(batch)) if fate.batch == batch:
-                if host not in fate.queued:
-                    yield message, ""
-            case Delivered(batch=batch) if fate.batch == batch:
-                yield from ((message, who) for who in fate.recipients if who not in fate.delivered)
-            case Bounced(batch=batch) if fate.batch == batch:
-                yield from ((message, who) for who in fate.recipients if who not in fate.bounced)
-            case Deferred(batch=batch) if fate.batch == batch:
-                if not fate.queued or not fate.deferred:
-                    yield message, ""
-            case Retries(batch=batch) if fate.batch == batch:
-                yield message, ""
-            case Mailbox(address=address):
-                who = address.casefold()
-                if who in fate.recipients and who not in fate.delivered:
-                    yield message, who
-            case _:
-                pass
-
-
-def _told(units: Iterable[Unit], trace: Trace, now: float) -> list[str]:
+def explained(units: Iterable[Unit], trace: Trace, now: float) -> list[str]:
+    """Why these messages are where they are, the most frequent reason first."""
     groups: dict[str, list[Unit]] = {}
     soonest: dict[str, float] = {}
     for unit in units:
@@ -108,21 +62,21 @@ def _held(
         if event.node != node:
             continue
         match event.body:
-            case events.AttemptStarted():
-                begun = event
+            case events.AttemptStarted(recipients=recipients):
+                if not whom or whom & {one.casefold() for one in recipients}:
+                    begun = event
             case events.Outcome():
                 heard = _heard(event, whom, "deferred", "unknown") or heard
             case events.Deferred(recipients=recipients) as body:
-                begun = None
                 if not whom or whom & {one.casefold() for one in recipients}:
-                    deferred = body
+                    begun, deferred = None, body
             case _:
                 pass
     held, again = f"{node} holds it", NEVER
     if down := _broken(trace, node):
         held += f", and is down ({down})"
     elif deferred is not None:
-        again = deferred.next_attempt
+        again = deferred.next_attempt or NEVER  # which not every software tells
     if deferred is not None:
         return f"{held}: {heard if deferred.reason in heard else deferred.reason}", again
     if begun is not None and not down:
@@ -151,7 +105,7 @@ def _ago(at: float, now: float) -> str:
     return f"{format_duration(passed)} ago" if passed > 0 else "just now"
 
 
-def _nowhere(fate: Fate, own: list[Event]) -> str:
+def _nowhere(fate: MessageFate, own: list[Event]) -> str:
     edits = [e for e in own if isinstance(e.body, events.Edited)]
     for event in reversed(edits):
         if isinstance(event.body, events.Edited) and event.body.action in ("delete", "expire"):
@@ -176,20 +130,13 @@ def _broken(trace: Trace, node: str) -> str:
     return ", ".join(found.values())
 
 
-def _empty(trace: Trace, host: str) -> str:
+def empty_queue(trace: Trace, host: str) -> str:
+    """That nothing waits at a host, and why."""
     down = _broken(trace, host)
     return f"nothing is queued at {host}" + (f", which is down ({down})" if down else "")
 
 
-def _nothing_sent(condition: AnyCondition) -> str:
-    match condition:
-        case Mailbox(address=address):
-            return f"no message for {address} is on its way"
-        case _:
-            return "no message of it is left to wait for"
-
-
-def _struck(trace: Trace, fault: str, now: float) -> str:
+def strikes(trace: Trace, fault: str, now: float) -> str:
     """Whether the fault is set, and what came to its node since."""
     since: Event | None = None
     healed: Event | None = None

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mxlab.history.trace import LAB, Trace
-from mxlab.model.inner import DnsMechanism
-from mxlab.model.mechanism import MECHANISMS, outer
+from mxlab.model.mechanism import MECHANISMS, Segments
 from mxlab_services import events
+from mxlab_services.faults.kinds import DnsFault
 
 _HARMLESS = {
-    name for name, kind in MECHANISMS.items() if issubclass(kind, DnsMechanism | outer.Segments)
+    name for name, kind in MECHANISMS.items() if issubclass(kind, DnsFault | Segments)
 }  # which no reply is lost by
 _HEARD = ("skipped", "connect")  # stages at which no reply was due
+_UNREAD = "4.4."  # of what a program found amiss itself (a certificate, say) the reply is another
 _SLACK = 60.0  # lab seconds: a fault works a little before it is told, and after it is healed
 
 
@@ -44,20 +45,28 @@ def silences(trace: Trace) -> Silences:
     """Every try of every node that reached a host, against the faults that the run injected."""
     found, spells = Silences(), list(_spells(trace))
     for node, stream in trace.by_node.items():
-        began: dict[str, float] = {}
+        began: dict[tuple[str, str], float] = {}  # queue id, domain
         for event in stream:
             match event.body:
-                case events.AttemptStarted(queue_id=queue_id):
-                    began[queue_id] = event.at
+                case events.AttemptStarted(queue_id=queue_id, domain=domain):
+                    began[queue_id, domain] = began[queue_id, ""] = event.at
                 case events.Tried(queue_id=queue_id, stage=stage) as tried if stage not in _HEARD:
                     found.tries += 1
                     if tried.reply[:3].isdigit():
                         continue
                     sides = {node, tried.host.partition(".")[0]}
-                    times = began.get(queue_id, event.at) - _SLACK, event.at + _SLACK
+                    since = began.get((queue_id, tried.domain), event.at)
+                    times = since - _SLACK, event.at + _SLACK
                     known = sides <= trace.by_node.keys()
                     if not any(s.excuses(sides if known else {s.node}, *times) for s in spells):
                         found.wrong.append(f"{node}: {queue_id} at {tried.host}: {tried.reply}")
+                case events.HandedIn(stage=stage) as handed if stage not in _HEARD:
+                    found.tries += 1
+                    if handed.reply.startswith(_UNREAD):
+                        times = event.at - _SLACK, event.at + _SLACK
+                        if not any(s.excuses({node}, *times) for s in spells):
+                            text = f"{node}: a program at {handed.host}: {handed.reply}"
+                            found.wrong.append(text)
                 case _:
                     pass
     return found

@@ -7,19 +7,33 @@ from typer.core import TyperGroup
 
 from mxlab import __version__
 from mxlab.cli import (
+    audit,
+    board,
     chaos,
+    compare,
+    config,
+    conform,
     dns,
+    exercise,
+    explain,
     export,
     fault,
     image,
+    judge,
+    learn,
     logs,
     mailbox,
     node,
     queue,
+    reset,
     run,
     scenario,
     send,
+    status,
+    submission,
     trace,
+    whatif,
+    zone,
 )
 from mxlab.cli import check as recorded
 from mxlab.cli import doctor as check
@@ -31,7 +45,7 @@ from mxlab.startup import loaded
 from mxlab.visible import visible_text
 
 # click's error for a wrong command line; typer has a click of its own in some versions.
-_MISUSE: type[Exception] = typer.BadParameter.__base__ or typer.BadParameter
+MISUSE: type[Exception] = typer.BadParameter.__base__ or typer.BadParameter
 
 
 class LabGroup(TyperGroup):
@@ -40,7 +54,7 @@ class LabGroup(TyperGroup):
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **more: Any) -> Any:
         try:
             return super().make_context(info_name, args, parent, **more)
-        except _MISUSE as error:
+        except MISUSE as error:
             _make_visible(error)
             raise
 
@@ -60,7 +74,7 @@ class LabGroup(TyperGroup):
         except LabError as error:
             complain(error)
             raise typer.Exit(error.exit_code) from error
-        except _MISUSE as error:
+        except MISUSE as error:
             _make_visible(error)
             raise
         except (KeyboardInterrupt, typer.Abort) as error:
@@ -102,24 +116,37 @@ def _top(
 
 for part in (
     lifecycle,
+    status,
     check,
     run,
     recorded,
+    judge,
+    reset,
+    explain,
+    compare,
     chaos,
+    whatif,
+    audit,
+    conform,
     send,
     queue,
     mailbox,
+    submission,
     dns,
     trace,
     node,
+    board,
     logs,
     fault,
+    config,
 ):
     part.register(app)
 for name, group in (
     ("scenario", scenario.app),
+    ("exercise", exercise.app),
     ("image", image.app),
     ("export", export.app),
-    ("zone", dns.zones),
+    ("zone", zone.app),
+    ("learn", learn.app),
 ):
     app.add_typer(group, name=name)

@@ -10,13 +10,30 @@ import typer
 from mxlab.cli.options import AsJson
 from mxlab.cli.output import note, say, say_json
 from mxlab.cli.reports import check_writable
-from mxlab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
+from mxlab.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
     from mxlab.chaos.tally import Tally
 
 DEFAULT_TIME = "60s"
 SECONDS_BETWEEN = 1.0  # real seconds between two lines of progress
+Runs = Annotated[
+    int | None, typer.Option("--runs", metavar="N", min=1, help="Stop after so many runs.")
+]
+Time = Annotated[
+    str | None,
+    typer.Option("--time", metavar="60s", help="Stop after so long (60s where no --runs)."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="What is tried (a new one).")]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="FILE", help="Where a finding's scenario goes.")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", metavar="N", min=1, help="Processes at work (default: one for each core)."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,25 +41,11 @@ def register(app: typer.Typer) -> None:
 
 
 def chaos(
-    runs: Annotated[
-        int | None, typer.Option("--runs", metavar="N", min=1, help="Stop after so many runs.")
-    ] = None,
-    time: Annotated[
-        str | None,
-        typer.Option("--time", metavar="60s", help="Stop after so long (60s where no --runs)."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="What is tried (a new one).")
-    ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="Where a finding's scenario goes.")
-    ] = Path("chaos.yaml"),
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs", metavar="N", min=1, help="Processes at work (default: one for each core)."
-        ),
-    ] = None,
+    runs: Runs = None,
+    time: Time = None,
+    seed: Seed = None,
+    out: Out = Path("chaos.yaml"),
+    jobs: Jobs = None,
     json: AsJson = False,
 ) -> None:
     """Try random outages in the simulation, and keep the smallest that breaks a promise.
@@ -52,7 +55,13 @@ def chaos(
     it again.
     """
     import secrets
+    from importlib.util import find_spec
 
+    if find_spec("hypothesis") is None:
+        raise EnvironmentProblem(
+            "chaos draws what it tries with Hypothesis, which is not installed here",
+            "pip install 'mxlab[chaos]' (in a checkout: pip install '.[chaos]')",
+        )
     check_writable(out)
     seconds = _seconds(time if time is not None or runs is not None else DEFAULT_TIME)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
@@ -113,6 +122,7 @@ def _tell(tally: "Tally", seed: int, out: Path, json: bool) -> None:
             {
                 "seed": seed,
                 "runs": tally.runs,
+                "repeats": tally.repeats,
                 "simulated_years": tally.lab_seconds / YEAR,
                 "seconds": tally.seconds,
                 "interrupted": tally.interrupted,
@@ -127,8 +137,8 @@ def _tell(tally: "Tally", seed: int, out: Path, json: bool) -> None:
         )
         return
     say(
-        f"{tally.runs} runs, {tally.lab_seconds / YEAR:.2f} simulated years, "
-        f"{rate:.0f} runs a second"
+        f"{tally.runs} runs ({tally.runs - tally.repeats} different), "
+        f"{tally.lab_seconds / YEAR:.2f} simulated years, {rate:.0f} runs a second"
     )
     for name in tally.never_reached:
         say(f"never reached: {RARE[name]} ({name})")

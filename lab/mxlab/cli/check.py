@@ -33,7 +33,7 @@ def check(
         data = recording.read_bytes()
     except OSError as error:
         raise UsageError(f"{recording} cannot be read: {error.strerror}") from error
-    from mxlab.report import judge_again
+    from mxlab.report.recording import judge_again
 
     result = judge_again(data, str(recording))
     reports.write([result])

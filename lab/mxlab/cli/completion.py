@@ -32,6 +32,19 @@ def node_names(context: typer.Context, incomplete: str) -> list[str]:
     return _fitting(incomplete, (node for node in nodes if node not in given))
 
 
+def machine_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The nodes of the lab that the line names, and the IMAP servers beside them, but for those
+    that stand on it already."""
+    given, lab = context.params.get("nodes") or (), _lab_of(context)
+    names = {*_asked(_nodes(lab), []), *_asked(_beside(lab), [])}
+    return _fitting(incomplete, (name for name in names if name not in given))
+
+
+def sender_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The clients of the lab that the line names."""
+    return _fitting(incomplete, _asked(_senders(_lab_of(context)), []))
+
+
 def faulty_names(context: typer.Context, incomplete: str) -> list[str]:
     """Where or what to break: a node, or `list`."""
     return _fitting(incomplete, ["list", *_asked(_nodes(_lab_of(context)), [])])
@@ -51,12 +64,51 @@ def open_faults(context: typer.Context, incomplete: str) -> list[str]:
     return _fitting(incomplete, (name for name in found if name not in given))
 
 
+def software_words(incomplete: str) -> list[str]:
+    """Hosts of a lab as it is by itself, each with whose mail server it may be."""
+    from mxlab.model.software import SOFTWARE
+    from mxlab.model.topology import Topology
+
+    host, equals, _ = incomplete.partition("=")
+    hosts = (host,) if equals else tuple(Topology().software)
+    return _fitting(incomplete, (f"{host}={name}" for host in hosts for name in SOFTWARE))
+
+
+def software_names(incomplete: str) -> list[str]:
+    """Whose mail servers there are."""
+    from mxlab.model.software import SOFTWARE
+
+    return _fitting(incomplete, SOFTWARE)
+
+
+def setting_keys(incomplete: str) -> list[str]:
+    """The settings that can be changed."""
+    from mxlab_services.settings import changeable
+
+    return _fitting(incomplete, changeable())
+
+
+def rule_names(incomplete: str) -> list[str]:
+    """The rules of the operating guidelines."""
+    from mxlab.audit.rule import audit_rules
+
+    return _fitting(incomplete, audit_rules())
+
+
 def scenario_names(context: typer.Context, incomplete: str) -> list[str]:
     """The scenarios by id; where none fits, the shell completes files."""
     from mxlab.scenario.load import scenario_ids
 
     folder = context.params.get("folder") or context.params.get("scenarios")
     return _fitting(incomplete, scenario_ids(folder if hasattr(folder, "is_dir") else None))
+
+
+def exercise_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The exercises by id; where none fits, the shell completes files."""
+    from mxlab.exercise.load import exercise_ids
+
+    folder = context.params.get("scenarios")
+    return _fitting(incomplete, exercise_ids(folder if hasattr(folder, "is_dir") else None))
 
 
 def _fitting(incomplete: str, names: Any) -> list[str]:
@@ -88,18 +140,33 @@ async def _labs() -> "list[Found]":
 
 
 async def _nodes(lab: str) -> list[str]:
-    from mxlab.cli.running import backend_named
+    from mxlab.backends.registry import backend_named
+    from mxlab.cli.running import QUICK_FIRST
 
-    for name in ("process", "docker"):  # the quick one first
+    for name in QUICK_FIRST:
         for found in await backend_named(name).find():
             if found.lab == lab:
                 return list(found.nodes)
     return []
 
 
-async def _standing(lab: str) -> list[str]:
-    from mxlab.cli.running import attached
-    from mxlab.faults.active import standing
+async def _beside(lab: str) -> list[str]:
+    from mxlab.cli.running import attached, imap_servers
 
     async with attached(lab) as running:
-        return [name for one in await standing(running) for name in (one.name, one.host)]
+        return list(imap_servers(running))
+
+
+async def _senders(lab: str) -> list[str]:
+    from mxlab.cli.running import attached
+
+    async with attached(lab) as running:
+        return list(running.topology.sender_domains)
+
+
+async def _standing(lab: str) -> list[str]:
+    from mxlab.cli.running import attached
+    from mxlab.faults.open import open_faults
+
+    async with attached(lab) as running:
+        return [name for one in await open_faults(running) for name in (one.name, one.host)]

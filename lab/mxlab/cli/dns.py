@@ -1,6 +1,5 @@
-"""dig, route and zone: what DNS says, what follows from it for mail, and changing it."""
+"""dig and route: what DNS says, and what follows from it for mail."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,21 +7,22 @@ import typer
 from mxlab.cli.completion import node_names
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import say, say_json, say_line
-from mxlab.cli.running import attached, check_address, mtas, node_called, work
-from mxlab.errors import EXIT_ENVIRONMENT, UnknownName, UsageError
+from mxlab.cli.running import attached, check_address, work
+from mxlab.errors import (
+    EXIT_ENVIRONMENT,
+    UnknownName,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Lab
-    from mxlab_services.control.replies import ZoneReport
 
 TYPES = (
     "A", "AAAA", "ANY", "CAA", "CERT", "CNAME", "DNSKEY", "DS", "HINFO", "MX", "NAPTR", "NS", "PTR",
     "SOA", "SPF", "SRV", "SSHFP", "TLSA", "TXT", "URI",
 )  # fmt: skip
 
-zones = typer.Typer(
-    help="See and change the lab's DNS zones.", no_args_is_help=True, rich_markup_mode=None
-)
+OPTIONS = ("tcp", "trace")
 
 
 def register(app: typer.Typer) -> None:
@@ -32,15 +32,35 @@ def register(app: typer.Typer) -> None:
 
 def dig(
     words: Annotated[
-        list[str], typer.Argument(metavar="NAME [TYPE]", help="In either order, as dig takes them.")
+        list[str],
+        typer.Argument(
+            metavar="[@NODE] NAME [TYPE] [+trace]",
+            help="As dig takes them: @NODE asks that name server, +trace shows the way from the "
+            "root, +tcp asks over TCP.",
+        ),
     ],
     tcp: Annotated[bool, typer.Option("--tcp", help="Ask over TCP.")] = False,
     lab: LabName = DEFAULT_LAB,
     json: AsJson = False,
 ) -> None:
     """Ask the lab's DNS server. Exit code 3 where it does not answer."""
-    name, kind = question(words)
-    work(_dig(name, kind, tcp, lab, json))
+    server, options, rest = asked_of(words)
+    name, kind = question(rest)
+    work(_dig(name, kind, tcp or "tcp" in options, server, "trace" in options, lab, json))
+
+
+def asked_of(words: list[str]) -> tuple[str, set[str], list[str]]:
+    """The server after `@`, "" for none, the options after `+`, and the other words. Raises
+    UsageError."""
+    servers = [word[1:] for word in words if word.startswith("@")]
+    options = {word[1:].lower() for word in words if word.startswith("+")}
+    for option in sorted(options - set(OPTIONS)):
+        raise UnknownName("option of dig", f"+{option}", [f"+{one}" for one in OPTIONS])
+    if len(servers) > 1 or servers == [""]:
+        raise UsageError("name one server", "`mxlab dig @dns example.test MX`")
+    if servers and "trace" in options:
+        raise UsageError("+trace begins at the root, so no server is named", "leave out @NODE")
+    return "".join(servers), options, [word for word in words if word[:1] not in ("@", "+")]
 
 
 def question(words: list[str]) -> tuple[str, str]:
@@ -60,17 +80,32 @@ def _is_type(word: str) -> bool:
     return upper in TYPES or (upper.startswith("TYPE") and upper[4:].isdecimal())
 
 
-async def _dig(name: str, kind: str, tcp: bool, lab_name: str, json: bool) -> None:
+async def _dig(
+    name: str, kind: str, tcp: bool, server: str, trace: bool, lab_name: str, json: bool
+) -> None:
+    from mxlab.operate.nodes import node_called
     from mxlab_services.control.requests import Dig
 
     async with attached(lab_name) as lab:
-        answer = await node_called(lab, lab.topology.client).request(Dig(name, kind, tcp))
+        address = _address(lab, server) if server else ""
+        request = Dig(name, kind, tcp, address, trace)
+        answer = await node_called(lab, lab.topology.client).request(request)
     if json:
         say_json(answer)
     else:
         say(answer.text.rstrip("\n"))
     if answer.rcode == "TIMEOUT":
         raise typer.Exit(EXIT_ENVIRONMENT)
+
+
+def _address(lab: "Lab", server: str) -> str:
+    """The address of a node, or the address itself. Raises UnknownName."""
+    from mxlab.operate.nodes import node_called
+
+    known = {node: lab.nodes[node].config.address for node in lab.nodes}
+    if server in known.values():
+        return server
+    return node_called(lab, server).config.address
 
 
 def route(
@@ -90,11 +125,12 @@ def route(
 
 
 async def _route(address: str, node: str | None, lab_name: str, json: bool) -> None:
-    from mxlab_services.control.requests import Route
+    from mxlab.operate.nodes import mtas
+    from mxlab_services.control.requests import RouteRead
 
     async with attached(lab_name) as lab:
         start = mtas(lab, [lab.topology.client if node is None else node])[0]
-        report = await start.request(Route(address))
+        report = await start.request(RouteRead(address))
     if json:
         say_json(report)
         return
@@ -105,119 +141,3 @@ async def _route(address: str, node: str | None, lab_name: str, json: bool) -> N
         say(f"  -> {target}")
     if report.reply:
         say_line(f"  {report.reply}")
-
-
-@zones.command("list")
-def list_zones(
-    origin: Annotated[str | None, typer.Argument(metavar="[ORIGIN]")] = None,
-    lab: LabName = DEFAULT_LAB,
-    json: AsJson = False,
-) -> None:
-    """Show the zones, or one of them."""
-    work(_list(origin, lab, json))
-
-
-async def _list(origin: str | None, lab_name: str, json: bool) -> None:
-    async with attached(lab_name) as lab:
-        reports = await _reports(lab)
-    if origin is not None:
-        wanted = _origin(origin)
-        known = [report.origin for report in reports]
-        reports = [report for report in reports if _origin(report.origin) == wanted]
-        if not reports:
-            raise UnknownName("zone", origin, known)
-    if json:
-        say_json(reports)
-        return
-    for report in reports:
-        _show(report)
-
-
-@zones.command("set")
-def set_zone(
-    origin: Annotated[str, typer.Argument(metavar="ORIGIN")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Zone text; - is standard input.")],
-    lab: LabName = DEFAULT_LAB,
-    json: AsJson = False,
-) -> None:
-    """Put zone text (RFC 1035 §5) in the place of a zone, or add the zone."""
-    import sys
-
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from error
-    work(_set(origin, text, lab, json))
-
-
-async def _set(origin: str, text: str, lab_name: str, json: bool) -> None:
-    from mxlab_services.control.requests import ZoneReplace
-
-    async with attached(lab_name) as lab:
-        report = await node_called(lab, lab.topology.dns).request(ZoneReplace(origin, text))
-    _tell(report, json)
-
-
-Record = Annotated[
-    list[str], typer.Argument(metavar="RECORD...", help="A line of zone text, quoted or not.")
-]
-
-
-@zones.command("add")
-def add(record: Record, lab: LabName = DEFAULT_LAB, json: AsJson = False) -> None:
-    """Add a record: `mxlab zone add example.test. 60 IN MX 30 mx3.example.test.`"""
-    work(_update(" ".join(record), True, lab, json))
-
-
-@zones.command("remove")
-def remove(record: Record, lab: LabName = DEFAULT_LAB, json: AsJson = False) -> None:
-    """Remove a record, or, without its data, all of that name and type: `example.test. MX`."""
-    work(_update(" ".join(record), False, lab, json))
-
-
-async def _update(record: str, adding: bool, lab_name: str, json: bool) -> None:
-    from mxlab_services.control.requests import ZoneUpdate
-
-    name = record.split(maxsplit=1)[0] if record.split() else ""
-    async with attached(lab_name) as lab:
-        known = [report.origin for report in await _reports(lab)]
-        origin = _holding(name, known)
-        request = ZoneUpdate(origin, [record], []) if adding else ZoneUpdate(origin, [], [record])
-        report = await node_called(lab, lab.topology.dns).request(request)
-    _tell(report, json)
-
-
-def _holding(name: str, origins: list[str]) -> str:
-    """The longest origin that the name lies in. Raises UsageError."""
-    wanted = _origin(name)
-    holding = [o for o in origins if wanted == _origin(o) or wanted.endswith("." + _origin(o))]
-    if not holding:
-        raise UsageError(f"{name!r} lies in no zone of the lab", f"zones: {', '.join(origins)}")
-    return max(holding, key=len)
-
-
-async def _reports(lab: "Lab") -> "list[ZoneReport]":
-    from mxlab_services.control.requests import ZoneList
-
-    return await node_called(lab, lab.topology.dns).request(ZoneList())
-
-
-def _tell(report: "ZoneReport", json: bool) -> None:
-    if json:
-        say_json(report)
-    else:
-        _show(report)
-
-
-def _show(report: "ZoneReport") -> None:
-    say(f"; zone {report.origin}, serial {report.serial}")
-    for record in report.records:
-        say(record)
-    for warning in report.warnings:
-        say(f"; warning: {warning}")
-
-
-def _origin(name: str) -> str:
-    from mxlab_services.domain import fold_domain
-
-    return fold_domain(name)

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxlab.backends.registry import LASTING, backend_named, known
 from mxlab.cli.options import AsJson, BackendName
 from mxlab.cli.output import Waiting, say, say_json, say_line, table
-from mxlab.cli.running import BACKENDS, backend_named, work
-from mxlab.errors import EXIT_ENVIRONMENT, EXIT_OK, LabError, UnknownName
+from mxlab.cli.running import work
+from mxlab.errors import EXIT_ENVIRONMENT, EXIT_OK, LabError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Progress
@@ -32,8 +33,8 @@ def doctor(
     Exit code 0 where a lab can be brought up (in the world asked for), else 3. With --faults each
     fault is done and undone, in every world that works (or the one asked for); 3 if one fails.
     """
-    if backend not in ("auto", *BACKENDS):
-        raise UnknownName("backend", backend, ("auto", *BACKENDS))
+    if backend != "auto":
+        known(backend, ("auto", *LASTING))
     raise typer.Exit(work(_doctor(backend, faults, json)))
 
 
@@ -46,7 +47,7 @@ async def _doctor(backend: str, faults: bool, json: bool) -> int:
     with Waiting() as progress:
         progress("probing")
         checks = await examine()
-        worlds = {"docker": works(checks, "docker"), "process": works(checks, "process")}
+        worlds = {name: works(checks, name) for name in LASTING}
         for world, good in worlds.items():
             if faults and good and backend in ("auto", world):
                 probes += await _probed(world, progress)

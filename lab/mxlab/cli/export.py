@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mxlab.cli.options import DEFAULT_LAB, LabName
+from mxlab.cli.options import DEFAULT_LAB, LabName, WithSoftware
 from mxlab.cli.output import say
 
 app = typer.Typer(
@@ -31,9 +31,11 @@ def compose(
         str | None, typer.Option(metavar="DOMAIN", help="The mail domain (example.test).")
     ] = None,
     schedule: Annotated[str | None, typer.Option(metavar="NAME", help="Retry schedule.")] = None,
+    software: WithSoftware = None,
 ) -> None:
     """Print a Compose file that brings the lab up without mxlab."""
     from mxlab.backends.docker.compose import export_compose
     from mxlab.cli.up import make_topology
 
-    say(export_compose(make_topology(topology, mx, domain, schedule), lab).rstrip("\n"))
+    shape = make_topology(topology, mx, domain, schedule, software=software or ())
+    say(export_compose(shape, lab).rstrip("\n"))

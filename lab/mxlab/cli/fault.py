@@ -8,12 +8,11 @@ from mxlab.cli.completion import fault_kinds, faulty_names, open_faults
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName, not_blank
 from mxlab.cli.output import say, say_json, table
 from mxlab.cli.running import attached, work
-from mxlab.errors import ScenarioError, UnknownName, UsageError
+from mxlab.errors import ScenarioError, UsageError
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Lab
-    from mxlab.faults.active import Standing
-    from mxlab.model.mechanism import Mechanism
+    from mxlab.faults.open import OpenFault
+    from mxlab_services.faults.base import Mechanism
 
 LIST = "list"
 
@@ -106,44 +105,21 @@ def _pairs(words: list[str], short: str) -> list[tuple[str, str]]:
 
 
 async def _inject(lab_name: str, mechanism: "Mechanism", name: str | None, json: bool) -> None:
-    from mxlab.faults import FAULTS, inject, refuse_unsupported_here
-    from mxlab.faults.active import standing
+    from mxlab.operate.faults import break_something
 
     async with attached(lab_name) as lab:
-        for host in mechanism.hosts:
-            if host not in lab.nodes:
-                raise UnknownName("node", host, lab.nodes)
-        refuse_unsupported_here(lab, (mechanism.kind,))
-        whole = mechanism.kind in FAULTS or mechanism.kind == "disconnect"
-        if whole:
-            chosen = mechanism.host  # by which the lab itself shows it
-        else:
-            taken = {one.name for one in await standing(lab)} | set(lab.nodes)
-            if name in taken:
-                raise UsageError(f"{name!r} is taken", "see `mxlab fault list`")
-            chosen = _free(mechanism, taken) if name is None else name
-        await inject(lab, chosen, mechanism)
+        chosen = await break_something(lab, mechanism, name)
     if json:
         say_json({"id": chosen, "host": mechanism.host, "fault": mechanism.kind})
     else:
         say(f"{mechanism} is in effect; `mxlab heal {chosen}` undoes it")
 
 
-def _free(mechanism: "Mechanism", taken: set[str]) -> str:
-    host, kind = mechanism.host, mechanism.kind
-    wanted = kind if kind.startswith(f"{host}-") else f"{host}-{kind}"
-    number, name = 1, wanted
-    while name in taken:
-        number += 1
-        name = f"{wanted}-{number}"
-    return name
-
-
 async def _list(lab_name: str, json: bool) -> None:
-    from mxlab.faults.active import standing
+    from mxlab.faults.open import open_faults
 
     async with attached(lab_name) as lab:
-        found = await standing(lab)
+        found = await open_faults(lab)
     if json:
         say_json(
             [
@@ -161,7 +137,7 @@ async def _list(lab_name: str, json: bool) -> None:
         )
 
 
-def _words(broken: "Standing") -> str:
+def _words(broken: "OpenFault") -> str:
     return " ".join([broken.kind, *(f"{name}={v}" for name, v in broken.parameters.items())])
 
 
@@ -185,8 +161,10 @@ def heal(
 
 
 async def _heal(lab_name: str, names: list[str], json: bool) -> None:
+    from mxlab.operate.faults import undo
+
     async with attached(lab_name) as lab:
-        healed = await _undo(lab, names)
+        healed = await undo(lab, names)
     if json:
         say_json([{"id": s.name, "host": s.host, "fault": s.kind} for s in healed])
         return
@@ -194,25 +172,3 @@ async def _heal(lab_name: str, names: list[str], json: bool) -> None:
         say(f"{one.name}: {one.kind} at {one.host}, undone")
     if not healed:
         say("nothing was broken")
-
-
-async def _undo(lab: "Lab", names: list[str]) -> "list[Standing]":
-    """The nodes first: what is inside one can be asked for only when it runs."""
-    from mxlab.faults.active import heal as mend
-    from mxlab.faults.active import standing
-
-    found = await standing(lab)
-    known = {one.name for one in found} | set(lab.nodes)
-    for name in names:
-        if name not in known:
-            raise UnknownName("fault or node", name, known)
-    healed = []
-    for one in found:
-        if not names or one.name in names or one.host in names:
-            await mend(lab, one)
-            healed.append(one)
-    # What is inside a node shows only once the node runs.
-    again = [name for name in names if name in {one.host for one in healed}]
-    if not healed or (names and not again):
-        return healed
-    return [*healed, *await _undo(lab, again)]

@@ -1,4 +1,4 @@
-"""image build, save, load, prune: the containers' image."""
+"""image build, save, load, prune: the containers' image, and those of other people's servers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,26 +23,35 @@ Base = Annotated[
         "--base", metavar="auto|python|debian", help="From python:slim, or from Debian's packages."
     ),
 ]
+OfProduct = Annotated[
+    str | None,
+    typer.Option(
+        "--product", metavar="NAME", help="That of another server: dovecot, which --imap needs."
+    ),
+]
 
 
 @app.command()
-def build(base: Base = "auto", json: AsJson = False) -> None:
+def build(base: Base = "auto", product: OfProduct = None, json: AsJson = False) -> None:
     """Build the image, whether it is there or not."""
-    _do("build", base, None, json)
+    _do("build", base, None, product, json)
 
 
 @app.command()
 def save(
-    file: Annotated[Path, typer.Argument(metavar="FILE")], base: Base = "auto", json: AsJson = False
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    base: Base = "auto",
+    product: OfProduct = None,
+    json: AsJson = False,
 ) -> None:
     """Write the image to a tar file, for a room without internet."""
-    _do("save", base, file, json)
+    _do("save", base, file, product, json)
 
 
 @app.command()
 def load(file: Annotated[Path, typer.Argument(metavar="FILE")], json: AsJson = False) -> None:
     """Take the image from a file that `image save` wrote."""
-    _do("load", "auto", file, json)
+    _do("load", "auto", file, None, json)
 
 
 @app.command()
@@ -62,16 +71,16 @@ def prune(json: AsJson = False) -> None:
 
 async def _prune() -> tuple[list[str], list[str]]:
     from mxlab.backends.docker import image as images
-    from mxlab.backends.docker import image_store
+    from mxlab.backends.docker import image_store, products
 
     async with image_store() as store:
-        return await images.prune_images(store)
+        return await images.prune_images(store, products.names_in_use())
 
 
-def _do(verb: str, base: str, file: Path | None, json: bool) -> None:
+def _do(verb: str, base: str, file: Path | None, product: str | None, json: bool) -> None:
     if base not in BASES:
         raise UnknownName("base", base, BASES)
-    name = work(_image(verb, base, file))
+    name = work(_image(verb, base, file, product))
     if json:
         say_json({"image": name, "file": str(file) if file else None})
     elif verb == "save":
@@ -80,15 +89,24 @@ def _do(verb: str, base: str, file: Path | None, json: bool) -> None:
         say(name)
 
 
-async def _image(verb: str, base: str, file: Path | None) -> str:
+async def _image(verb: str, base: str, file: Path | None, product: str | None) -> str:
     from mxlab.backends.docker import image as images
-    from mxlab.backends.docker import image_store
+    from mxlab.backends.docker import image_store, products
 
     kind: images.Base = "python" if base == "python" else "debian" if base == "debian" else "auto"
+    if product is not None and product not in products.PRODUCTS:
+        raise UnknownName("product", product, products.PRODUCTS)
     with Waiting() as progress:
         async with image_store() as store:
-            if file is None:
-                return await images.build_image(store, progress, kind)
-            if verb == "save":
-                return await images.save_image(store, progress, file, kind)
-            return await images.load_image(store, progress, file)
+            if verb == "load" and file is not None:
+                others = {name for used in products.names_in_use().values() for name in used}
+                return await images.load_image(store, progress, file, others)
+            make = verb == "build"
+            if product is None:
+                find = images.build_image if make else images.ensure_image
+                name = await find(store, progress, kind)
+            else:
+                wanted = products.PRODUCTS[product]
+                of = products.build_product if make else products.ensure_product
+                name = await of(store, progress, wanted, kind)
+            return name if file is None else await images.write_image(store, progress, file, name)

@@ -21,7 +21,7 @@ from mxlab.runner.progress import (
     StepBegan,
     StepEnded,
     Update,
-    Waiting,
+    WaitBegan,
 )
 from mxlab.visible import visible
 
@@ -86,7 +86,7 @@ class Live:
         match update:
             case Phase(text=text):
                 self._later(text)
-            case Waiting(text=text, seconds=seconds):
+            case WaitBegan(text=text, seconds=seconds):
                 self._later(f"{text} (at most {format_duration(seconds)})")
             case Seen(text=text, queues=queues):
                 self._now(f"{text}  queued {_held(queues)}")

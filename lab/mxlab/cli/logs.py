@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxlab.cli.completion import node_names
+from mxlab.cli.completion import machine_names
 from mxlab.cli.options import DEFAULT_LAB, LabName
 from mxlab.cli.output import note, say_json_text, say_line, stamp
-from mxlab.cli.running import attached, node_called, work
+from mxlab.cli.running import attached, imap_servers, machine_called, work
 from mxlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def logs(
     nodes: Annotated[
-        list[str] | None, typer.Argument(metavar="[NODE...]", autocompletion=node_names)
+        list[str] | None, typer.Argument(metavar="[NODE...]", autocompletion=machine_names)
     ] = None,
     lab: LabName = DEFAULT_LAB,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
@@ -35,12 +35,17 @@ def logs(
         bool, typer.Option("--events", help="The events themselves, as JSON lines.")
     ] = False,
     stderr: Annotated[
-        bool, typer.Option("--stderr", help="What the programs wrote to standard error instead.")
+        bool,
+        typer.Option(
+            "--stderr",
+            help="What the programs wrote to standard error instead.",
+        ),
     ] = False,
 ) -> None:
     """Show what nodes did, a line each: time (of the lab, UTC), node, queue id, what happened.
 
-    Works for nodes that are down, too.
+    Works for nodes that are down, too. Of another product, [log], [queue] or [proxy] says from
+    where it is known. Of an IMAP server: Dovecot's own log.
     """
     if events and stderr:
         raise UsageError("--events and --stderr are two different things", "give one of them")
@@ -53,8 +58,17 @@ async def _logs(
     import asyncio
 
     async with attached(lab_name) as lab:
-        chosen = [node_called(lab, name).config.node for name in names] or list(lab.nodes)
+        for name in names:
+            machine_called(lab, name)
+        chosen = names or list(lab.nodes)
         width = max(len(name) for name in chosen)
+        beside = [name for name in names if name in imap_servers(lab)]
+        if beside and not stderr and (events or len(beside) < len(names)):
+            raise UsageError(
+                f"{beside[0]} tells no events: Dovecot has a log of its own",
+                f"`mxlab logs {' '.join(beside)}`",
+            )
+        stderr = stderr or bool(beside)
         if stderr:
             copies = [_stderr(lab, name, width, follow, last) for name in chosen]
             if follow:
@@ -107,7 +121,9 @@ async def _stderr(lab: "Lab", name: str, width: int, follow: bool, last: int | N
     from collections import deque
 
     kept: deque[str] = deque(maxlen=last)
-    async with aclosing(lab.logs(name, follow=follow)) as lines:  # type: ignore[type-var]
+    beside = imap_servers(lab)
+    source = beside[name].logs(follow=follow) if name in beside else lab.logs(name, follow=follow)
+    async with aclosing(source) as lines:  # type: ignore[type-var]
         async for line in lines:
             if follow:
                 say_line(f"{name:{width}} | {line}", hang=HANG)

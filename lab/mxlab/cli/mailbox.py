@@ -9,7 +9,7 @@ from mxlab.cli.completion import node_names
 from mxlab.cli.layout import shortened
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import complain, say, say_json, stamp, table
-from mxlab.cli.running import attached, check_address, each, mtas, sources, work
+from mxlab.cli.running import attached, check_address, sources, work
 from mxlab.errors import UsageError
 from mxlab.visible import visible
 
@@ -52,6 +52,7 @@ def mailbox(
 async def _mailbox(
     address: str | None, show: str | None, node: str | None, lab_name: str, json: bool
 ) -> None:
+    from mxlab.operate.nodes import each, mtas
     from mxlab_services.control.requests import MailboxList, MailboxRead
 
     async with attached(lab_name) as lab, AsyncExitStack() as stack:

@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mxlab.cli.completion import node_names
+from mxlab.cli.completion import machine_names
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import Waiting, at_terminal, note, say, say_json
-from mxlab.cli.running import attached, node_called, work
+from mxlab.cli.running import attached, machine_called, work
 from mxlab.errors import Unsupported, UsageError
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Node, State
+    pass
 
 Nodes = Annotated[
-    list[str], typer.Argument(metavar="NODE...", help="Which nodes.", autocompletion=node_names)
+    list[str], typer.Argument(metavar="NODE...", help="Which nodes.", autocompletion=machine_names)
 ]
 SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
 
@@ -55,12 +55,14 @@ def resume(nodes: Nodes, lab: LabName = DEFAULT_LAB, json: AsJson = False) -> No
 async def _each(verb: str, names: list[str], lab_name: str, json: bool) -> None:
     import asyncio
 
+    from mxlab.operate.nodes import act
+
     async with attached(lab_name) as lab:
-        chosen = [node_called(lab, name) for name in dict.fromkeys(names)]
+        chosen = {name: machine_called(lab, name) for name in names}
         with Waiting() as progress:
             progress(f"waiting: {verb} {' '.join(names)}")
-            states = await asyncio.gather(*(_act(verb, node) for node in chosen))
-    shown = {node.config.node: state for node, state in zip(chosen, states, strict=True)}
+            states = await asyncio.gather(*(act(verb, *item) for item in chosen.items()))
+    shown = dict(zip(chosen, states, strict=True))
     if json:
         say_json([{"node": name, "state": state} for name, state in shown.items()])
         return
@@ -68,25 +70,8 @@ async def _each(verb: str, names: list[str], lab_name: str, json: bool) -> None:
         say(f"{name} is {state}")
 
 
-async def _act(verb: str, node: "Node") -> "State":
-    from mxlab.backends.base import CanPause
-
-    match verb:
-        case "stop":
-            await node.stop()
-        case "start":
-            await node.start()
-        case "kill":
-            await node.kill()
-        case _:
-            if not isinstance(node, CanPause):
-                raise Unsupported("nodes of this lab cannot be paused")
-            await (node.pause() if verb == "pause" else node.resume())
-    return await node.state()
-
-
 def shell(
-    node: Annotated[str, typer.Argument(metavar="[NODE]", autocompletion=node_names)] = "client",
+    node: Annotated[str, typer.Argument(metavar="[NODE]", autocompletion=machine_names)] = "client",
     lab: LabName = DEFAULT_LAB,
 ) -> None:
     """Open a shell inside a node (the client): dig, swaks and nc are there."""
@@ -94,7 +79,7 @@ def shell(
 
 
 def execute(
-    node: Annotated[str, typer.Argument(metavar="NODE", autocompletion=node_names)],
+    node: Annotated[str, typer.Argument(metavar="NODE", autocompletion=machine_names)],
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...")],
     lab: LabName = DEFAULT_LAB,
 ) -> None:
@@ -126,7 +111,7 @@ async def _command(name: str, command: tuple[str, ...], lab_name: str) -> tuple[
     from mxlab.backends.liveness import not_running
 
     async with attached(lab_name) as lab:
-        node = node_called(lab, name)
+        node = machine_called(lab, name)
         if not isinstance(node, CanExec):
             raise Unsupported("nodes of this lab have no inside")
         state = await node.state()

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mxlab.cli.completion import lab_names
+from mxlab.backends.registry import LASTING
+from mxlab.cli.completion import lab_names, software_words
 from mxlab.errors import UsageError
 
 DEFAULT_LAB = "lab"
@@ -67,12 +68,23 @@ BackendName = Annotated[
     typer.Option(
         "--backend",
         envvar="MXLAB_BACKEND",
-        metavar="auto|docker|process",
+        metavar="|".join(("auto", *LASTING)),
         help="Real containers, or local processes. auto: docker where it works.",
     ),
 ]
 TimeScale = Annotated[
-    float,
-    typer.Option("--time-scale", metavar="N", help="Seconds of lab time that pass in a real one."),
+    float | None,
+    typer.Option(
+        "--time-scale", metavar="N", help="Seconds of lab time in a real one (1, or a story's)."
+    ),
+]
+WithSoftware = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="HOST=SOFTWARE",
+        help="Whose mail server a host is: postfix, exim, opensmtpd (docker only). Repeatable.",
+        autocompletion=software_words,
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="What decides the lab's chances.")]

@@ -11,7 +11,7 @@ from mxlab_services import events
 from mxlab_services.address import canonical
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Lab
+    from mxlab.backends.base import Lab, Node
     from mxlab_services.control.replies import SubmittedMessage
     from mxlab_services.events import Event
 
@@ -23,7 +23,7 @@ FIRST = (
 
 
 @dataclass(slots=True)
-class Unit:
+class AwaitedUnit:
     """A message for one recipient. `why`: what was last said of it, by `host` to `node`."""
 
     message: str
@@ -49,21 +49,34 @@ class Unit:
 
 
 class Outcomes:
-    """Follows these messages; `missing` are those that are not in their mailboxes."""
+    """Follows these messages, which went through `client`; `missing` are those that are not in
+    their mailboxes."""
 
-    def __init__(self, lab: "Lab", sent: "list[SubmittedMessage]") -> None:
-        self._lab = lab
-        self._queue_ids = {message.message: message.queue_id for message in sent}
+    def __init__(self, lab: "Lab", client: "Node", sent: "list[SubmittedMessage]") -> None:
+        self._lab, self._client = lab, client
+        self._sent = {message.message for message in sent}
+        self._queue_ids = {m.message: m.queue_id for m in sent if m.recipients}
         self._units = {
-            (message.message, canonical(recipient)): Unit(message.message, recipient)
+            (message.message, canonical(recipient)): AwaitedUnit(message.message, recipient)
             for message in sent
             for recipient in message.recipients
         }
         self.dialogs: list[dict[str, object]] = []
 
     @property
-    def missing(self) -> list[Unit]:
+    def missing(self) -> list[AwaitedUnit]:
         return list(self._units.values())
+
+    async def handed_in(self, show: Show | None) -> None:
+        """Show how a program handed them in, if one did."""
+        import msgspec
+
+        async with aclosing(self._client.events(follow=False)) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                if event.message in self._sent and isinstance(event.body, events.HandedIn):
+                    self.dialogs.append(msgspec.to_builtins(event.body))
+                    if show is not None:
+                        show(event, self._queue_ids.get(event.message, "refused"))
 
     async def first_attempts(self, seconds: float, show: Show | None) -> bool:
         """Follow the client until each message was tried and settled once, and show it. False where
@@ -71,9 +84,10 @@ class Outcomes:
         import msgspec
 
         waiting = set(self._queue_ids.values())
-        client = self._lab.nodes[self._lab.topology.client]
+        if not waiting:  # all were refused
+            return True
         try:
-            async with asyncio.timeout(seconds), aclosing(client.events()) as stream:  # type: ignore[type-var]
+            async with asyncio.timeout(seconds), aclosing(self._client.events()) as stream:  # type: ignore[type-var]
                 async for event in stream:
                     queue_id = self._queue_ids.get(event.message or "")
                     if queue_id in waiting:
@@ -107,7 +121,7 @@ class Outcomes:
         tasks = [
             asyncio.create_task(follow(name))
             for name in self._lab.nodes
-            if name != self._lab.topology.dns
+            if name not in self._lab.topology.dns_hosts
         ]
         try:
             await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -122,6 +136,11 @@ class Outcomes:
     def _take(self, event: "Event") -> None:
         name = event.message or ""
         match event.body:
+            case events.Expanded(recipient=recipient, members=members):
+                if self._units.pop((name, canonical(recipient)), None) is not None:
+                    for member in members:
+                        key = name, canonical(member)
+                        self._units.setdefault(key, AwaitedUnit(name, member))
             case events.MailboxDelivered(recipient=recipient):
                 self._units.pop((name, canonical(recipient)), None)
             case events.Outcome(recipient=recipient) as said if said.outcome != "delivered":
@@ -132,7 +151,7 @@ class Outcomes:
                 for recipient in recipients:
                     if (unit := self._units.get((name, canonical(recipient)))) is not None:
                         unit.why, unit.node = unit.why or deferred.reason, event.node
-                        unit.until = deferred.next_attempt
+                        unit.until = deferred.next_attempt or None
             case events.Bounced(about=about, recipients=recipients, action="failed"):
                 for recipient in recipients:
                     if (unit := self._units.get((about, canonical(recipient)))) is not None:

@@ -5,6 +5,7 @@ text from outside reaches a terminal as a command to it. Colour stands only wher
 NO_COLOR is not set, and never says what words do not.
 """
 
+import contextvars
 import os
 import shutil
 import sys
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     import asyncio
 
 PROGRESS_SECONDS = 1.0
+# Where what is said goes instead, each text once: set where a program types the command.
+HEARD: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar(
+    "mxlab_heard", default=None
+)
 GREEN, YELLOW, RED = "32", "33", "31"
 COLOURS = {
     "pass": GREEN, "PASSED": GREEN, "ok": GREEN, "✓": GREEN,
@@ -90,7 +95,7 @@ def stamp(at: float) -> str:
 def width(stream: TextIO) -> int | None:
     """The columns of the terminal behind the stream; None where there is none: nothing is broken
     there, so that programs find whole lines."""
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    return shutil.get_terminal_size().columns if _is_terminal(stream) else None
 
 
 def _line(text: str, stream: TextIO, hang: int, mark: str) -> None:
@@ -109,11 +114,18 @@ def _coloured(line: str, stream: TextIO, mark: str) -> str:
 def colours(stream: TextIO) -> bool:
     """Whether colour may be used: at a terminal that has it, unless NO_COLOR says otherwise."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return stream.isatty() and not plain
+    return _is_terminal(stream) and not plain
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return HEARD.get() is None and stream.isatty()
 
 
 def _write(text: str, stream: TextIO) -> None:
     """In UTF-8, whatever the locale says: what mail brings is in no locale's charset."""
+    if (heard := HEARD.get()) is not None:
+        heard.append(text)
+        return
     typer.echo(text.encode("utf-8", "backslashreplace"), err=stream is sys.stderr)
 
 
@@ -151,4 +163,4 @@ class Waiting:
 
 def at_terminal() -> bool:
     """Whether somebody sits in front of it."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    return _is_terminal(sys.stdin) and sys.stdout.isatty()

@@ -11,16 +11,14 @@ import typer
 from mxlab.cli.completion import node_names
 from mxlab.cli.options import DEFAULT_LAB, AsJson, LabName
 from mxlab.cli.output import Waiting, complain, note, say, say_dialog, say_json, say_line, table
-from mxlab.cli.running import attached, each, mtas, sources, work
+from mxlab.cli.running import attached, sources, work
 from mxlab.errors import EXIT_FAILED, UsageError
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Node
-    from mxlab.backends.real.remains import Source
+    from mxlab.model.topology import Topology
     from mxlab_services.control.replies import QueueEntry
     from mxlab_services.control.requests import Request
 
-PAGE = 1000
 HEADING = "-Queue ID-----  --Size-- ----Arrival Time---- -Sender/Recipient-------"
 INDENT = " " * 46
 MARKS = {"active": "*", "hold": "!", "incoming": " ", "deferred": " "}
@@ -54,7 +52,10 @@ def queue(
     delete: Annotated[list[str] | None, _ids("-d", "delete", "Take it away unsent.")] = None,
     expire: Annotated[list[str] | None, _ids("-e", "expire", "Bounce it as too old.")] = None,
 ) -> None:
-    """List queues as `postqueue -p` does (--json: `postqueue -j`), or change what is in one."""
+    """List queues as `postqueue -p` does (--json: `postqueue -j`), or change what is in one.
+
+    What waits for its next attempt has the time of that (of the lab, UTC) below it.
+    """
     edits = {
         "hold": hold,
         "release": release,
@@ -72,6 +73,9 @@ def queue(
 async def _list(names: list[str], lab_name: str, json: bool) -> None:
     import msgspec
 
+    from mxlab.operate.nodes import each, mtas
+    from mxlab.operate.queues import entries
+
     async with attached(lab_name) as lab, AsyncExitStack() as stack:
         nodes = await sources(stack, lab, mtas(lab, names), "spool")
         answers, problems = await each(nodes, bool(names), entries)
@@ -84,29 +88,18 @@ async def _list(names: list[str], lab_name: str, json: bool) -> None:
             continue
         if len(nodes) > 1:
             say(("\n" if number else "") + f"{node.config.node}:")
-        _print_queue(found)
+        print_queue(found)
 
 
-async def entries(node: "Node | Source") -> "list[QueueEntry]":
-    """The whole queue of a node, read in pages."""
-    from mxlab_services.control.requests import QueueList
-
-    found: list[QueueEntry] = []
-    while True:
-        page = await node.request(QueueList(found[-1].queue_id if found else "", PAGE))
-        found += page
-        if len(page) < PAGE:
-            return found
-
-
-def _print_queue(found: "list[QueueEntry]") -> None:
+def print_queue(found: "list[QueueEntry]") -> None:
+    """A queue as `postqueue -p` prints it, with when each message is tried next."""
     if not found:
         say("Mail queue is empty")
         return
     say_line(HEADING)
     for entry in found:
         name = entry.queue_id + MARKS[entry.queue_name]
-        when = datetime.fromtimestamp(entry.arrival_time, UTC).strftime("%a %b %e %H:%M:%S")
+        when = _when(entry.arrival_time)
         sender = entry.sender or "MAILER-DAEMON"
         say_line(f"{name:<14} {entry.message_size:>9} {when:<20} {sender}")
         reasons: dict[str, list[str]] = defaultdict(list)
@@ -118,13 +111,23 @@ def _print_queue(found: "list[QueueEntry]") -> None:
                 say_line(f"({reason})".rjust(len(INDENT) + 24) if short else f"({reason})")
             for address in addresses:
                 say_line(f"{INDENT}{address}")
+        if entry.queue_name == "deferred":
+            say_line(f"{INDENT}(next attempt {_when(entry.next_attempt)})")
         say()
     size = sum(entry.message_size for entry in found)
     plural = "" if len(found) == 1 else "s"
     say(f"-- {max(1, size // 1024)} Kbytes in {len(found)} Request{plural}.")
 
 
+def _when(time: float | None) -> str:
+    """As `postqueue` writes it; a product's own tools may not know when it tries again."""
+    if time is None:
+        return "not told"
+    return datetime.fromtimestamp(time, UTC).strftime("%a %b %e %H:%M:%S")
+
+
 async def _edit(names: list[str], lab_name: str, edits: dict[str, list[str]], json: bool) -> None:
+    from mxlab.operate.nodes import mtas
     from mxlab_services.control.requests import QueueEdit
 
     if len(names) != 1:
@@ -172,6 +175,8 @@ def flush(
 
 
 async def _flush(names: list[str], lab_name: str, request: "Request[int]", json: bool) -> None:
+    from mxlab.operate.nodes import each, mtas
+
     async with attached(lab_name) as lab:
         answers, problems = await each(
             mtas(lab, names), bool(names), lambda node: node.request(request)
@@ -212,10 +217,11 @@ def etrn(
 async def _etrn(
     host: str, asking: str | None, domain: str | None, lab_name: str, json: bool
 ) -> None:
+    from mxlab.operate.nodes import mtas
     from mxlab.runner.etrn import ask_to_send
 
     async with attached(lab_name) as lab:
-        best = min(lab.topology.mx, key=lambda exchange: exchange.preference).host
+        best = _primary(lab.topology, domain)
         asked, asker = mtas(lab, [host, best if asking is None else asking])
         answer = await ask_to_send(lab, asker.config.node, asked.config.node, domain)
     if json:
@@ -225,6 +231,16 @@ async def _etrn(
         say(answer.text)
     if answer.code // 100 != 2:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _primary(topology: "Topology", domain: str | None) -> str:
+    """The best primary of the domain, if it is one of the lab's, else of the lab's first."""
+    from mxlab_services.domain import fold_domain
+
+    wanted = fold_domain(domain) if domain else topology.domain
+    meant = next((d for d in topology.mail_domains if d.domain == wanted), None)
+    exchanges = topology.mx if meant is None else meant.mx
+    return min(exchanges, key=lambda exchange: exchange.preference).host
 
 
 def _messages(count: int) -> str:
@@ -237,6 +253,9 @@ def qshape(nodes: Nodes = None, lab: LabName = DEFAULT_LAB, json: AsJson = False
 
 
 async def _qshape(names: list[str], lab_name: str, json: bool) -> None:
+    from mxlab.operate.nodes import each, mtas
+    from mxlab.operate.queues import entries
+
     async with attached(lab_name) as lab, AsyncExitStack() as stack:
         nodes = await sources(stack, lab, mtas(lab, names), "spool")
         answers, problems = await each(nodes, bool(names), entries)

@@ -47,16 +47,20 @@ class Reports:
 
     def write(self, results: "list[RunResult]") -> None:
         """Write them all; the recording, from which the others can be made again, first."""
-        from mxlab.report import html, junit, record
-
         try:
             if self.record is not None:
+                from mxlab.report.recording import record
+
                 self.record.write_bytes(b"".join(map(record, results)))
             if self.junit is not None:
+                from mxlab.report.junit import junit
+
                 self.junit.write_text(junit(results), encoding="utf-8")
             if self.report is not None:
                 self.report.write_text(as_json(results), encoding="utf-8")
             if self.html is not None:
+                from mxlab.report.html import html
+
                 self.html.write_text(html(results), encoding="utf-8")
         except OSError as error:
             raise EnvironmentProblem(f"the report could not be written: {error}") from error
@@ -64,7 +68,7 @@ class Reports:
 
 def as_json(results: "list[RunResult]") -> str:
     """One run's document, or a list of several."""
-    from mxlab.report import document, to_json
+    from mxlab.report.document import document, to_json
     from mxlab.visible import exact_json
 
     if len(results) == 1:
@@ -74,7 +78,7 @@ def as_json(results: "list[RunResult]") -> str:
 
 def say_report(result: "RunResult") -> None:
     """The report of a run for people: as `mxlab.report.text` has it, fitted to a terminal."""
-    from mxlab.report import text
+    from mxlab.report.text import text
 
     for line in text(result).split("\n"):
         indent = len(line) - len(line.lstrip())

@@ -1,26 +1,44 @@
 """Runs a command's work, and finds labs and nodes for it."""
 
 import contextlib
+import contextvars
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mxlab.backends.registry import LASTING, backend_named, first_here, known
 from mxlab.cli.output import note, stamp
-from mxlab.errors import EnvironmentProblem, LabError, NoEngine, NotUp, UnknownName, UsageError
+from mxlab.errors import NoEngine, NotUp, UnknownName, UsageError
 from mxlab.visible import visible_text
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Backend, Found, Lab, Node, Progress
+    from mxlab.backends.base import Backend, Found, ImapServer, Lab, Node, Progress
     from mxlab.backends.real.remains import Source
 
 T = TypeVar("T")
 N = TypeVar("N")
 
-BACKENDS = ("docker", "process")
+QUICK_FIRST = LASTING[::-1]
+# The lab on which a program types the command, in place of those that can be found.
+HANDS: "contextvars.ContextVar[Lab | None]" = contextvars.ContextVar("mxlab_hands", default=None)
+
+
+class Handed(Exception):
+    """A command's work, on its way to who types the command inside a running loop: `cli.hands`."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        super().__init__()
+        self.coroutine = coroutine
 
 
 def work(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run it to its end. SIGTERM and SIGHUP interrupt it as Ctrl-C does: it undoes, then stops."""
+    """Run it to its end. SIGTERM and SIGHUP interrupt it as Ctrl-C does: it undoes, then stops.
+
+    Raises Handed where a program types the command: what a command does after this is not done
+    then.
+    """
+    if HANDS.get() is not None:
+        raise Handed(coroutine)
     import asyncio
 
     log_visibly()
@@ -51,53 +69,41 @@ def log_visibly() -> None:
         logging.lastResort.setFormatter(Visibly())
 
 
-def backend_named(name: str) -> "Backend":
-    """One of the backends that keep labs beyond mxlab's life. Raises UnknownName."""
-    match name:
-        case "docker":
-            from mxlab.backends.docker import DockerBackend
-
-            return DockerBackend()
-        case "process":
-            from mxlab.backends.process import ProcessBackend
-
-            return ProcessBackend()
-        case _:
-            raise UnknownName("backend", name, ("auto", *BACKENDS))
+async def choose_backend(name: str, progress: "Progress") -> "Backend":
+    """The backend of that name that keeps labs; for `auto` the first that can be had here, with a
+    word why not those before. Raises UnknownName."""
+    names = LASTING if name == "auto" else (known(name, ("auto", *LASTING)).name,)
+    backend, reason = await first_here(names, progress)
+    tell_choice(backend, reason)
+    return backend
 
 
-async def choose_backend(name: str, progress: "Progress") -> tuple["Backend", str]:
-    """The backend of that name, or, for `auto`, Docker where it works, else processes.
-
-    Answers it with the reason why it is not Docker, if that was decided here.
-    """
-    if name != "auto":
-        return backend_named(name), ""
-    from mxlab.backends.docker import image as images
-    from mxlab.backends.docker import image_store
-
-    try:
-        async with image_store() as store:
-            await images.ensure_image(store, progress)
-    except EnvironmentProblem as error:
-        return backend_named("process"), str(error)
-    return backend_named("docker"), ""
+def tell_choice(backend: "Backend", reason: str) -> None:
+    """Say, where there is a `reason` for it, why this backend and none before it."""
+    if reason:
+        note(f"mxlab: {known(backend.name).meaning}, because {reason}")
 
 
 async def find_labs() -> "tuple[list[Found], str]":
     """All labs of this machine, and why there may be more that cannot be seen."""
-    found = await backend_named("process").find()
-    try:
-        found += await backend_named("docker").find()
-    except NoEngine as error:
-        return found, str(error)
-    return found, ""
+    found: list[Found] = []
+    unseen = ""
+    for name in QUICK_FIRST:
+        try:
+            found += await backend_named(name).find()
+        except NoEngine as error:
+            unseen = str(error)
+    return found, unseen
 
 
 @contextlib.asynccontextmanager
 async def attached(lab: str) -> AsyncIterator["Lab"]:
-    """The lab of that name, in whatever world it is. Raises NotUp, which names those that are."""
-    found, unseen = await _world_of(lab)
+    """The lab of that name, in whatever world it is; where a program types the command, the lab
+    that it types it on. Raises NotUp, which names those that are."""
+    if (at_hand := HANDS.get()) is not None:
+        yield at_hand
+        return
+    found, unseen = await _backend_of(lab)
     if found is None:
         raise await _not_up(lab, unseen)
     async with found.attach(lab) as running:
@@ -106,20 +112,20 @@ async def attached(lab: str) -> AsyncIterator["Lab"]:
 
 async def is_up(lab: str) -> bool:
     """Whether a lab of that name, or what is left of one, is there already."""
-    found, _ = await _world_of(lab)
+    found, _ = await _backend_of(lab)
     return found is not None
 
 
-async def _world_of(lab: str) -> "tuple[Backend | None, str]":
-    process = backend_named("process")
-    if any(found.lab == lab for found in await process.find()):
-        return process, ""
-    docker = backend_named("docker")
-    try:
-        here = any(found.lab == lab for found in await docker.find())
-    except NoEngine as error:
-        return None, str(error)
-    return (docker if here else None), ""
+async def _backend_of(lab: str) -> "tuple[Backend | None, str]":
+    unseen = ""
+    for name in QUICK_FIRST:
+        backend = backend_named(name)
+        try:
+            if any(found.lab == lab for found in await backend.find()):
+                return backend, ""
+        except NoEngine as error:
+            unseen = str(error)
+    return None, unseen
 
 
 async def _not_up(lab: str, unseen: str) -> NotUp:
@@ -138,27 +144,21 @@ def check_address(address: str) -> None:
         raise UsageError(f"{address[:80]!r} is no mail address: {wrong.text}")
 
 
-def node_called(lab: "Lab", name: str) -> "Node":
-    """Raises UnknownName."""
-    try:
-        return lab.nodes[name]
-    except KeyError:
-        raise UnknownName("node", name, lab.nodes) from None
+def machine_called(lab: "Lab", name: str) -> "Node | ImapServer":
+    """A node, or an IMAP server that stands beside them. Raises UnknownName."""
+    beside = imap_servers(lab)
+    if name not in lab.nodes and name in beside:
+        return beside[name]
+    if name not in lab.nodes:
+        raise UnknownName("node", name, (*lab.nodes, *beside))
+    return lab.nodes[name]
 
 
-def mtas(lab: "Lab", names: list[str]) -> "list[Node]":
-    """These nodes, or all that have a queue. Raises UnknownName, UsageError for a DNS server."""
-    from mxlab_services.config import MtaConfig
+def imap_servers(lab: "Lab") -> "Mapping[str, ImapServer]":
+    """The lab's IMAP servers by name; none where its world has none."""
+    from mxlab.backends.base import HasImap
 
-    chosen = [node_called(lab, name) for name in names] or list(lab.nodes.values())
-    having = [node for node in chosen if isinstance(node.config, MtaConfig)]
-    if names and len(having) < len(chosen):
-        wrong = next(n for n in chosen if not isinstance(n.config, MtaConfig))
-        raise UsageError(
-            f"{wrong.config.node} is no MTA",
-            "MTAs: " + ", ".join(node.config.node for node in mtas(lab, [])),
-        )
-    return having
+    return lab.imap if isinstance(lab, HasImap) else {}
 
 
 async def sources(
@@ -178,25 +178,3 @@ async def sources(
             since = "" if source.ended is None else f", when it last spoke at {stamp(source.ended)}"
             note(f"mxlab: {name} is stopped: this is its disk as it was left{since}")
     return found
-
-
-async def each(
-    nodes: "list[N]", asked: bool, question: Any
-) -> "tuple[list[tuple[N, Any]], list[LabError]]":
-    """Put a question (node -> reply) to all nodes at once.
-
-    Where nodes were `asked` for by name, the first problem is raised; else problems are answered.
-    """
-    import asyncio
-
-    answers = await asyncio.gather(*(question(node) for node in nodes), return_exceptions=True)
-    good: list[tuple[N, Any]] = []
-    problems: list[LabError] = []
-    for node, answer in zip(nodes, answers, strict=True):
-        if isinstance(answer, LabError) and not asked:
-            problems.append(answer)
-        elif isinstance(answer, BaseException):
-            raise answer
-        else:
-            good.append((node, answer))
-    return good, problems

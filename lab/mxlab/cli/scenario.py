@@ -8,8 +8,9 @@ import typer
 from mxlab.cli.completion import scenario_names
 from mxlab.cli.options import AsJson, ScenarioFolder
 from mxlab.cli.output import at_terminal, complain, note, say, say_json, say_line, table
-from mxlab.cli.stories import story_file
-from mxlab.errors import EXIT_USAGE, LabError, ScenarioError, UsageError
+from mxlab.cli.remarks import row_of, tell_remarks
+from mxlab.cli.stories import lesson_text, story_file, write_files
+from mxlab.errors import LabError, ScenarioError, UsageError
 
 if TYPE_CHECKING:
     from mxlab.model.scenario import Scenario
@@ -63,7 +64,7 @@ def show(
 
     path = story_file(name, scenarios)
     scenario = load_file(path)
-    text = _lesson(path.with_name("README.md"))
+    text = lesson_text(path.with_name("README.md"))
     if json:
         say_json(_data(scenario, text))
         return
@@ -72,17 +73,9 @@ def show(
         say(f"\n{text.rstrip()}")
 
 
-def _lesson(path: Path) -> str:
-    """The text of the lesson, if there is one. Raises UsageError."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-
-
 def tell(scenario: "Scenario") -> None:
     """Print the story in plain words."""
-    from mxlab.scenario.describe import ending, lab_of, story
+    from mxlab.scenario.describe import expectations, lab_of, story
 
     say(f"{scenario.id}: {scenario.title}")
     if scenario.summary:
@@ -93,7 +86,7 @@ def tell(scenario: "Scenario") -> None:
         number += not line.startswith(" ")
         say_line(f"     {line}" if line.startswith(" ") else f"{number:>3}. {line}", hang=7)
     say("\nIn the end:")
-    for line in ending(scenario):
+    for line in expectations(scenario):
         say_line(f"  - {line}")
 
 
@@ -138,24 +131,11 @@ def lint(
     warning, what a world cannot do a note.
     """
     found = [row for name in files for row in _lint(name, scenarios)]
-    errors = sum(row["level"] == "error" for row in found)
-    if json:
-        say_json(found)
-    else:
-        for row in found:
-            place = ":".join(str(row[key]) for key in ("file", "line", "column") if row[key])
-            say(f"{place}: {row['level']}: {row['message']}")
-            if row["hint"]:
-                say(f"       {row['hint']}")
-        note(f"mxlab: {len(files)} checked, {errors or 'nothing'} to be mended")
-    if errors:
-        raise typer.Exit(EXIT_USAGE)
+    tell_remarks(found, len(files), json)
 
 
 def _lint(name: str, folder: Path | None) -> list[dict[str, Any]]:
-    from mxlab.backends.docker import DockerBackend
-    from mxlab.backends.process import ProcessBackend
-    from mxlab.backends.sim.backend import SimBackend
+    from mxlab.backends.registry import BACKENDS, backend_named
     from mxlab.scenario.lint import survey_remarks
     from mxlab.scenario.load import problem_at, survey_file
 
@@ -163,22 +143,11 @@ def _lint(name: str, folder: Path | None) -> list[dict[str, Any]]:
     try:
         found = survey_file(path)
     except ScenarioError as error:
-        return [_row(one, "error") for one in error.every]
-    rows = [_row(error, "error") for error in found.mistakes.found]
-    for remark in survey_remarks(found, (DockerBackend(), ProcessBackend(), SimBackend())):
-        rows.append(_row(problem_at(found.tree, remark.problem), remark.level))
+        return [row_of(one, "error") for one in error.every]
+    rows = [row_of(error, "error") for error in found.mistakes.found]
+    for remark in survey_remarks(found, tuple(map(backend_named, BACKENDS))):
+        rows.append(row_of(problem_at(found.tree, remark.problem), remark.level))
     return sorted(rows, key=lambda row: (row["line"], row["column"]))
-
-
-def _row(error: ScenarioError, level: str) -> dict[str, Any]:
-    return {
-        "file": error.file,
-        "line": error.line,
-        "column": error.column,
-        "level": level,
-        "message": error.text,
-        "hint": error.hint,
-    }
 
 
 @app.command()
@@ -226,7 +195,7 @@ def new(
         raise UsageError(f"{folder} is there already", "choose another name")
     text = draft.scenario()
     loads(text, str(folder / FILE), name)  # what cannot be loaded is not written
-    _write(folder, {FILE: text, "README.md": draft.lesson()})
+    write_files(folder, {FILE: text, "README.md": draft.lesson()})
     _next(draft, folder / FILE, scenarios)
 
 
@@ -262,15 +231,6 @@ def _parameter(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UsageError(f"--set: KEY=VALUE, not {text!r}")
     return key, parse(value, "--set").plain() if value else ""
-
-
-def _write(folder: Path, files: dict[str, str]) -> None:
-    try:
-        folder.mkdir(parents=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
 
 
 def _next(draft: "Draft", path: Path, scenarios: Path | None) -> None:

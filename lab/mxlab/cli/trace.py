@@ -1,6 +1,5 @@
 """trace: one message's story, hop by hop, from the nodes' events."""
 
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -10,9 +9,7 @@ from mxlab.cli.output import Waiting, note, say_json_text, say_line
 from mxlab.cli.running import attached, work
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Lab
-    from mxlab.history.trace import Trace
-    from mxlab_services.events import Event
+    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -42,8 +39,8 @@ def trace(
 ) -> None:
     """Tell one message's story: every lookup, attempt, reply and queue, in order.
 
-    The message that was sent last, unless said otherwise. With --json: its events, one object per
-    line.
+    The message that was sent last, unless said otherwise. Of another product, [log], [queue] or
+    [proxy] says from where it is known. With --json: its events, one object per line.
     """
     work(_trace(message, Filters(to, sender, subject), dialog, lab, json))
 
@@ -61,6 +58,7 @@ async def _trace(
 ) -> None:
     from mxlab.history.biography import life, notifications
     from mxlab.history.lookup import find
+    from mxlab.runner.now import read_trace
     from mxlab_services.events import encode
 
     async with attached(lab_name) as lab:
@@ -77,20 +75,3 @@ async def _trace(
         say_line(head + text, hang=len(head))
     for name in notifications(found, message):
         note(f"mxlab: what became of its notification: mxlab trace {name.strip('<>')}")
-
-
-async def read_trace(lab: "Lab") -> "Trace":
-    """What all nodes have told so far."""
-    import asyncio
-
-    from mxlab.history.trace import Trace
-
-    async def read(name: str) -> "list[Event]":
-        async with aclosing(lab.nodes[name].events(follow=False)) as stream:  # type: ignore[type-var]
-            return [event async for event in stream]
-
-    found = Trace()
-    for events in await asyncio.gather(*(read(name) for name in lab.nodes)):
-        for event in events:
-            found.add(event)
-    return found

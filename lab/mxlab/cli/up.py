@@ -1,27 +1,38 @@
-"""up, down, status."""
+"""up, down."""
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from mxlab.backends.registry import backend_named, known
 from mxlab.cli.completion import lab_names
-from mxlab.cli.options import DEFAULT_LAB, AsJson, BackendName, LabName, Seed, TimeScale, a_lab
-from mxlab.cli.output import Waiting, complain, note, say, say_json, table, width
-from mxlab.cli.picture import picture
+from mxlab.cli.mailprogram import settings
+from mxlab.cli.options import (
+    DEFAULT_LAB,
+    AsJson,
+    BackendName,
+    LabName,
+    Seed,
+    TimeScale,
+    WithSoftware,
+    a_lab,
+)
+from mxlab.cli.output import Waiting, note, say, say_json
 from mxlab.cli.running import (
-    attached,
-    backend_named,
+    QUICK_FIRST,
     choose_backend,
-    find_labs,
-    node_called,
     work,
 )
-from mxlab.errors import AlreadyUp, LabError, NoEngine, UsageError
+from mxlab.cli.status import described, show
+from mxlab.cli.submission import submission_lines
+from mxlab.errors import EXIT_FAILED, AlreadyUp, LabError, NoEngine, UsageError
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Lab, Node
+    from mxlab.backends.base import Lab
+    from mxlab.model.finding import Finding
+    from mxlab.model.scenario import Scenario
     from mxlab.model.topology import Topology
 
 MOST_EXCHANGES = 16
@@ -30,7 +41,6 @@ MOST_EXCHANGES = 16
 def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
-    app.command()(status)
 
 
 def up(
@@ -49,26 +59,86 @@ def up(
     schedule: Annotated[
         str | None, typer.Option(metavar="NAME", help="Retry schedule: workshop, postfix, rfc ...")
     ] = None,
-    time_scale: TimeScale = 1.0,
+    time_scale: TimeScale = None,
     seed: Seed = 0,
     publish: Annotated[
         bool, typer.Option("--publish", help="Open SMTP and DNS on 127.0.0.1.")
     ] = False,
+    imap: Annotated[
+        bool, typer.Option("--imap", help="Dovecot beside each primary: IMAP, POP3 (docker only).")
+    ] = False,
+    software: WithSoftware = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Play this story in it, and leave the lab as it is then."),
+    ] = None,
+    until: Annotated[
+        int | None,
+        typer.Option("--until", metavar="STEP", min=0, help="Of the story, so many steps (all)."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Bring a lab up: a DNS server, mail exchangers and a sending client."""
-    shape = make_topology(topology, mx, domain, schedule)
-    work(_up(lab, backend, shape, make_time(time_scale), seed, publish, json))
+    """Bring a lab up: a DNS server, mail exchangers and a sending client.
+
+    With --imap --publish a mail program can read the mailboxes: it says what to type into it.
+    With --scenario the lab is that story's, and begins in the midst of it: nothing is healed.
+    """
+    story, scale = None, 1.0
+    if scenario is not None:
+        if (topology, mx, domain, schedule) != (None, None, None, None):
+            raise UsageError("--scenario has a lab of its own", "leave the lab's shape out")
+        story = _beginning(scenario, until)
+        topology, scale = story.file, story.scenario.time_scale
+    elif until is not None:
+        raise UsageError("--until is of a story", "name it: --scenario ID")
+    shape = make_topology(topology, mx, domain, schedule, imap=imap, software=software or ())
+    if story is not None:
+        story = story.in_lab(shape)
+    time = make_time(scale if time_scale is None else time_scale)
+    work(_up(lab, backend, shape, time, seed, publish, json, story))
+
+
+class _Beginning(NamedTuple):
+    """So many steps of a story."""
+
+    file: Path
+    scenario: "Scenario"
+    until: int
+
+    def in_lab(self, shape: "Topology") -> "_Beginning":
+        """The same in a lab of that shape: the story's, with what the options say beside it."""
+        from msgspec.structs import replace
+
+        return self._replace(scenario=replace(self.scenario, topology=shape))
+
+
+def _beginning(name: str, until: int | None) -> _Beginning:
+    from mxlab.cli.stories import story_file
+    from mxlab.scenario.load import load_file
+
+    file = story_file(name, None)
+    story = load_file(file)
+    steps = len(story.steps)
+    if until is not None and until > steps:
+        raise UsageError(f"--until {until}: {name} has {steps} steps", "see `mxlab run --dry-run`")
+    return _Beginning(file, story, steps if until is None else until)
 
 
 def make_topology(
-    file: Path | None, mx: int | None, domain: str | None, schedule: str | None
+    file: Path | None,
+    mx: int | None,
+    domain: str | None,
+    schedule: str | None,
+    *,
+    imap: bool = False,
+    software: Sequence[str] = (),
 ) -> "Topology":
     """The topology that the options describe. Raises UsageError."""
     import msgspec
 
     from mxlab.model.topology import Exchange, Topology
-    from mxlab.plan.plan import checked_topology
+    from mxlab.plan.checked import checked_topology
+    from mxlab.plan.software import parse_software, with_software
 
     if file is not None:
         from mxlab.scenario.load import load_topology
@@ -87,8 +157,10 @@ def make_topology(
         shape = msgspec.structs.replace(shape, domain=domain)
     if schedule is not None:
         shape = msgspec.structs.replace(shape, schedule=schedule)
+    if imap:
+        shape = msgspec.structs.replace(shape, imap=True)
     check_schedule(shape.schedule)
-    return checked_topology(shape)
+    return checked_topology(with_software(shape, parse_software(software)))
 
 
 def check_schedule(name: str) -> None:
@@ -122,32 +194,51 @@ async def _up(
     seed: int,
     publish: bool,
     json: bool,
+    story: _Beginning | None,
 ) -> None:
     import secrets
 
     from mxlab.backends.base import Order
 
     with Waiting() as progress:
-        backend, reason = await choose_backend(backend_name, progress)
-        if reason:
-            note(f"mxlab: local processes, because {reason}")
-        if backend.name != "process" and any(
-            found.lab == name for found in await backend_named("process").find()
-        ):
-            raise AlreadyUp(
-                f"a lab called {name!r} is up as local processes",
-                f"`mxlab down --lab {name}` removes it; or use another name with --lab",
-            )
+        backend = await choose_backend(backend_name, progress)
+        if story is not None:
+            from mxlab.scenario.refusal import refuse
+
+            refuse(story.scenario, backend)
+        for other in QUICK_FIRST[: QUICK_FIRST.index(backend.name)]:
+            if any(found.lab == name for found in await backend_named(other).find()):
+                raise AlreadyUp(
+                    f"a lab called {name!r} is up as {known(other).meaning}",
+                    f"`mxlab down --lab {name}` removes it; or use another name with --lab",
+                )
         order = Order(name, secrets.token_hex(4), topology, time, seed, publish)
         async with backend.deploy(order, progress, keep=True) as lab:
-            shown = await _describe(lab)
+            failed = None if story is None else await _play(lab, story)
+            shown = await described(lab)
     if json:
         say_json(shown)
         return
     say(f"The lab {name!r} is up ({backend.name}).")
-    _show(shown)
+    show(shown)
+    for line in (*settings(shown), *submission_lines(shown)):
+        say(line)
     other = "" if name == DEFAULT_LAB else f" --lab {name}"
-    say(f"Next: mxlab send --to bob@{topology.domain} --show-dialog{other}   (mxlab down{other})")
+    if story is None:
+        next_ = f"mxlab send --to bob@{topology.domain} --show-dialog{other}"
+        say(f"Next: {next_}   (mxlab down{other})")
+    else:
+        say(f"Next: mxlab queue{other}; mxlab fault list{other}   (mxlab down{other})")
+    if failed is not None:
+        note(f"mxlab: {failed.check} failed: {failed.text}")
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _play(lab: "Lab", story: _Beginning) -> "Finding | None":
+    from mxlab.cli.live import tell
+    from mxlab.runner.beginning import play_beginning
+
+    return await play_beginning(lab, story.scenario, story.until, tell)
 
 
 def down(
@@ -177,7 +268,7 @@ async def _down(name: str | None, json: bool) -> None:
     removed: list[dict[str, str]] = []
     unseen: LabError | None = None
     with Waiting() as progress:
-        for backend in (backend_named("process"), backend_named("docker")):
+        for backend in map(backend_named, QUICK_FIRST):
             try:
                 found = await backend.find() if name is None else []
                 names = sorted({one.lab for one in found}) if name is None else [name]
@@ -198,123 +289,3 @@ async def _down(name: str | None, json: bool) -> None:
         say(f"{said} {whole} is left{place}.")
     if unseen is not None and not json:
         note(f"mxlab: Docker was not asked: {unseen}")
-
-
-def status(
-    lab: Annotated[
-        str | None,
-        typer.Option(
-            "--lab",
-            envvar="MXLAB_LAB",
-            metavar="NAME",
-            help="Which lab.",
-            callback=a_lab,
-            autocompletion=lab_names,
-        ),
-    ] = None,
-    json: AsJson = False,
-) -> None:
-    """Show the labs of this machine, and how their nodes are."""
-    work(_status(lab, json))
-
-
-async def _status(name: str | None, json: bool) -> None:
-    if name is not None:
-        async with attached(name) as lab:
-            shown = [await _describe(lab)]
-    else:
-        labs, unseen = await find_labs()
-        if unseen and not json:
-            note(f"mxlab: only local processes are shown: {unseen}")
-        shown = [await _describe_found(found) for found in labs]
-    if json:
-        say_json(shown)
-        return
-    if not shown:
-        say("No lab is up.")
-    for number, one in enumerate(shown):
-        if number:
-            say()
-        say(f"lab {one['lab']} ({one['backend']}, run {one['run'] or 'unknown'})")
-        _show(one)
-        if "domain" in one:  # all of it could be seen
-            say()
-            for line in picture(one["domain"], one["nodes"], width(sys.stdout)):
-                say(line)
-
-
-async def _describe_found(found: Any) -> dict[str, Any]:
-    try:
-        async with backend_named(found.backend).attach(found.lab) as lab:
-            return await _describe(lab)
-    except LabError as error:
-        complain(error)
-        nodes = [{"node": node, "state": state} for node, state in found.nodes.items()]
-        return {"lab": found.lab, "backend": found.backend, "run": found.run, "nodes": nodes}
-
-
-async def _describe(lab: "Lab") -> dict[str, Any]:
-    import asyncio
-
-    nodes = await asyncio.gather(
-        *(_describe_node(lab, node_called(lab, name)) for name in lab.nodes)
-    )
-    return {
-        "lab": lab.name,
-        "backend": lab.backend,
-        "run": lab.run,
-        "domain": lab.topology.domain,
-        "lab_time": lab.clock.time(),
-        "nodes": nodes,
-    }
-
-
-async def _describe_node(lab: "Lab", node: "Node") -> dict[str, Any]:
-    from mxlab.backends.base import CanPublish
-    from mxlab_services.control.requests import Ping
-
-    config = node.config
-    shown: dict[str, Any] = {
-        "node": config.node,
-        "role": _role(lab, config.node),
-        "address": config.address,
-        "state": await node.state(),
-        "queued": None,
-    }
-    if shown["state"] == "running":
-        try:
-            pong = await node.request(Ping())
-            shown["queued"] = None if pong.role == "dns" else pong.queued
-        except LabError as error:
-            shown["problem"] = str(error)
-    if isinstance(node, CanPublish):
-        shown["published"] = {
-            service: f"{address}:{port}"
-            for service, (address, port) in (await node.published()).items()
-        }
-    return shown
-
-
-def _role(lab: "Lab", node: str) -> str:
-    topology = lab.topology
-    if node == topology.dns:
-        return "dns"
-    if node == topology.client:
-        return "client"
-    preference = next((e.preference for e in topology.mx if e.host == node), 0)
-    return f"{'primary' if node in topology.primaries else 'backup'} MX {preference}"
-
-
-def _show(lab: dict[str, Any]) -> None:
-    rows = [
-        (
-            node["node"],
-            node.get("role", ""),
-            node.get("address", ""),
-            node["state"],
-            "-" if node.get("queued") is None else node["queued"],
-            node.get("problem") or "  ".join((node.get("published") or {}).values()),
-        )
-        for node in lab["nodes"]
-    ]
-    table(("NODE", "ROLE", "ADDRESS", "STATE", "QUEUED", "OPEN HERE AT"), rows)

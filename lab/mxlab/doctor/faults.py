@@ -14,12 +14,14 @@ from mxlab.backends.base import Backend, Lab, Order, Progress
 from mxlab.errors import LabError, NodeUnreachable, first_of_group
 from mxlab.faults import CATALOGUE, FaultKind, able, inject, undo
 from mxlab.faults.table import sample
-from mxlab.model.mechanism import Mechanism, inner, outer
+from mxlab.model.mechanism import Drop, Partition, Reject, SlowLink
 from mxlab.model.topology import Topology
 from mxlab.runner.etrn import ask_to_send
 from mxlab_services.control.replies import EtrnReport
 from mxlab_services.control.requests import Dig, QueueFlush, Submit
 from mxlab_services.events import FaultStruck
+from mxlab_services.faults.base import Mechanism, NodeFault
+from mxlab_services.faults.kinds import DnsFault, Refuse
 from mxlab_services.smtp.client.connect import IDLE
 
 SENDER = "alice@client.test"
@@ -92,17 +94,17 @@ async def _felt(lab: Lab, name: str, mechanism: Mechanism) -> None:
     """Return once the fault has an effect on what nodes do. What befalls a whole node was seen
     already; a loss and a cut line are left to chance and to their time."""
     match mechanism:
-        case inner.DnsMechanism(name=asked):
+        case DnsFault(name=asked):
             await _strikes(lab, name, mechanism, _questions(lab, asked))
-        case inner.Refuse() | outer.Drop() | outer.Partition() | outer.Reject():
+        case Refuse() | Drop() | Partition() | Reject():
             if (await _asked(lab, mechanism.host)).code:
                 raise NodeUnreachable(f"{mechanism.kind} {mechanism.host}: it answers all the same")
-        case outer.SlowLink(seconds=seconds):
+        case SlowLink(seconds=seconds):
             began = lab.clock.time()
             answer = await _asked(lab, mechanism.host)
             if answer.code and lab.clock.time() - began < seconds:
                 raise NodeUnreachable(f"{mechanism.kind} {mechanism.host}: it answers at once")
-        case inner.InnerFault():
+        case NodeFault():
             await _strikes(lab, name, mechanism, _mail(lab))
         case _:
             pass

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mxlab.errors import LabError
+from mxlab.model.scenario import BackendName
 
 if TYPE_CHECKING:
     from mxlab.backends.docker.engine import Engine
+    from mxlab.backends.docker.image import Store
 
-World = Literal["docker", "process", "both"]
 Result = Literal["ok", "warning", "problem"]
 
 OLDEST_PYTHON = (3, 11)
@@ -28,66 +29,68 @@ OWN_FILES = 50  # of a node at rest, at most: its database, its sockets, its lib
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class MachineCheck:
     """One thing that was tried. A `problem` keeps `world` from working; a `warning` does not."""
 
     name: str
-    world: World
+    world: BackendName | Literal["both"]
     result: Result
     found: str
     hint: str = ""
 
 
-def works(checks: list[Check], world: Literal["docker", "process"]) -> bool:
+def works(checks: list[MachineCheck], world: str) -> bool:
     """Whether labs of that world can be brought up here."""
     return not any(c.result == "problem" and c.world in (world, "both") for c in checks)
 
 
-async def examine() -> list[Check]:
+async def examine() -> list[MachineCheck]:
     """Try everything; never raises for what it finds."""
     docker, process = await asyncio.gather(_docker(), asyncio.to_thread(processes))
     return [_python(), *docker, *process, _netem()]
 
 
-def _python() -> Check:
+def _python() -> MachineCheck:
     found = f"Python {platform.python_version()}"
     if sys.version_info < OLDEST_PYTHON:
-        return Check("python", "both", "problem", found, "install Python 3.11 or later")
-    return Check("python", "both", "ok", found)
+        return MachineCheck("python", "both", "problem", found, "install Python 3.11 or later")
+    return MachineCheck("python", "both", "ok", found)
 
 
 # --- docker --------------------------------------------------------------------------------------
 
 
-async def _docker() -> list[Check]:
+async def _docker() -> list[MachineCheck]:
+    from mxlab.backends.docker import ImageStore
     from mxlab.backends.docker.engine import connect
 
     try:
         engine = await connect()
     except LabError as error:
-        return [Check("engine", "docker", "problem", str(error), error.hint), _base_tools()]
+        return [MachineCheck("engine", "docker", "problem", str(error), error.hint), _base_tools()]
     try:
         version = await engine.call("tell its version", lambda api: api.version()["Version"])
         return [
             engine_check(str(version), engine.endpoint.url),
             await _image(engine),
             _base_tools(),
+            *await products(ImageStore(engine)),
             await _subnet(engine),
         ]
     except LabError as error:
-        return [Check("engine", "docker", "problem", str(error), error.hint)]
+        return [MachineCheck("engine", "docker", "problem", str(error), error.hint)]
     finally:
         engine.close()
 
 
-def engine_check(version: str, where: str) -> Check:
+def engine_check(version: str, where: str) -> MachineCheck:
     """What is known of an engine of that version."""
     found = f"Docker {version} at {where}"
     numbers = tuple(int(word) for word in re.findall(r"\d+", version)[:3])
     if numbers[:2] < OLDEST_ENGINE:
-        return Check("engine", "docker", "problem", found, "20.10 or later is needed")
+        return MachineCheck("engine", "docker", "problem", found, "20.10 or later is needed")
     if BROKEN_DNS[0] <= numbers <= BROKEN_DNS[1]:
-        return Check(
+        return MachineCheck(
             "engine",
             "docker",
             "warning",
@@ -95,18 +98,18 @@ def engine_check(version: str, where: str) -> Check:
             "so dig and swaks in `mxlab shell` will not see the lab's names",
             "update the engine to 26.1.3 or later",
         )
-    return Check("engine", "docker", "ok", found)
+    return MachineCheck("engine", "docker", "ok", found)
 
 
-async def _image(engine: "Engine") -> Check:
+async def _image(engine: "Engine") -> MachineCheck:
     from mxlab.backends.docker import ImageStore
     from mxlab.backends.docker import image as images
 
     store = ImageStore(engine)
     for kind in images.KINDS:
         if await store.present(images.image_tag(kind)):
-            return Check("image", "docker", "ok", f"{images.image_tag(kind)} is there")
-    return Check(
+            return MachineCheck("image", "docker", "ok", f"{images.image_tag(kind)} is there")
+    return MachineCheck(
         "image",
         "docker",
         "warning",
@@ -115,10 +118,41 @@ async def _image(engine: "Engine") -> Check:
     )
 
 
-def _base_tools() -> Check:
+async def products(store: "Store") -> list[MachineCheck]:
+    """Of each mail server that a node may run beside ours: its image, and what its container may
+    do that no other may."""
+    from mxlab.backends.docker.products import MAIL_SERVERS, base_present, present_product
+    from mxlab.backends.docker.shape import RIGHTS
+    from mxlab.model.software import SOFTWARE
+
+    found = []
+    for product in MAIL_SERVERS:
+        entry = next(one for name, one in SOFTWARE.items() if name == product.name)
+        rights = next(one for name, one in RIGHTS.items() if name == product.name)
+        kept = ", ".join(rights.capabilities)
+        runs = (
+            f"it runs as root with {kept}" if kept else "it runs as one user, who may nothing more"
+        )
+        hint = f"`mxlab image build --product {product.name}` now"
+        if (image := await present_product(store, product)) is not None:
+            check = MachineCheck(entry.title, "docker", "ok", f"{image} is there; {runs}")
+        elif shutil.which("mmdebstrap") or await base_present(store, product):
+            text = f"its image is built when a lab first wants it; {runs}"
+            check = MachineCheck(entry.title, "docker", "ok", text, hint)
+        else:
+            text = f"its image is not there, and needs a registry to come from; {runs}"
+            hint = f"{hint}, or `mxlab image load {product.name}.tar`"
+            check = MachineCheck(entry.title, "docker", "warning", text, hint)
+        found.append(check)
+    return found
+
+
+def _base_tools() -> MachineCheck:
     if shutil.which("mmdebstrap"):
-        return Check("base tools", "docker", "ok", "mmdebstrap can make a base with no registry")
-    return Check(
+        return MachineCheck(
+            "base tools", "docker", "ok", "mmdebstrap can make a base with no registry"
+        )
+    return MachineCheck(
         "base tools",
         "docker",
         "warning",
@@ -127,7 +161,7 @@ def _base_tools() -> Check:
     )
 
 
-async def _subnet(engine: "Engine") -> Check:
+async def _subnet(engine: "Engine") -> MachineCheck:
     from mxlab.backends.docker.subnets import Network, Taken, free_subnets, host_routes
 
     networks = await engine.call("list networks", lambda api: api.networks())
@@ -140,30 +174,32 @@ async def _subnet(engine: "Engine") -> Check:
     try:
         subnet = next(free_subnets([*taken, *host_routes()]))
     except LabError as error:
-        return Check("subnet", "docker", "problem", str(error), error.hint)
-    return Check("subnet", "docker", "ok", f"{subnet} is free")
+        return MachineCheck("subnet", "docker", "problem", str(error), error.hint)
+    return MachineCheck("subnet", "docker", "ok", f"{subnet} is free")
 
 
 # --- local processes -----------------------------------------------------------------------------
 
 
-def processes() -> list[Check]:
+def processes() -> list[MachineCheck]:
     """What matters to labs of processes."""
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return [
-            Check("processes", "process", "problem", "labs of processes need Linux 5.3 or later")
+            MachineCheck(
+                "processes", "process", "problem", "labs of processes need Linux 5.3 or later"
+            )
         ]
     return [_state_folder(), _loopback(), _low_ports(), _open_files()]
 
 
-def _state_folder() -> Check:
+def _state_folder() -> MachineCheck:
     from mxlab.backends.process.folder import state_root
 
     root = state_root()
     nearest = next(path for path in (root, *root.parents) if path.exists())
     if os.access(nearest, os.W_OK | os.X_OK):
-        return Check("state folder", "process", "ok", f"{root} can be written")
-    return Check(
+        return MachineCheck("state folder", "process", "ok", f"{root} can be written")
+    return MachineCheck(
         "state folder",
         "process",
         "problem",
@@ -172,23 +208,23 @@ def _state_folder() -> Check:
     )
 
 
-def _loopback() -> Check:
+def _loopback() -> MachineCheck:
     from mxlab.backends.process.space import find_space
 
     try:
         world = find_space((), NODES)
     except LabError as error:
-        return Check("local addresses", "process", "problem", str(error), error.hint)
+        return MachineCheck("local addresses", "process", "problem", str(error), error.hint)
     found = f"{world.subnet} is free, SMTP on port {world.smtp_port}, DNS on {world.dns_port}"
-    return Check("local addresses", "process", "ok", found)
+    return MachineCheck("local addresses", "process", "ok", found)
 
 
-def _low_ports() -> Check:
+def _low_ports() -> MachineCheck:
     from mxlab.backends.process.space import low_ports_allowed
 
     if low_ports_allowed():
-        return Check("low ports", "process", "ok", "this user may bind ports 25 and 53")
-    return Check(
+        return MachineCheck("low ports", "process", "ok", "this user may bind ports 25 and 53")
+    return MachineCheck(
         "low ports",
         "process",
         "warning",
@@ -197,7 +233,7 @@ def _low_ports() -> Check:
     )
 
 
-def _open_files() -> Check:
+def _open_files() -> MachineCheck:
     """A node of processes has this process's limit; at its own limits it opens so many files."""
     import resource
 
@@ -208,8 +244,8 @@ def _open_files() -> Check:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         found = "any number" if soft == resource.RLIM_INFINITY else str(soft)
-        return Check("open files", "process", "ok", f"a process may open {found}")
-    return Check(
+        return MachineCheck("open files", "process", "ok", f"a process may open {found}")
+    return MachineCheck(
         "open files",
         "process",
         "warning",
@@ -218,7 +254,9 @@ def _open_files() -> Check:
     )
 
 
-def _netem(modules: Path = Path("/lib/modules"), loaded: Path = Path("/sys/module")) -> Check:
+def _netem(
+    modules: Path = Path("/lib/modules"), loaded: Path = Path("/sys/module")
+) -> MachineCheck:
     kernel = modules / platform.release()
     known = any(
         "sch_netem" in (kernel / name).read_text(encoding="utf-8", errors="replace")
@@ -226,8 +264,8 @@ def _netem(modules: Path = Path("/lib/modules"), loaded: Path = Path("/sys/modul
         if (kernel / name).is_file()
     )
     if known or (loaded / "sch_netem").is_dir():
-        return Check("netem", "docker", "ok", "the kernel has sch_netem")
-    return Check(
+        return MachineCheck("netem", "docker", "ok", "the kernel has sch_netem")
+    return MachineCheck(
         "netem",
         "docker",
         "warning",

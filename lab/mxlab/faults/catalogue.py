@@ -1,4 +1,4 @@
-"""The faults by name: what each needs of a world, and by which means it is done.
+"""The faults by name: what each needs of a world, and which injector does it.
 
 `CATALOGUE` holds all; `FAULTS` those that take nothing but a host and end or freeze it.
 """
@@ -8,18 +8,34 @@ from dataclasses import dataclass
 
 from mxlab.backends.base import CanDelay, CanDisconnect, CanPause, CanSegment, CanShape, Shape
 from mxlab.errors import UnknownName
-from mxlab.faults import injectors as means
 from mxlab.faults.injectors import (
-    Inside,
-    Means,
-    OffTheNetwork,
-    OfLife,
-    OfLinks,
-    OfStreams,
-    SlowLinks,
+    DelayInjector,
+    Injector,
+    InsideInjector,
+    LifeInjector,
+    LinkInjector,
+    NetworkInjector,
+    StreamInjector,
+    kill,
+    pause,
+    stop,
 )
-from mxlab.model import inner, outer
-from mxlab.model.mechanism import MECHANISMS, Mechanism
+from mxlab.model.mechanism import (
+    MECHANISMS,
+    CutLink,
+    Disconnect,
+    Drop,
+    Kill,
+    LimitRate,
+    Loss,
+    Partition,
+    Pause,
+    Reject,
+    Segments,
+    SlowLink,
+    Stop,
+)
+from mxlab_services.faults.base import Mechanism, NodeFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +44,7 @@ class FaultKind:
     what it takes."""
 
     mechanism: type[Mechanism]
-    means: Means
+    injector: Injector
     of_node: type | None = None
     of_lab: type | None = None
 
@@ -44,43 +60,43 @@ class FaultKind:
     @property
     def ends_with_life(self) -> bool:
         """Whether a restart of the node takes it away."""
-        return isinstance(self.means, Inside)
+        return isinstance(self.injector, InsideInjector)
 
 
 def _shape(mechanism: Mechanism) -> tuple[tuple[str, ...], Shape]:
     match mechanism:
-        case outer.Drop(peers=peers) | outer.Partition(peers=peers):
+        case Drop(peers=peers) | Partition(peers=peers):
             return peers, Shape(drop=True)
-        case outer.Reject(peers=peers, how=how):
+        case Reject(peers=peers, how=how):
             return peers, Shape(reject=how)
-        case outer.Loss(peers=peers, share=share):
+        case Loss(peers=peers, share=share):
             return peers, Shape(loss=share)
-        case outer.LimitRate(peers=peers, rate=rate):
+        case LimitRate(peers=peers, rate=rate):
             return peers, Shape(rate=rate)
-        case outer.CutLink(peers=peers, after=after):
+        case CutLink(peers=peers, after=after):
             return peers, Shape(cut_after=after)
         case _:
             raise TypeError(f"{mechanism.kind} is no fault of the links")
 
 
 def _kind(mechanism: type[Mechanism]) -> FaultKind:
-    if issubclass(mechanism, inner.InnerFault):
-        return FaultKind(mechanism, Inside())
-    if issubclass(mechanism, outer.Disconnect):
-        return FaultKind(mechanism, OffTheNetwork(), of_lab=CanDisconnect)
-    if issubclass(mechanism, outer.SlowLink):
-        return FaultKind(mechanism, SlowLinks(), of_lab=CanDelay)
-    if issubclass(mechanism, outer.Segments):
-        return FaultKind(mechanism, OfStreams(), of_lab=CanSegment)
-    return FaultKind(mechanism, OfLinks(_shape), of_lab=CanShape)
+    if issubclass(mechanism, NodeFault):
+        return FaultKind(mechanism, InsideInjector())
+    if issubclass(mechanism, Disconnect):
+        return FaultKind(mechanism, NetworkInjector(), of_lab=CanDisconnect)
+    if issubclass(mechanism, SlowLink):
+        return FaultKind(mechanism, DelayInjector(), of_lab=CanDelay)
+    if issubclass(mechanism, Segments):
+        return FaultKind(mechanism, StreamInjector(), of_lab=CanSegment)
+    return FaultKind(mechanism, LinkInjector(_shape), of_lab=CanShape)
 
 
 FAULTS: Mapping[str, FaultKind] = {
     kind.name: kind
     for kind in (
-        FaultKind(outer.Kill, OfLife(means.kill, "stopped")),
-        FaultKind(outer.Stop, OfLife(means.stop, "stopped")),
-        FaultKind(outer.Pause, OfLife(means.pause, "paused"), of_node=CanPause),
+        FaultKind(Kill, LifeInjector(kill, "stopped")),
+        FaultKind(Stop, LifeInjector(stop, "stopped")),
+        FaultKind(Pause, LifeInjector(pause, "paused"), of_node=CanPause),
     )
 }
 CATALOGUE: Mapping[str, FaultKind] = {

@@ -3,9 +3,11 @@
 An undo may run whenever the fault may have been injected, and more than once: it looks first.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from mxlab.backends.base import (
     CanDelay,
@@ -19,14 +21,14 @@ from mxlab.backends.base import (
     State,
 )
 from mxlab.errors import Unsupported
-from mxlab.faults.inner import to_service
-from mxlab.model.mechanism import Mechanism, outer
-from mxlab.model.outer import Segments
-from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet
+from mxlab.model.mechanism import Segments, SlowLink
+from mxlab_services.faults.base import FromPeer, Mechanism
+from mxlab_services.faults.kinds import AnyFault, Greylist, TlsBroken
+from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet, Pem
 
 
-class Means(Protocol):
-    """`inject` and `undo` return when done; `seen` answers whether the fault is in effect."""
+class Injector(Protocol):
+    """`inject` and `undo` return when done; `seen` returns whether the fault is in effect."""
 
     async def inject(self, lab: Lab, name: str, mechanism: Mechanism) -> None: ...
 
@@ -36,7 +38,7 @@ class Means(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class OfLife:
+class LifeInjector:
     """What changes the state of a node to `state`."""
 
     act: Callable[[Node], Awaitable[None]]
@@ -83,7 +85,7 @@ class _OnLinks:
 
 
 @dataclass(frozen=True)
-class OfLinks(_OnLinks):
+class LinkInjector(_OnLinks):
     """What shapes the links of a node; `shape` returns how."""
 
     shape: Callable[[Mechanism], tuple[tuple[str, ...], Shape]]
@@ -93,11 +95,11 @@ class OfLinks(_OnLinks):
         await _shapable(lab).shape(name, mechanism.host, peers, shape)
 
 
-class SlowLinks(_OnLinks):
+class DelayInjector(_OnLinks):
     """What makes the links of a node slow."""
 
     async def inject(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
-        if not isinstance(lab, CanDelay) or not isinstance(mechanism, outer.SlowLink):
+        if not isinstance(lab, CanDelay) or not isinstance(mechanism, SlowLink):
             raise Unsupported("the links of this lab cannot be made slow")
         await lab.delay(name, mechanism.host, mechanism.peers, mechanism.seconds)
 
@@ -108,7 +110,7 @@ def _shapable(lab: Lab) -> CanShape:
     return lab
 
 
-class OfStreams:
+class StreamInjector:
     """Where TCP cuts what it brings."""
 
     async def inject(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
@@ -129,7 +131,7 @@ def _segmentable(lab: Lab) -> CanSegment:
     return lab
 
 
-class OffTheNetwork:
+class NetworkInjector:
     """A node without a network."""
 
     async def inject(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
@@ -148,13 +150,15 @@ def _with_network(lab: Lab) -> CanDisconnect:
     return lab
 
 
-class Inside:
+class InsideInjector:
     """What a node does to itself when it is told to. It ends with the node's life."""
 
     async def inject(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
+        if not isinstance(mechanism, AnyFault):
+            raise TypeError(f"{mechanism.kind} does not strike inside a node")
         addresses = {host: node.config.address for host, node in lab.nodes.items()}
-        fault = to_service(mechanism, addresses)
-        await lab.nodes[mechanism.host].request(FaultSet(name, fault))
+        request = FaultSet(name, _by_address(mechanism, addresses), _certificate(mechanism))
+        await lab.nodes[mechanism.host].request(request)
 
     async def undo(self, lab: Lab, name: str, mechanism: Mechanism) -> None:
         if await self.seen(lab, name, mechanism):
@@ -165,3 +169,21 @@ class Inside:
         if await node.state() == "stopped":
             return False
         return any(one.id == name for one in await node.request(FaultList()))
+
+
+def _by_address(fault: AnyFault, addresses: Mapping[str, str]) -> AnyFault:
+    """The fault with addresses in the place of the hosts that it names as peers."""
+    given: dict[str, object] = {}
+    if isinstance(fault, FromPeer) and fault.peer is not None:
+        given["peer"] = addresses.get(fault.peer, fault.peer)
+    if isinstance(fault, Greylist):
+        given["exempt"] = tuple(addresses.get(peer, peer) for peer in fault.exempt)
+    return msgspec.structs.replace(fault, **given)
+
+
+def _certificate(fault: AnyFault) -> Pem | None:
+    if isinstance(fault, TlsBroken) and fault.how != "handshake-cut":
+        from mxlab.faults.certificates import broken_certificate
+
+        return broken_certificate(fault.how)
+    return None

@@ -8,7 +8,8 @@ import yaml
 from mxlab.backends.base import Backend
 from mxlab.faults import able
 from mxlab.faults.catalogue import CATALOGUE, FaultKind
-from mxlab.model.mechanism import Mechanism, inner
+from mxlab_services.faults.base import Mechanism
+from mxlab_services.faults.kinds import DnsMxWithoutAddress
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 NO = "unsupported"
@@ -64,7 +65,7 @@ def example(mechanism: type[Mechanism]) -> dict[str, str]:
     """YAML values for what the fault cannot do without."""
     fields = msgspec.structs.fields(mechanism)
     found = {field.name: _EXAMPLES[field.name] for field in fields if field.required}
-    if mechanism is inner.DnsMxWithoutAddress:
+    if mechanism is DnsMxWithoutAddress:
         found["name"] = "mx1.example.test"
     return found
 

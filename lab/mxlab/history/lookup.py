@@ -41,13 +41,20 @@ def known(trace: Trace) -> list[Known]:
 def _known(trace: Trace, message: str) -> Known:
     own = [event for event in trace.of_message(message) if event.message == message]
     one = Known(message, own[0].at if own else 0.0)
+    taken = False
     for event in own:
         if queue_id := getattr(event.body, "queue_id", ""):
             one.queue_ids.add(queue_id)
         match event.body:
-            case events.Accepted() as accepted if not one.recipients:
+            case events.Accepted() as accepted if not taken:
+                taken = True
                 one.sender, one.recipients = accepted.sender, tuple(accepted.recipients)
-                one.subject, one.batch = subject_text(accepted.subject), accepted.batch
+                one.subject = subject_text(accepted.subject)
+                one.batch = one.batch or accepted.batch
+            case events.HandedIn() as handed:
+                one.batch = handed.batch
+                if not one.recipients:  # it was refused, so far
+                    one.sender, one.recipients = handed.sender, tuple(handed.recipients)
             case events.Bounced(about=about):
                 one.about = about
             case _:

@@ -2,6 +2,11 @@
 
 import math
 import re
+from typing import Annotated
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(title="duration")]  # lab seconds; in a file with a unit
 
 LONGEST = 3660 * 86400.0  # lab seconds: ten years
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -1,49 +1,52 @@
 """Topology -> each node's configuration. Pure but for TLS keys, so that every world and compose get
 the same lab."""
 
-import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mxlab.errors import UsageError, nearest
-from mxlab.model.scenario import Problem
-from mxlab.model.topology import LONGEST_NAME, Topology, is_reserved
-from mxlab.typed import misfit
-from mxlab_services.address import problem_of
+from mxlab.model.takes import takes
+from mxlab.model.topology import Topology
+from mxlab.plan.checked import checked_topology
+from mxlab.plan.clients import as_wished
+from mxlab.plan.limits import limits_of, timeouts_of
+from mxlab.plan.mail import (
+    relay_mail,
+    smarthost_name,
+)
+from mxlab.plan.retries import retry_config
+from mxlab.plan.space import Space
+from mxlab.plan.zones import all_zones, own_domains, root_servers, zone_servers
 from mxlab_services.config import (
     AnyConfig,
     ClientConfig,
     DnsConfig,
     MxConfig,
-    RetryConfig,
+    PeerConfig,
+    SubmissionConfig,
     TimeConfig,
+    TlsConfig,
 )
-from mxlab_services.domain import DomainError, checked, fold_domain
-from mxlab_services.queue.retry import SCHEDULES
 
 if TYPE_CHECKING:
     from mxlab.plan.tls import Authority
 
-ZONE_TTL = 60  # lab seconds
-KEPT = ("test", "example", "invalid", "localhost")  # top-level domains that can never be real
-
 
 @dataclass(frozen=True, slots=True)
-class World:
+class AddressPlan:
     """What a backend decides about where nodes live.
 
-    `subnet` holds all addresses; node number n gets its address n + `first`. `control` and `data`
-    are path patterns in which `{node}` stands for the node's name. `listen` is what every node
-    binds its ports to; None: its own address. `submitters` are networks, beside the client itself,
-    from which the client takes mail for any address.
+    `subnet` holds all addresses (see `space`). `control` and `data` are path patterns in which
+    `{node}` stands for the node's name. `listen` is what every node binds its ports to; None: its
+    own addresses. `submitters` are networks, beside the client itself, from which the client takes
+    mail for any address.
     """
 
     subnet: str
-    first: int = 2
     smtp_port: int = 25
+    submission_ports: tuple[int, int] = (587, 465)  # STARTTLS, implicit TLS
     dns_port: int = 53
     control: str = "/run/mxlab/control.sock"
     data: str = "/var/lib/mxlab"
@@ -51,6 +54,19 @@ class World:
     seed: int = 0
     listen: str | None = None
     submitters: tuple[str, ...] = ("127.0.0.1/32",)
+
+
+@dataclass(frozen=True, slots=True)
+class ImapPlan:
+    """An IMAP server beside the nodes, which shows the mailboxes of `primary`. `domain` is that of
+    who logs in without one; `tls`: its certificate, by the lab's own CA."""
+
+    name: str
+    primary: str
+    address: str
+    hostname: str
+    domain: str
+    tls: TlsConfig | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,31 @@ class Plan:
     topology: Topology
     subnet: str
     nodes: tuple[AnyConfig, ...]
+    imap: tuple[ImapPlan, ...] = ()
+
+    @property
+    def addresses(self) -> list[str]:
+        """All addresses that DNS lists for the nodes; at some of them nobody may be."""
+        space = self._space
+        return [a for host in space.hosts for a in space.listed(host)]
+
+    def endpoint(self, host: str) -> tuple[str, str | None]:
+        """The addresses of IPv4 and IPv6 that an engine is to give a container (see `space`)."""
+        return self._space.endpoint(host)
+
+    @property
+    def engine_subnets(self) -> list[str]:
+        """What an engine's network for the lab has to hold: IPv4, and IPv6 where a node has it."""
+        return [self.subnet, *(network for network in self.networks if ":" in network)]
+
+    @property
+    def networks(self) -> list[str]:
+        """Those in which the nodes have their addresses (CIDR), IPv4 first."""
+        return self._space.networks
+
+    @property
+    def _space(self) -> Space:
+        return Space(self.topology, self.subnet)
 
     def node(self, name: str) -> AnyConfig:
         """The configuration of one node. Raises KeyError."""
@@ -71,68 +112,149 @@ class Plan:
         raise KeyError(name)
 
 
-def make_plan(lab: str, run: str, topology: Topology, world: World) -> Plan:
-    """Give every node of `topology` an address and its configuration.
+def make_plan(
+    lab: str, run: str, topology: Topology, where: AddressPlan, peers: Collection[str] = ()
+) -> Plan:
+    """Give every node of `topology` an address and its configuration. Of the exchanges, `peers` are
+    scripted servers.
 
     Raises UsageError when hosts repeat, when the domains clash, or when the subnet is too small.
     """
     topology = checked_topology(topology)
-    network = ipaddress.ip_network(world.subnet)
-    if network.num_addresses < world.first + len(topology.hosts) + 1:
-        raise UsageError(f"subnet {network} is too small for {len(topology.hosts)} nodes")
-    addresses = {
-        host: str(network[world.first + number]) for number, host in enumerate(topology.hosts)
-    }
+    making = _Making(lab, topology, where, frozenset(peers))
+    nodes: list[AnyConfig] = [*making.name_servers(), *making.exchanges(), *making.clients()]
+    return Plan(lab, run, topology, where.subnet, tuple(nodes), tuple(making.imap_servers()))
 
-    def common(host: str) -> dict[str, Any]:
+
+class _Making:
+    """Makes the configurations of one lab, in the topology's order."""
+
+    def __init__(
+        self, lab: str, topology: Topology, where: AddressPlan, peers: Collection[str]
+    ) -> None:
+        self._topology, self._where, self._peers = topology, where, peers
+        self._space = Space(topology, where.subnet)
+        self._signs = _authority(lab) if topology.tls or topology.submission else None
+        self._authority = self._signs if topology.tls else None
+        self._roots = [a for host in root_servers(topology) for a in self._space.own(host)]
+
+    def name_servers(self) -> Iterator[DnsConfig]:
+        texts, served = all_zones(self._topology, self._space), zone_servers(self._topology)
+        for host in self._topology.dns_hosts:
+            zones = _name_server(host, self._topology, self._space, texts, served)
+            yield DnsConfig(**self._common(host), port=self._where.dns_port, **zones)
+
+    def exchanges(self) -> Iterator[MxConfig | PeerConfig]:
+        """And the relays after them."""
+        topology = self._topology
+        for exchange in topology.exchanges:
+            host = exchange.host
+            if host in self._peers:
+                name = f"{host}.{topology.home(host)}"
+                port = self._where.smtp_port
+                yield PeerConfig(**self._common(host), hostname=name, smtp_port=port)
+                continue
+            yield MxConfig(**self._mta(host), **msgspec.structs.asdict(takes(topology, host)))
+        for relay in topology.relays:
+            yield MxConfig(**self._mta(relay.host), **relay_mail(topology, relay, self._space))
+
+    def clients(self) -> Iterator[ClientConfig]:
+        """The first of them takes submissions, if anybody may submit."""
+        for sender in self._topology.senders:
+            own, first = self._space.own(sender.host), sender.host == self._topology.client
+            config = ClientConfig(
+                **self._mta(sender.host),
+                smarthost=smarthost_name(self._topology, sender.host),
+                local_domains=[sender.domain],
+                submission_networks=[*self._space.only(sender.host), *self._where.submitters],
+                submission=_submission(self._topology, own, self._where, self._signs)
+                if first
+                else None,
+            )
+            yield as_wished(config, sender)
+
+    def imap_servers(self) -> Iterator[ImapPlan]:
+        for name, primary in self._topology.imap_servers.items():
+            own, hostname = self._space.own(name), f"{name}.{self._topology.domain}"
+            domains = (d.domain for d in self._topology.mail_domains if primary in d.primaries)
+            names = [hostname, "localhost"]  # it may be published there, too
+            tls = self._authority.issue(names, *own, "127.0.0.1") if self._authority else None
+            yield ImapPlan(name, primary, own[0], hostname, next(domains), tls)
+
+    def _common(self, host: str) -> dict[str, Any]:
         return {
             "node": host,
-            "address": addresses[host],
-            "listen": world.listen,
-            "control": world.control.format(node=host),
-            "time": world.time,
-            "seed": world.seed,
+            **dict(zip(("address", "also"), self._space.own(host), strict=False)),
+            "listen": self._where.listen,
+            "control": self._where.control.format(node=host),
+            "time": self._where.time,
+            "seed": self._where.seed,
         }
 
-    def mta(host: str, domain: str) -> dict[str, Any]:
-        name = f"{host}.{domain}"
-        return common(host) | {
+    def _mta(self, host: str) -> dict[str, Any]:
+        topology, space = self._topology, self._space
+        name = f"{host}.{topology.home(host)}"
+        return self._common(host) | {
             "hostname": name,
-            "tls": authority.issue([name], addresses[host]) if authority else None,
-            "dns": addresses[topology.dns],
-            "dns_port": world.dns_port,
-            "smtp_port": world.smtp_port,
-            "data": world.data.format(node=host),
-            "networks": [str(network)],
-            "retry": RetryConfig(schedule=topology.schedule, jitter=topology.jitter),
+            "software": topology.software[host],
+            "product_settings": topology.product_settings.get(host, {}),
+            "tls": self._authority.issue([name], *space.own(host)) if self._authority else None,
+            "dns": space.reached(topology.dns_host, host),
+            "dns_port": self._where.dns_port,
+            "roots": self._roots,
+            "smtp_port": self._where.smtp_port,
+            "data": self._where.data.format(node=host),
+            "networks": space.networks,
+            "timeouts": timeouts_of(topology, host),
+            "limits": limits_of(topology, host),
+            "retry": retry_config(topology, host),
         }
 
-    authority = _authority(lab) if topology.tls else None
 
-    nodes: list[AnyConfig] = [
-        DnsConfig(
-            **common(topology.dns), port=world.dns_port, zones=_zones(topology, addresses, network)
-        )
-    ]
-    for exchange in topology.mx:
-        local = exchange.host in topology.primaries
-        knows = topology.recipients is not None and (local or topology.backup_knows_recipients)
-        nodes.append(
-            MxConfig(
-                **mta(exchange.host, topology.domain),
-                local_domains=[topology.domain] if local else [],
-                relay_domains=[] if local else [topology.domain],
-                recipients=list(topology.recipients or ()) if knows else None,
-            )
-        )
-    nodes.append(
-        ClientConfig(
-            **mta(topology.client, topology.client_domain),
-            local_domains=[topology.client_domain],
-            submission_networks=[f"{addresses[topology.client]}/32", *world.submitters],
-        )
+def _name_server(
+    host: str,
+    topology: Topology,
+    space: Space,
+    texts: Mapping[str, str],
+    served: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """What a name server has, gives away and takes from elsewhere, of the zones' `texts`."""
+    first = topology.name_servers[0].host
+    has = {
+        origin: text for origin, text in texts.items() if served.get(origin, (first,))[0] == host
+    }
+    return {
+        "zones": has,
+        "secondaries": {
+            origin: [space.own(other)[0] for other in served[origin][1:]]
+            for origin in has
+            if len(served.get(origin, ())) > 1
+        },
+        "primaries": {
+            origin: [space.own(hosts[0])[0]]
+            for origin, hosts in served.items()
+            if host in hosts[1:]
+        },
+    }
+
+
+def _submission(
+    topology: Topology, addresses: list[str], where: AddressPlan, signs: "Authority | None"
+) -> SubmissionConfig | None:
+    """What the client at `addresses` needs to take submissions. Its certificate is good for where
+    it may be published, too."""
+    if topology.submission is None or signs is None:
+        return None
+    names = [f"{topology.client}.{topology.client_domain}", "localhost"]
+    start_tls, implicit = where.submission_ports
+    own = topology.submission.senders.items()
+    return SubmissionConfig(
+        topology.submission.users,
+        signs.issue(names, *addresses, "127.0.0.1"),
+        start_tls,
+        implicit,
+        {user: [given] if isinstance(given, str) else list(given) for user, given in own},
     )
-    return Plan(lab, run, topology, str(network), tuple(nodes))
 
 
 def _authority(lab: str) -> "Authority":
@@ -141,139 +263,7 @@ def _authority(lab: str) -> "Authority":
     return Authority(lab)
 
 
-def checked_topology(topology: Topology) -> Topology:
-    """The topology with its domains as A-labels. Raises UsageError for a name that cannot be, as
-    one made in Python may be, and for the first of `topology_problems`."""
-    if wrong := misfit(topology):
-        key, text, hint = wrong
-        raise UsageError(f"{key}: {text}", hint)
-    for problem in topology_problems(topology):
-        raise UsageError(problem.text, problem.hint)
-    return plain_topology(topology)
-
-
-def plain_topology(topology: Topology) -> Topology:
-    """The topology with its domains in the form in which they are compared."""
-    return msgspec.structs.replace(
-        topology,
-        domain=fold_domain(topology.domain),
-        client_domain=fold_domain(topology.client_domain),
-    )
-
-
-def topology_problems(topology: Topology) -> Iterator[Problem]:
-    """Hosts that repeat; domains that are none, cannot be told apart or are real; names that are
-    too long; recipients that are no addresses; a schedule that there is not. Paths begin in the
-    topology."""
-    hosts, schedule = topology.hosts, topology.schedule
-    for host in sorted({host for host in hosts if hosts.count(host) > 1}):
-        text = f"two nodes are called {host!r}"
-        yield Problem((), text, hint="give each host its own name")
-    own = [host for host in hosts if host != topology.client]
-    yield from _domain_problems("domain", topology.domain, own)
-    yield from _domain_problems("client_domain", topology.client_domain, [topology.client])
-    plain = plain_topology(topology)
-    if plain.domain == plain.client_domain:
-        yield Problem((), f"the client cannot have the domain {topology.domain!r} too")
-    for number, address in enumerate(topology.recipients or ()):
-        # Control characters are told where the file is read.
-        if address.isprintable() and (wrong := problem_of(address)):
-            text = f"{address[:80]!r} is no mail address: {wrong.text}"
-            yield Problem(("recipients", number), text)
-    if schedule not in SCHEDULES:
-        near = nearest(schedule, SCHEDULES)
-        hint = (f"did you mean {near!r}? " if near else "") + f"known: {', '.join(SCHEDULES)}"
-        yield Problem(("schedule",), f"no retry schedule is called {schedule!r}", hint=hint)
-
-
 def search_list(topology: Topology, host: str) -> tuple[str, ...]:
     """The domains in which a short name is looked for on a host: its own, then the others."""
-    own, other = topology.domain, topology.client_domain
-    return (other, own) if host == topology.client else (own, other)
-
-
-def _domain_problems(key: str, domain: str, hosts: list[str]) -> Iterator[Problem]:
-    """What is wrong with a domain in which these hosts are to be."""
-    try:
-        folded = checked(domain.removesuffix("."), genuine=True)
-    except DomainError as error:
-        yield Problem((key,), f"no domain for mail: {error}")
-        return
-    if not is_reserved(folded):
-        hint = "use a reserved name: one under .test or .example, or example.com/net/org"
-        yield Problem((key,), f"{domain!r} may belong to somebody", hint=hint)
-    for name in (f"{host}.{folded}" for host in hosts):
-        if len(name) > LONGEST_NAME:
-            text = f"with it a host is called {name[:40]}..., {len(name)} characters long"
-            hint = f"a name has at most {LONGEST_NAME} (RFC 1035 §2.3.4)"
-            yield Problem((key,), text, hint=hint)
-
-
-def _zones(
-    topology: Topology,
-    addresses: dict[str, str],
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network,
-) -> dict[str, str]:
-    zones = name_zones(topology, addresses)
-    if isinstance(network, ipaddress.IPv4Network):
-        zones |= _reverse_zone(topology, addresses, network)
-    return zones
-
-
-def name_zones(topology: Topology, addresses: Mapping[str, str]) -> dict[str, str]:
-    """Origin -> zone text: the domains of the lab, and the tree of names above them.
-
-    The lab keeps the top-level domains that can never be real as a whole (RFC 2606, RFC 6761), so
-    a name in them that nobody has does not exist. What lies elsewhere is not the lab's to deny.
-    """
-    domain, client = topology.domain, topology.client_domain
-    server = f"{topology.dns}.{domain}."
-    zones = {
-        domain: [
-            *_head(domain, server),
-            *(f"@ IN MX {e.preference} {e.host}" for e in topology.mx),
-            *(
-                f"{host} IN A {addresses[host]}"
-                for host in topology.hosts
-                if host != topology.client
-            ),
-        ],
-        client: [
-            *_head(client, server),
-            f"@ IN MX 10 {topology.client}",
-            f"{topology.client} IN A {addresses[topology.client]}",
-        ],
-    }
-    zones |= {top: _head(top, server) for top in KEPT if top not in zones}
-    zones["localhost"] += ["@ IN A 127.0.0.1", "@ IN AAAA ::1"]  # RFC 6761 §6.3
-    for name in (domain, client):
-        above = max((top for top in zones if name.endswith(f".{top}")), key=len, default=None)
-        if above is not None:  # it delegates the name (RFC 1034 §4.2.1)
-            glue = f"{server} IN A {addresses[topology.dns]}"
-            zones[above] += [f"{name}. IN NS {server}"]
-            if domain.endswith(f".{above}") and glue not in zones[above]:
-                zones[above].append(glue)
-    return {origin: "\n".join(lines) + "\n" for origin, lines in zones.items()}
-
-
-def _head(origin: str, server: str) -> list[str]:
-    name = server if server.endswith(".") else f"{server}."
-    return [
-        f"$ORIGIN {origin}.",
-        f"$TTL {ZONE_TTL}",
-        f"@ IN SOA {name} hostmaster.{origin}. 1 3600 600 86400 {ZONE_TTL}",
-        f"@ IN NS {name}",
-    ]
-
-
-def _reverse_zone(
-    topology: Topology, addresses: dict[str, str], network: ipaddress.IPv4Network
-) -> dict[str, str]:
-    """One zone for the /24 that holds the nodes (RFC 1035 §3.5)."""
-    octets = str(network.network_address).split(".")[:3]
-    origin = ".".join(reversed(octets)) + ".in-addr.arpa"
-    lines = _head(origin, f"{topology.dns}.{topology.domain}.")
-    for host in topology.hosts:
-        domain = topology.client_domain if host == topology.client else topology.domain
-        lines.append(f"{addresses[host].rsplit('.', 1)[1]} IN PTR {host}.{domain}.")
-    return {origin: "\n".join(lines) + "\n"}
+    own = topology.home(host)
+    return (own, *(domain for domain in own_domains(topology) if domain != own))

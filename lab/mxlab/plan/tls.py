@@ -39,15 +39,15 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def issue(self, names: Iterable[str], address: str) -> TlsConfig:
-        """A certificate and key for a host of these names and this address, with the CA's."""
+    def issue(self, names: Iterable[str], *addresses: str) -> TlsConfig:
+        """A certificate and key for a host of these names and addresses, with the CA's."""
         key = ec.generate_private_key(ec.SECP256R1())
         listed = list(names)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, listed[0])])
         alternatives = x509.SubjectAlternativeName(
             [
                 *(x509.DNSName(name) for name in listed),
-                x509.IPAddress(ipaddress.ip_address(address)),
+                *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses),
             ]
         )
         certificate = (

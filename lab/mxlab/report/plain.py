@@ -10,9 +10,10 @@ from typing import TypeVar
 import msgspec
 
 from mxlab.model.condition import CONDITIONS, AnyCondition
-from mxlab.model.mechanism import MECHANISMS, Mechanism
-from mxlab.model.scenario import Origin, Scenario
+from mxlab.model.mechanism import MECHANISMS
+from mxlab.model.scenario import Scenario, SourceFile
 from mxlab.model.step import STEPS, AnyStep, Eventually, Fault, Never, Parallel, Python
+from mxlab_services.faults.base import Mechanism
 
 Plain = dict[str, object]
 _Kind = TypeVar("_Kind")
@@ -60,8 +61,9 @@ def from_plain(plain: Mapping[str, object]) -> Scenario:
 def _from_step(step: AnyStep) -> Plain:
     match step:
         case Fault(id=name, mechanism=mechanism):
-            fault: Plain = {mechanism.kind: msgspec.to_builtins(mechanism)}
-            return {step.key: {"id": name, "mechanism": fault}}
+            fields: Plain = msgspec.to_builtins(mechanism)
+            del fields["kind"]  # which the key says
+            return {step.key: {"id": name, "mechanism": {mechanism.kind: fields}}}
         case Eventually(condition=condition, within=seconds):
             awaited: Plain = {condition.key: msgspec.to_builtins(condition)}
             return {step.key: {"condition": awaited, "seconds": seconds}}
@@ -98,12 +100,12 @@ def _to_condition(item: object) -> AnyCondition:
     return msgspec.convert(fields, kind)
 
 
-def _to_origin(plain: Mapping[str, object]) -> Origin | None:
+def _to_origin(plain: Mapping[str, object]) -> SourceFile | None:
     if "origin" not in plain:
         return None
     origin = msgspec.convert(plain["origin"], Plain)
     lines = msgspec.convert(origin["lines"], list[tuple[tuple[int, ...], int]])
-    return Origin(msgspec.convert(origin["file"], str), dict(lines))
+    return SourceFile(msgspec.convert(origin["file"], str), dict(lines))
 
 
 def _keyed(item: object, known: Mapping[str, type[_Kind]]) -> tuple[type[_Kind], Plain]:

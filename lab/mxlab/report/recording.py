@@ -15,11 +15,12 @@ import msgspec
 from msgspec.structs import replace
 
 from mxlab.checks.judge import judge
+from mxlab.checks.registry import CHECKS
 from mxlab.errors import Damaged, LabError, UnknownName, UsageError
 from mxlab.history.evidence import Evidence
 from mxlab.history.trace import Trace
 from mxlab.model.finding import Finding, Verdict, overall
-from mxlab.model.scenario import CHECKS, Scenario
+from mxlab.model.scenario import Scenario
 from mxlab.report.plain import Plain, from_plain, to_plain
 from mxlab.runner.result import RunResult
 from mxlab_services.events import decode, encode
@@ -43,7 +44,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     scenario: Plain
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The last line but one. `damage`: node -> why its stream could not be read to the end."""
 
     kind: Literal["run.outcome"]
@@ -75,7 +76,7 @@ def record(result: RunResult) -> bytes:
         time_scale=result.time_scale,
         scenario=to_plain(result.scenario),
     )
-    outcome = Outcome(
+    outcome = RunOutcome(
         kind="run.outcome",
         findings=result.findings,
         damage=result.trace.damage,
@@ -102,7 +103,7 @@ def judge_again(data: bytes, name: str) -> RunResult:
     head = _read(body[0] if body else b"", Head, f"{name} is damaged: how it begins")
     if head.format != FORMAT:
         raise wrong(f"{name} is of format {head.format}; this mxlab reads {FORMAT}")
-    outcome = _read(body[-1], Outcome, f"{name} is damaged: its evidence cannot be read")
+    outcome = _read(body[-1], RunOutcome, f"{name} is damaged: its evidence cannot be read")
     try:
         scenario = from_plain(head.scenario)
     except ValueError as error:

@@ -10,7 +10,7 @@ import msgspec
 
 from mxlab.model.finding import Finding, Verdict
 
-Fate = Literal["ok", "refused", "failed", "unknown", "skipped"]
+TryFate = Literal["ok", "refused", "failed", "unknown", "skipped"]
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -32,7 +32,7 @@ class Try(msgspec.Struct, frozen=True, array_like=True):
     to: int
     begin: float
     end: float
-    fate: Fate
+    fate: TryFate
     host: str
     dialog: list[str]
 
@@ -54,7 +54,7 @@ class Notice(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
-class Lane(msgspec.Struct, frozen=True):
+class NodeLane(msgspec.Struct, frozen=True):
     """A node. `depth`: (time, messages in its queue) at each change."""
 
     name: str
@@ -73,7 +73,7 @@ class Shade(msgspec.Struct, frozen=True):
     end: float | None
 
 
-class Step(msgspec.Struct, frozen=True):
+class StepBegin(msgspec.Struct, frozen=True):
     """A step of the scenario began."""
 
     at: float
@@ -110,12 +110,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     gaps: tuple[str, ...]
     end: float
-    lanes: list[Lane]
+    lanes: list[NodeLane]
     messages: list[str]
     rows: list[Row]
     tries: list[Try]
     stays: list[Stay]
     notices: list[Notice]
     shades: list[Shade]
-    steps: list[Step]
+    steps: list[StepBegin]
     ledger: list[Account]

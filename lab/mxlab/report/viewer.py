@@ -7,14 +7,14 @@ from mxlab.history.ledger import Unit, make_ledger
 from mxlab.history.trace import LAB, Trace
 from mxlab.report.view import (
     Account,
-    Fate,
-    Lane,
+    NodeLane,
     Notice,
     Row,
     Shade,
     Stay,
-    Step,
+    StepBegin,
     Try,
+    TryFate,
     View,
 )
 from mxlab.runner.result import RunResult
@@ -34,7 +34,9 @@ class _Viewer:
         self._begin = self._events[0].at if self._events else 0.0
         self._end = self._since(self._events[-1].at) if self._events else 0.0
         topology = result.evidence.topology
-        names = [topology.client, *(exchange.host for exchange in topology.mx), topology.dns]
+        names = [*topology.sender_domains, *(relay.host for relay in topology.relays)]
+        names += [exchange.host for exchange in topology.exchanges]
+        names += topology.dns_hosts
         others = [name for name in result.trace.by_node if name not in (*names, LAB)]
         self._lanes = {name: number for number, name in enumerate([*names, *others])}
         self._messages = {name: n for n, name in enumerate(_messages(result.trace))}
@@ -68,7 +70,7 @@ class _Viewer:
             notices=self._notices(),
             shades=self._shades(),
             steps=[
-                Step(self._since(event.at), event.body.index, event.body.text)
+                StepBegin(self._since(event.at), event.body.index, event.body.text)
                 for event in self._events
                 if isinstance(event.body, events.LabStep)
             ],
@@ -86,12 +88,14 @@ class _Viewer:
         message = self._message(event.message)
         return Row(self._since(event.at), lane, event.kind, message, describe(event))
 
-    def _drawn_lanes(self) -> list[Lane]:
+    def _drawn_lanes(self) -> list[NodeLane]:
         topology = self._result.evidence.topology
-        roles = {topology.client: "client", topology.dns: "DNS"}
-        roles |= {exchange.host: f"MX {exchange.preference}" for exchange in topology.mx}
+        roles = dict.fromkeys(topology.sender_domains, "client")
+        roles |= dict.fromkeys(topology.dns_hosts, "DNS")
+        roles |= {relay.host: "relay" for relay in topology.relays}
+        roles |= {exchange.host: f"MX {exchange.preference}" for exchange in topology.exchanges}
         depths = self._depths()
-        return [Lane(name, roles.get(name, ""), depths[name]) for name in self._lanes]
+        return [NodeLane(name, roles.get(name, ""), depths[name]) for name in self._lanes]
 
     def _depths(self) -> dict[str, list[tuple[float, int]]]:
         """Each node's queue over time, one point for each moment of change."""
@@ -189,7 +193,7 @@ class _Viewer:
         copies = [f"{entry.address} at {node}" for node, entry in unit.copies]
         queued = [f"in the queue of {node}" for node in unit.queued]
         deleted = ["deleted by an operator"] if unit.deleted else []
-        notes = [*queued, *unit.bounced, *deleted, *unit.unknowns]
+        notes = [*queued, *unit.expunged, *unit.bounced, *deleted, *unit.unknowns]
         message = self._messages[unit.message]
         return Account(message, unit.recipient, unit.state, unit.owed, copies, notes)
 
@@ -199,7 +203,7 @@ def _messages(trace: Trace) -> list[str]:
     return sorted(trace.messages(), key=lambda name: trace.of_message(name)[0].at)
 
 
-def _fate(tried: events.Tried, unknown: bool) -> Fate:
+def _fate(tried: events.Tried, unknown: bool) -> TryFate:
     if tried.stage == "skipped":
         return "skipped"
     if unknown:

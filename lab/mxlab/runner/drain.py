@@ -30,17 +30,15 @@ async def drain(watch: Watch, progress: Report, limit: float = LIMIT) -> bool:
 
 
 async def _empty(watch: Watch, progress: Report) -> bool:
-    queues = {name: count for name, count in watch.trace.queued.items() if count}
-    if queues:
+    if queues := watch.trace.waiting():
         progress(Seen("mail is still queued", queues))
         return False
     return not [node async for node in _mtas(watch) if (await node.request(Ping())).queued]
 
 
 async def _mtas(watch: Watch) -> AsyncIterator[Node]:
-    """The nodes that have a queue, the client first."""
-    lab = watch.lab
-    yield lab.nodes[lab.topology.client]
-    for name, node in lab.nodes.items():
-        if name not in (lab.topology.client, lab.topology.dns):
-            yield node
+    """The nodes that have a queue, the clients first."""
+    lab, clients = watch.lab, watch.lab.topology.sender_domains
+    others = [name for name in lab.nodes if name not in (*clients, *lab.topology.dns_hosts)]
+    for name in (*clients, *others):
+        yield lab.nodes[name]

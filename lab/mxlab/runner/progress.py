@@ -38,7 +38,7 @@ class StepEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitBegan:
     """The run waits for `text` for at most `seconds` of lab time, which take `real` seconds."""
 
     text: str
@@ -98,6 +98,19 @@ class Judged:
 
 
 Update = (
-    Phase | StepBegan | StepEnded | Waiting | Seen | Asked | NotAsked | Interrupted | Gone | Judged
+    Phase
+    | StepBegan
+    | StepEnded
+    | WaitBegan
+    | Seen
+    | Asked
+    | NotAsked
+    | Interrupted
+    | Gone
+    | Judged
 )
 Report = Callable[[Update], None]
+
+
+def silent(_: object) -> None:
+    """Progress that nobody wants to hear of."""

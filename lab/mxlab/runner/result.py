@@ -8,7 +8,7 @@ from mxlab.history.trace import Trace
 from mxlab.model.finding import Finding, Verdict
 from mxlab.model.scenario import Scenario
 
-_EXIT = {Verdict.PASS: EXIT_OK, Verdict.FAIL: EXIT_FAILED, Verdict.UNKNOWN: EXIT_INCONCLUSIVE}
+EXIT_CODES = {Verdict.PASS: EXIT_OK, Verdict.FAIL: EXIT_FAILED, Verdict.UNKNOWN: EXIT_INCONCLUSIVE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +38,4 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        return _EXIT[self.verdict]
+        return EXIT_CODES[self.verdict]

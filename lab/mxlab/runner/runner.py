@@ -13,28 +13,28 @@ from dataclasses import replace
 
 from mxlab.backends.base import Backend, Lab, Order
 from mxlab.checks.judge import judge
-from mxlab.errors import EnvironmentProblem, ScenarioError, Unsupported
-from mxlab.faults import problem_of, refuse_unsupported, refuse_unsupported_here
+from mxlab.errors import EnvironmentProblem, ScenarioError
+from mxlab.faults import refuse_unsupported_here
 from mxlab.history.evidence import collect
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import Scenario, fault_kinds, walk
+from mxlab.model.software import OURS
 from mxlab.model.step import Fault, Python
 from mxlab.runner.drain import drain
-from mxlab.runner.progress import Gone, Interrupted, Judged, Phase, Report
+from mxlab.runner.progress import Gone, Interrupted, Judged, Phase, Report, silent
 from mxlab.runner.result import RunResult
 from mxlab.runner.steps import Asker, Gate, StepFailed, Steps
 from mxlab.runner.watch import Watch, watching
 from mxlab.scenario.functions import HINT, folder_of, target_problem
+from mxlab.scenario.mailfile import mail_problems
+from mxlab.scenario.refusal import refuse
 from mxlab.scenario.sound import unsound
 from mxlab_services.config import TimeConfig
+from mxlab_services.faults.kinds import problem
 
 __all__ = ["RunResult", "run", "silent"]
 
 log = logging.getLogger(__name__)
-
-
-def silent(_: object) -> None:
-    """Progress that nobody wants to hear of."""
 
 
 async def run(
@@ -60,10 +60,7 @@ async def run(
     if wrong:
         raise ScenarioError(f"{wrong[0].name or scenario.title}: {wrong[0].text}")
     _check_steps(scenario)
-    if scenario.backends and backend.name not in scenario.backends:
-        worlds = " or ".join(scenario.backends)
-        raise Unsupported(f"this scenario is not for {backend.name}", f"use --backend {worlds}")
-    refuse_unsupported(backend, fault_kinds(scenario))
+    refuse(scenario, backend)
     order = Order(
         lab=lab,
         run=run_id,
@@ -84,10 +81,11 @@ async def run(
 
 
 def _check_steps(scenario: Scenario) -> None:
-    """Raise ScenarioError for parameters that make no sense, and functions that may not be."""
+    """Raise ScenarioError for parameters that make no sense, and functions and files that may not
+    be."""
     folder = folder_of(scenario)
     for path, step in walk(scenario.steps):
-        if isinstance(step, Fault) and (wrong := problem_of(step.mechanism)):
+        if isinstance(step, Fault) and (wrong := problem(step.mechanism)):
             raise ScenarioError(f"{scenario.place(path) or step.id}: {wrong}")
         if (
             isinstance(step, Python)
@@ -95,6 +93,8 @@ def _check_steps(scenario: Scenario) -> None:
             and (wrong := target_problem(step.target, folder))
         ):
             raise ScenarioError(f"{scenario.place(path) or 'python'}: {wrong}", hint=HINT)
+    for file in mail_problems(scenario):
+        raise ScenarioError(f"{scenario.place(file.step) or 'send'}: {file.problem.text}")
 
 
 async def _to_the_end(task: "asyncio.Task[RunResult]") -> None:
@@ -159,7 +159,7 @@ class _Run:
                 raise
             finally:
                 self._lap("steps")
-                unhealed = await steps.heal_all()
+                unhealed = await steps.undo_all()
                 self._log(unhealed)
                 findings += unhealed
             self._lap("heal")
@@ -204,7 +204,7 @@ class _Run:
             sum(batch.units for batch in batches),
             sum(batch.delivered for batch in batches),
             sum(batch.bounced for batch in batches),
-            {name: count for name, count in watch.trace.queued.items() if count},
+            watch.trace.waiting(),
         )
 
     def _judged(self, result: RunResult, findings: tuple[Finding, ...]) -> RunResult:
@@ -229,6 +229,8 @@ class _Run:
             return f"mxlab.run(scenario, {self._backend.name!r}, seed={order.seed}{scale})"
         name = scenario.origin.file
         command = ["mxlab", "run", name, "--backend", self._backend.name, "--seed", str(order.seed)]
+        for host, software in scenario.topology.software.items():
+            command += [] if software == OURS else ["--with", f"{host}={software}"]
         if order.time.scale != 1:
             command += ["--time-scale", f"{order.time.scale:g}"]
         return shlex.join(command)

@@ -1,7 +1,8 @@
 """Carries out the steps of a scenario in a lab that is up.
 
-Every fault's undo is recorded before it is injected; `heal_all` undoes what is still open, the last
-first, whatever else failed. A step that fails raises StepFailed with its number and its line.
+A step that fails raises StepFailed with its number and its line.
+
+Long: a method for each step, over the state of one story.
 """
 
 import asyncio
@@ -10,16 +11,18 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from mxlab.backends.base import Lab
-from mxlab.checks import conditions
-from mxlab.checks.reasons import reasons
+from mxlab.checks.conditions import rule_of
+from mxlab.checks.judge import NOT_TOLD
+from mxlab.checks.rule import Rule
+from mxlab.checks.untold import untold_by
 from mxlab.errors import LabError, first_of_group
-from mxlab.faults import FAULTS, fault_called, inject, undo
-from mxlab.history.evidence import Submission
+from mxlab.history.evidence import SentMessage
 from mxlab.model.finding import Finding, Verdict
 from mxlab.model.scenario import Scenario, StepPath
 from mxlab.model.step import (
     AnyStep,
     Ask,
+    Config,
     Dns,
     Etrn,
     Eventually,
@@ -32,21 +35,25 @@ from mxlab.model.step import (
     Send,
     Wait,
 )
+from mxlab.plan.addresses import with_addresses
+from mxlab.plan.zones import zone_primary
 from mxlab.runner.etrn import ask_to_send
+from mxlab.runner.faults import OpenFaults
 from mxlab.runner.progress import (
     Asked,
     NotAsked,
-    Phase,
     Report,
     Seen,
     StepBegan,
     StepEnded,
-    Waiting,
+    WaitBegan,
 )
+from mxlab.runner.sending import not_as_wished, submit_request
+from mxlab.runner.settings import ChangedSettings
 from mxlab.runner.watch import Watch
 from mxlab.scenario.functions import load_function
-from mxlab_services.control.requests import Submit, ZoneReplace, ZoneUpdate
-from mxlab_services.events import LabFault, LabHealed, LabStep
+from mxlab_services.control.requests import ZoneReplace, ZoneUpdate
+from mxlab_services.events import LabStep
 
 Asker = Callable[[Ask], Awaitable[str]]
 Gate = Callable[[AnyStep], Awaitable[None]]  # awaited before each step of the story
@@ -77,8 +84,9 @@ class Steps:
         self._progress = progress
         self._asker = asker
         self._gate = gate
-        self._open: dict[str, Fault] = {}
-        self.submissions: list[Submission] = []
+        self.faults = OpenFaults(watch, progress)
+        self.settings = ChangedSettings(self._lab, progress)
+        self.submissions: list[SentMessage] = []
         self.findings: list[Finding] = []
         self.done = 0  # steps of the story that are over
 
@@ -91,16 +99,10 @@ class Steps:
         """One step beside the story. Raises StepFailed."""
         await self._step((), step)
 
-    async def heal_all(self) -> list[Finding]:
-        """Undo every fault that is still open, the last first; a finding for each that stays."""
-        failed = []
-        for name in list(reversed(self._open)):
-            self._progress(Phase(f"healing {name}"))
-            try:
-                await self._heal(name)
-            except LabError as error:
-                failed.append(Finding(f"heal {name}", Verdict.FAIL, str(error)))
-        return failed
+    async def undo_all(self) -> list[Finding]:
+        """Heal every fault that is still open, then put settings back; a finding for each that
+        stays."""
+        return [*await self.faults.heal_all(), *await self.settings.put_back()]
 
     async def _step(self, path: StepPath, step: AnyStep) -> None:
         if len(path) == 1:
@@ -137,8 +139,6 @@ class Steps:
             await self._do(path, step)
         except LabError as error:
             raise StepFailed(self._finding(path, step, Verdict.FAIL, str(error))) from error
-        if isinstance(step, Eventually | Never):
-            self.findings.append(self._finding(path, step, Verdict.PASS))
 
     async def _do(self, path: StepPath, step: AnyStep) -> None:
         match step:
@@ -147,11 +147,11 @@ class Steps:
             case Ask():
                 await self._ask(step)
             case Send():
-                await self._send(step)
+                await self._send(path, step)
             case Fault():
-                await self._fault(step)
+                await self.faults.inject(step)
             case Heal(fault=name):
-                await self._heal(name)
+                await self.faults.heal(name)
             case Wait(seconds=seconds):
                 self._wait(str(step), seconds)
                 await self._lab.clock.sleep(seconds)
@@ -163,6 +163,8 @@ class Steps:
                 await self._etrn(path, step)
             case Dns():
                 await self._dns(step)
+            case Config():
+                await self.settings.change(step)
             case Python():
                 await self._python(path, step)
             case Parallel(steps=steps):
@@ -182,79 +184,63 @@ class Steps:
             right = answer.strip().casefold() == step.answer.strip().casefold()
             self._progress(Asked(step, answer, right))
 
-    async def _send(self, step: Send) -> None:
-        request = Submit(
-            sender=step.sender,
-            recipients=list(step.addresses),
-            count=step.count,
-            size=step.size,
-            rate=step.rate,
-            concurrency=step.concurrency,
-            subject=step.subject,
-            body=step.body,
-            batch=step.id,
-        )
-        sent = await self._lab.nodes[self._lab.topology.client].request(request)
+    async def _send(self, path: StepPath, step: Send) -> None:
+        request = submit_request(step, self._scenario, self._lab.topology)
+        client = step.via or self._lab.topology.client
+        answered = await self._lab.nodes[client].request(request)
+        sent = [message for message in answered if message.recipients]
         self.submissions += [
-            Submission(step.id, m.message, m.digest, m.sender, tuple(m.recipients)) for m in sent
+            SentMessage(step.id, m.message, m.digest, m.sender, tuple(m.recipients)) for m in sent
         ]
         self._watch.trace.add_batch(step.id, [(m.message, m.recipients) for m in sent])
         self._watch.wake()
-
-    async def _fault(self, step: Fault) -> None:
-        mechanism = step.mechanism
-        self._open[step.id] = step  # the way back, on record before the way there
-        await inject(self._lab, step.id, mechanism)
-        self._watch.emit(LabFault(step.id, mechanism.kind, mechanism.host))
-
-    async def _heal(self, name: str) -> None:
-        step = self._open.get(name)
-        if step is None:
-            return  # healed before: to heal twice is no mistake
-        mechanism = step.mechanism
-        await undo(self._lab, name, mechanism)
-        del self._open[name]
-        self._watch.emit(LabHealed(name))
-        if mechanism.kind in FAULTS:
-            await self._set_again(mechanism.host)
-
-    async def _set_again(self, host: str) -> None:
-        """What strikes inside a node ended with its life, but is not healed yet."""
-        for name, step in list(self._open.items()):
-            mechanism = step.mechanism
-            inside = fault_called(mechanism.kind).ends_with_life and mechanism.host == host
-            if inside and await self._lab.nodes[host].state() == "running":
-                self._progress(Phase(f"setting {name} again"))
-                await inject(self._lab, name, mechanism)
+        if wrong := not_as_wished(step, answered):
+            raise StepFailed(self._finding(path, step, Verdict.FAIL, wrong))
 
     async def _eventually(self, path: StepPath, step: Eventually) -> None:
-        condition, trace = step.condition, self._watch.trace
-        self._wait(str(condition), step.within)
+        rule, trace = rule_of(step.condition), self._watch.trace
+        self._wait(str(step.condition), step.within)
 
         async def reached() -> bool:
-            self._progress(Seen(conditions.observed(condition, trace), self._queues()))
-            return await conditions.holds(condition, trace, self._lab)
+            self._progress(Seen(rule.observed(trace), trace.waiting()))
+            return await rule.holds(trace, self._lab)
 
-        if not await self._watch.until(reached, step.within):
-            # A lost event must not fail what the nodes can show.
-            if await conditions.confirmed(condition, trace, self._lab):
-                return
-            seen = conditions.observed(condition, trace)
-            why = reasons(condition, trace, self._lab.clock.time())
-            text = f"in the end {seen}" + (f"; {why[0]}" if len(why) == 1 else "")
-            details = tuple(why) if len(why) > 1 else ()
-            raise StepFailed(self._finding(path, step, Verdict.FAIL, text, details))
+        in_time = await self._watch.until(reached, step.within)
+        # A lost event must not fail what the nodes can show.
+        if not in_time and not await rule.confirmed(trace, self._lab):
+            raise StepFailed(self._never_seen(path, step, rule))
+        self._held(path, step, () if rule.certain else self._untold(rule))
+
+    def _never_seen(self, path: StepPath, step: Eventually, rule: Rule) -> Finding:
+        """That a condition did not come to hold, and why; or that it may have, unseen."""
+        trace, untold = self._watch.trace, self._untold(rule)
+        why = [*rule.reasons(trace, self._lab.clock.time()), *untold]
+        text = f"in the end {rule.observed(trace)}" + (f"; {why[0]}" if len(why) == 1 else "")
+        verdict = Verdict.UNKNOWN if untold else Verdict.FAIL
+        return self._finding(path, step, verdict, text, tuple(why) if len(why) > 1 else ())
+
+    def _held(self, path: StepPath, step: AnyStep, untold: tuple[str, ...]) -> None:
+        """Note that a condition was met, as far as that is told."""
+        verdict, why = (Verdict.UNKNOWN, NOT_TOLD) if untold else (Verdict.PASS, "")
+        self.findings.append(self._finding(path, step, verdict, why, untold))
+
+    def _untold(self, rule: Rule) -> tuple[str, ...]:
+        """What the condition rests on and some host does not tell."""
+        topology = self._lab.topology
+        return untold_by(topology, rule.rests_on(topology))
 
     async def _never(self, path: StepPath, step: Never) -> None:
-        condition, trace = step.condition, self._watch.trace
-        self._wait(f"not: {condition}", step.during)
+        rule, trace = rule_of(step.condition), self._watch.trace
+        rule.begin(trace, self._lab.clock.time())
+        self._wait(f"not: {step.condition}", step.during)
 
         async def broken() -> bool:
-            return await conditions.holds(condition, trace, self._lab)
+            return await rule.holds(trace, self._lab)
 
         if await self._watch.until(broken, step.during):
-            seen = conditions.observed(condition, trace)
-            raise StepFailed(self._finding(path, step, Verdict.FAIL, f"it happened: {seen}"))
+            text = f"it happened: {rule.observed(trace)}"
+            raise StepFailed(self._finding(path, step, Verdict.FAIL, text))
+        self._held(path, step, self._untold(rule))
 
     async def _etrn(self, path: StepPath, step: Etrn) -> None:
         answer = await ask_to_send(self._lab, step.host, step.asks, step.domain)
@@ -264,11 +250,15 @@ class Steps:
 
     async def _dns(self, step: Dns) -> None:
         origin = step.origin or self._lab.topology.domain
-        dns = self._lab.nodes[self._lab.topology.dns]
+        dns = self._lab.nodes[step.server or zone_primary(self._lab.topology, origin)]
+        hosts = {name: node.config.addresses for name, node in self._lab.nodes.items()}
         if step.zone is not None:
-            await dns.request(ZoneReplace(origin, step.zone))
-        else:
-            await dns.request(ZoneUpdate(origin, list(step.add), list(step.remove)))
+            await dns.request(ZoneReplace(origin, with_addresses(step.zone, hosts)))
+            return
+        add = [with_addresses(line, hosts) for line in step.add]
+        remove = [with_addresses(line, hosts) for line in step.remove]
+        ttl = None if step.ttl is None else int(step.ttl)
+        await dns.request(ZoneUpdate(origin, add, remove, ttl=ttl))
 
     async def _python(self, path: StepPath, step: Python) -> None:
         call = step.call
@@ -284,10 +274,7 @@ class Steps:
             raise StepFailed(self._finding(path, step, Verdict.FAIL, text)) from error
 
     def _wait(self, text: str, seconds: float) -> None:
-        self._progress(Waiting(text, seconds, self._lab.clock.real(seconds)))
-
-    def _queues(self) -> dict[str, int]:
-        return {name: count for name, count in self._watch.trace.queued.items() if count}
+        self._progress(WaitBegan(text, seconds, self._lab.clock.real(seconds)))
 
     def _finding(
         self,

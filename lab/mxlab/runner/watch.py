@@ -14,7 +14,7 @@ from mxlab.history.trace import LAB, Trace
 from mxlab_services.control.requests import Stats
 from mxlab_services.events import KINDS, Body, Emitter, Event
 
-SETTLE = 5.0  # real seconds that a stream may lag behind its node in the end
+STREAM_LAG = 5.0  # real seconds that a stream may lag behind its node in the end
 
 
 class Watch:
@@ -85,7 +85,7 @@ class Watch:
             emitted = sum(counts.get(kind, 0) for kind in KINDS)
 
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SETTLE):
+                async with asyncio.timeout(STREAM_LAG):
                     while self.trace.emitted(name) < emitted and name not in self.trace.damage:
                         await self.changed()
             if (seen := self.trace.emitted(name)) < emitted:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 
+from mxlab.checks.registry import CHECKS
 from mxlab.faults import fault_called
 from mxlab.model.duration import format_duration
 from mxlab.model.scenario import Scenario, walk
+from mxlab.model.software import OURS, SOFTWARE
 from mxlab.model.step import (
     AnyStep,
     Ask,
+    Config,
     Dns,
     Etrn,
     Eventually,
@@ -20,39 +23,57 @@ from mxlab.model.step import (
     Send,
     Wait,
 )
-
-MEANING: Mapping[str, str] = {
-    "nothing-lost": "no message that somebody acknowledged is lost",
-    "nothing-forged": "no mailbox holds what nobody sent there",
-    "nothing-altered": "no content was changed on the way",
-    "duplicates-explained": "a second copy is there only where an acknowledgement was lost",
-    "mx-order": "every attempt tried the exchanges in the order of their preference",
-    "retry-spacing": "every retry waited as long as the schedule says",
-    "bounces-justified": "what was given up was given up for a permanent reason",
-    "failures-notified": "the sender of what failed was told",
-    "silence-explained": "no reply went unread unless a fault kept it away",
-    "queues-empty": "no queue holds mail any more",
-    "all-delivered": "every message lies in its recipients' mailboxes",
-    "nothing-bounced": "nothing was returned to its sender",
-    "queued-at-backup": "mail had to wait at a backup",
-    "queued-at-sender": "mail had to wait at the sender",
-    "faults-struck": "every fault inside a node met something to strike",
-}
+from mxlab.model.submitting import Submitting
+from mxlab.model.topology import Exchange, MailDomain, Topology
+from mxlab_services.config import Software
 
 
 def lab_of(scenario: Scenario) -> str:
     """The lab in a sentence or two."""
     topology = scenario.topology
+    taken = " ".join(map(_taken, topology.mail_domains))
+    return f"{taken} {_senders(topology)}, and {_asks(topology)}."
+
+
+def _senders(topology: Topology) -> str:
+    if not topology.clients:
+        whose = _whose(topology.client_software).removeprefix(", ")
+        return f"{topology.client}{f' ({whose})' if whose else ''} sends it"
+    named = [f"{s.host} (of {s.domain}{_whose(s.software)})" for s in topology.senders]
+    return f"{', '.join(named[:-1])} and {named[-1]} send it"
+
+
+def _taken(domain: MailDomain) -> str:
     exchanges = [
-        f"{e.host} ({'primary' if e.host in topology.primaries else 'backup'}, "
-        f"preference {e.preference})"
-        for e in topology.mx
+        f"{e.host} ({'primary' if e.host in domain.primaries else 'backup'}, "
+        f"preference {e.preference}{_whose(e.software)}{_own(e)})"
+        for e in domain.mx
     ]
     count = "one mail exchanger" if len(exchanges) == 1 else f"{len(exchanges)} mail exchangers"
-    return (
-        f"Mail for {topology.domain} is taken by {count}: {', '.join(exchanges)}. "
-        f"{topology.client} sends it, and asks {topology.dns} where to."
-    )
+    return f"Mail for {domain.domain} is taken by {count}: {', '.join(exchanges)}."
+
+
+def _whose(software: Software) -> str:
+    """Whose mail server it is, where it is not ours."""
+    return "" if software == OURS else f", {SOFTWARE[software].title}"
+
+
+def _own(exchange: Exchange) -> str:
+    """What is set in its product's own words."""
+    names = ", ".join(exchange.product_settings)
+    return f" with its own {names}" if names else ""
+
+
+def _asks(topology: Topology) -> str:
+    if relay := topology.smarthost:
+        way = [relay]
+        while (onward := topology.smarthost_of(way[-1])) and onward not in way:
+            way.append(onward)
+        return f"hands all of it to {', which hands it to '.join(way)}"
+    if not topology.walks_from_root:
+        return f"asks {topology.dns_host} where to"
+    served = ", ".join(topology.dns_hosts)
+    return f"finds out where to from the root of the lab's name servers: {served}"
 
 
 def story(scenario: Scenario) -> list[str]:
@@ -61,10 +82,10 @@ def story(scenario: Scenario) -> list[str]:
     return [line for step in scenario.steps for line in _lines(step, faults)]
 
 
-def ending(scenario: Scenario) -> list[str]:
+def expectations(scenario: Scenario) -> list[str]:
     """A line for each expectation."""
     return [
-        f"{item}: {MEANING[item]}" if isinstance(item, str) else str(item)
+        f"{item}: {CHECKS[item].meaning}" if isinstance(item, str) else str(item)
         for item in scenario.expect
     ]
 
@@ -85,9 +106,8 @@ def _sentence(step: AnyStep, faults: Mapping[str, Fault]) -> str:
             return f"“{text.strip()}”"
         case Ask(question=question):
             return f"A question to you: {question}"
-        case Send(id=name, count=count, sender=sender):
-            messages = "One message goes" if count == 1 else f"{count} messages go"
-            return f"{messages} from {sender} to {', '.join(step.addresses)} ({name})."
+        case Send():
+            return _sent(step)
         case Fault(id=name, mechanism=mechanism):
             summary = fault_called(mechanism.kind).summary
             return f"Fault {name} ({mechanism}): {summary[:1].lower()}{summary[1:]}"
@@ -105,11 +125,45 @@ def _sentence(step: AnyStep, faults: Mapping[str, Fault]) -> str:
             what = f"its mail for {step.domain or 'the domain'}"
             return f"{host} asks {asks} by ETRN to send {what} now{answer}."
         case Dns():
-            return f"The zone {step.origin or 'of the domain'} changes: {_changes(step)}."
+            at = f" at {step.server}" if step.server else ""
+            return f"The zone {step.origin or 'of the domain'} changes{at}: {_changes(step)}."
+        case Config(host=host):
+            what = str(step).partition(": ")[2]
+            return f"Settings of {host} are changed while it runs: {what}."
         case Python(target=target):
             return f"The author's own function {target} runs."
         case Parallel():
             return str(step)
+
+
+def _sent(step: Send) -> str:
+    what = "One message goes" if step.count == 1 else f"{step.count} messages go"
+    if step.eml:
+        what = f"The message in {step.eml} goes"
+    who = step.reverse_path or "the null sender (<>), to whom nothing is ever reported,"
+    through = f" through {step.via}" if step.via else ""
+    told = "Its sender" if step.count == 1 else "Their sender"
+    wishes, back = step.wishes, step.ret
+    wish = f" {told} wants to hear of {', '.join(wishes)}." if wishes else ""
+    if wishes == ("never",):
+        wish = f" {told} never wants to hear of it."
+    if back:
+        much = "the whole message" if back == "full" else "the header alone"
+        wish += f" A report of failure is to bring {much} back."
+    if step.submission is not None:
+        wish += f" {_handed_in(step.submission)}"
+    return f"{what} from {who} to {', '.join(step.addresses)}{through} ({step.id}).{wish}"
+
+
+def _handed_in(how: Submitting) -> str:
+    """How a program does it, and what is to come of it."""
+    who = f"as {how.user}" if how.user is not None else "without saying who it is"
+    word = " with a password of its own" if how.password is not None else ""
+    tls = "" if how.tls else ", without TLS"
+    text = f"A program hands it in on port {how.port} {who}{word}{tls}"
+    if how.tries > 1:
+        text += f", at most {how.tries} times, {format_duration(how.pauses)} apart"
+    return f"{text}; it is to be refused with {how.refused}." if how.refused else f"{text}."
 
 
 def _changes(step: Dns) -> str:

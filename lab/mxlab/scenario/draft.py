@@ -13,12 +13,14 @@ import msgspec
 import yaml
 
 from mxlab.errors import UnknownName, UsageError
-from mxlab.faults import fault_called, problem_of
-from mxlab.model.mechanism import MECHANISMS, STRIKING, Mechanism, inner
+from mxlab.faults import fault_called
+from mxlab.model.mechanism import MECHANISMS, STRIKING
 from mxlab.scenario.steps import read_mechanism
 from mxlab.scenario.yaml import parse
 from mxlab_services.config import Timeouts
 from mxlab_services.dns.resolver import TIMEOUTS
+from mxlab_services.faults.base import Mechanism, NodeFault
+from mxlab_services.faults.kinds import DnsFault, MailboxFull
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 # A host under one of these takes nothing, and says nothing permanent: mail waits elsewhere.
@@ -60,12 +62,15 @@ class Draft:
     def _check_place(self) -> None:
         """Raise UsageError where no mail of a draft can meet the fault."""
         kind = MECHANISMS[self.fault]
-        if not issubclass(kind, inner.InnerFault):
+        if not issubclass(kind, NodeFault):
             return
-        if issubclass(kind, inner.DnsMechanism) != (self.at == "dns"):
+        if issubclass(kind, DnsFault) != (self.at == "dns"):
             where = "the DNS server" if self.at != "dns" else "a mail host"
             raise UsageError(f"{self.fault} is a fault of {where}", "choose another host")
-        if kind is inner.MailboxFull:
+        if self.parameters.get("verb") == "AUTH":
+            text = "in a draft no program hands in mail, so nobody authenticates himself"
+            raise UsageError(text, "begin with the scenario auth-server-hiccups")
+        if kind is MailboxFull:
             domain = {self.mx[0]: "example.test", "client": "client.test"}.get(self.at)
             address = str(self.parameters.get("address", f"bob@{domain}"))
             if domain is None or address.rpartition("@")[2] != domain:
@@ -96,10 +101,7 @@ class Draft:
             words = " ".join(f"--set {name}=..." for name in missing)
             raise UsageError(f"the fault {self.fault} needs {', '.join(missing)}", f"add {words}")
         given = yaml.safe_dump({"host": self.at, **self.parameters})
-        mechanism = read_mechanism(parse(given, f"--set of {self.fault}"), kind)
-        if wrong := problem_of(mechanism):
-            raise UsageError(f"{self.fault}: {wrong}")
-        return mechanism
+        return read_mechanism(parse(given, f"--set of {self.fault}"), kind)
 
     def scenario(self) -> str:
         """The text of scenario.yaml."""

@@ -1,18 +1,29 @@
 """What no reader of a scenario file would refuse and an author would regret: steps that can never
 happen, expectations that nothing can violate, faults that a world cannot do.
 
-It says only what is certain: where a `python` or `dns` step may have changed things, nothing.
+It says only what is certain: where a `python`, `dns` or `config` step may have changed things,
+nothing.
+
+Long: one walk, whose remarks rest on what it has passed.
 """
 
-import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mxlab.backends.base import Backend
 from mxlab.errors import Unsupported
 from mxlab.faults import refuse_unsupported
-from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue, batch_of
+from mxlab.model.condition import (
+    AnyCondition,
+    Bounced,
+    Deferred,
+    Delivered,
+    Queue,
+    Replied,
+    Retries,
+    batch_of,
+)
 from mxlab.model.mechanism import MECHANISMS, STRIKING, Kill, Pause, Stop
 from mxlab.model.scenario import (
     Problem,
@@ -23,6 +34,8 @@ from mxlab.model.scenario import (
     walk,
 )
 from mxlab.model.step import (
+    AnyStep,
+    Config,
     Dns,
     Etrn,
     Eventually,
@@ -33,11 +46,15 @@ from mxlab.model.step import (
     Send,
     Wait,
 )
-from mxlab.scenario.functions import folder_of, target_problem
+from mxlab.scenario.functions import missing_functions
+from mxlab.scenario.impossible import at_once, impossible
 from mxlab.scenario.load import Survey
+from mxlab.scenario.mailfile import mail_problems
+from mxlab.scenario.refusal import refuse_software
 from mxlab.scenario.sound import unsound
 from mxlab.scenario.zones import zone_problems
 from mxlab_services.address import domain_of
+from mxlab_services.domain import fold_domain
 
 Level = Literal["error", "warning", "note"]
 Place = tuple[str | int, ...]
@@ -59,25 +76,26 @@ class Remark:
     level: Level = "error"
 
 
-def remarks(scenario: Scenario, worlds: Sequence[Backend]) -> list[Remark]:
+def remarks(scenario: Scenario, backends: Sequence[Backend]) -> list[Remark]:
     """All that is to be said, in the order of the file where it has one."""
     wrong = (*unsound(scenario), *zone_problems(scenario))
-    return [Remark(problem) for problem in wrong] + _regrets(scenario, worlds)
+    return [Remark(problem) for problem in wrong] + _regrets(scenario, backends)
 
 
-def survey_remarks(found: Survey, worlds: Sequence[Backend]) -> list[Remark]:
+def survey_remarks(found: Survey, backends: Sequence[Backend]) -> list[Remark]:
     """All that is to be said of those parts of a file that could be read."""
     said = [Remark(problem) for problem in found.problems()]
     if found.scenario is not None and found.lab_known:
-        said += _regrets(found.scenario, worlds)
+        said += _regrets(found.scenario, backends)
     return said
 
 
-def _regrets(scenario: Scenario, worlds: Sequence[Backend]) -> list[Remark]:
+def _regrets(scenario: Scenario, backends: Sequence[Backend]) -> list[Remark]:
     found = list(_Walk(scenario).remarks())
-    found += _functions(scenario)
+    found += map(Remark, missing_functions(scenario))
+    found += [Remark(wrong.problem) for wrong in mail_problems(scenario)]
     found += _expectations(scenario)
-    found += _worlds(scenario, worlds)
+    found += _backends(scenario, backends)
     return found
 
 
@@ -99,10 +117,10 @@ class _Walk:
             where = (*steps_path(path), step.key)
             if len(path) == 1:
                 self._held_before = self._held()
-            if isinstance(step, Wait | Eventually | Never | Etrn | Python):
+            if isinstance(step, Wait | Eventually | Never | Etrn | Python) or _awaits(step):
                 self._unmet.clear()
             match step:
-                case Python() | Dns():
+                case Python() | Dns() | Config():
                     self._free = True
                 case Fault():
                     yield from self._fault(where, path, step)
@@ -177,7 +195,7 @@ class _Walk:
             self._up = {batch: up | {fault.mechanism.host} for batch, up in self._up.items()}
 
     def _send(self, where: Place, path: StepPath, step: Send) -> Iterator[Remark]:
-        held, client = self._held(), self._scenario.topology.client
+        held, client = self._held(), step.via or self._scenario.topology.client
         if client in held and self._certain(path):
             yield _error(where, f"{client} is down ({held[client].id}): nobody is there to send it")
         down = held.keys() & self._held_before.keys()
@@ -190,10 +208,14 @@ class _Walk:
 
     def _nowhere(self, place: Place, condition: AnyCondition, verdict: str) -> Iterator[Remark]:
         if isinstance(condition, Queue):
-            if condition.host == self._scenario.topology.dns:
+            if condition.host in self._scenario.topology.dns_hosts:
                 yield _error(place, f"{condition.host} has no queue: {verdict}")
-            elif condition.count and not self._sent and not self._free:
+            elif (condition.count or condition.at_least) and not self._sent and not self._free:
                 yield _error(place, f"no mail was sent before: {verdict}")
+
+        yield from map(Remark, at_once(condition, place))
+        for problem in impossible(condition, self._scenario.topology, place):
+            yield Remark(replace(problem, text=f"{problem.text}: {verdict}"))
 
     def _out_of_reach(
         self, place: Place, path: StepPath, condition: AnyCondition
@@ -201,42 +223,27 @@ class _Walk:
         batch, topology = batch_of(condition), self._scenario.topology
         if batch is None or batch not in self._sent or not self._certain(path):
             return
-        up = self._up[batch]
+        up, how = self._up[batch], self._sent[batch].submission
         match condition:
+            case Queue() | Delivered() | Bounced() | Deferred() | Retries() if how and how.refused:
+                yield _error(place, f"all of {batch} is to be refused with {how.refused}: {NEVER}")
             case Queue(host=host) if host in topology.hosts and host not in up:
                 yield _error(place, f"{host} is down since before {batch} was sent: {NEVER}")
-            case Delivered() if not set(topology.primaries) & up and all(
-                domain_of(address) == topology.domain for address in self._sent[batch].addresses
-            ):
-                hosts = ", ".join(topology.primaries)
-                yield _error(place, f"{hosts}: down since before {batch} was sent: {NEVER}")
+            case Replied(host=host, count=None) if host in topology.hosts and host not in up:
+                yield _error(place, f"{host} is down since before {batch} was sent: {NEVER}")
+            case Delivered():
+                to = {domain_of(address) for address in self._sent[batch].addresses}
+                for domain in topology.mail_domains:
+                    if not set(domain.primaries) & up and fold_domain(domain.domain) in to:
+                        hosts = ", ".join(domain.primaries)
+                        yield _error(place, f"{hosts}: down since before {batch} was sent: {NEVER}")
             case _:
                 pass
 
 
-def _functions(scenario: Scenario) -> Iterator[Remark]:
-    """Functions beside the scenario file that are not there."""
-    for path, step in walk(scenario.steps):
-        if not isinstance(step, Python):
-            continue
-        file, _, name = step.target.partition(":")
-        if not file.endswith(".py") or scenario.origin is None:
-            continue
-        place, folder = (*steps_path(path), "python"), folder_of(scenario)
-        source = folder / file
-        if target_problem(step.target, folder):
-            continue  # the loader says so; what lies elsewhere is not read
-        try:
-            tree = ast.parse(source.read_text(encoding="utf-8"), str(source))
-        except OSError as error:
-            yield _error(place, f"{source} cannot be read: {error.strerror}")
-        except (SyntaxError, ValueError) as error:
-            yield _error(place, f"{source} is no Python: {error}")
-        else:
-            known = [node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
-            if name not in known:
-                text = f"there is no such `async def` in {source}"
-                yield Remark(Problem(place, text, name, tuple(known)))
+def _awaits(step: AnyStep) -> bool:
+    """Whether the step is over only when a server has answered."""
+    return isinstance(step, Send) and step.submission is not None
 
 
 def _expectations(scenario: Scenario) -> Iterator[Remark]:
@@ -245,14 +252,16 @@ def _expectations(scenario: Scenario) -> Iterator[Remark]:
         text = "nothing is sent, so nothing can violate what is expected: every run is inconclusive"
         yield _error(("expect",), text)
     names = [item for item in scenario.expect if isinstance(item, str)]
-    backups = scenario.topology.backups
+    backups = any(domain.backups for domain in scenario.topology.mail_domains)
     for number, item in enumerate(scenario.expect):
-        place = ("expect", number)
+        place: Place = ("expect", number)
         if item in scenario.expect[:number]:
             yield _error(place, "the same stands here twice")
         elif item == "queued-at-backup" and not backups:
             yield _error(place, "there is no backup: it can never hold")
-        elif isinstance(item, Queue) and item.host == scenario.topology.dns:
+        elif never := _never(item, scenario, place):
+            yield from map(Remark, never)
+        elif isinstance(item, Queue) and item.host in scenario.topology.dns_hosts:
             yield _error(place, f"{item.host} has no queue: nothing can violate it, nor hold it")
         elif not isinstance(item, str) and not (isinstance(item, Queue) and item.count == 0):
             for name in names:
@@ -260,27 +269,56 @@ def _expectations(scenario: Scenario) -> Iterator[Remark]:
                     yield _error(place, f"it cannot hold together with {name}")
 
 
-def _worlds(scenario: Scenario, every: Sequence[Backend]) -> Iterator[Remark]:
-    worlds = [w for w in every if not scenario.backends or w.name in scenario.backends]
+def _never(item: str | AnyCondition, scenario: Scenario, place: Place) -> list[Problem]:
+    if isinstance(item, str):
+        return []
+    return list(impossible(item, scenario.topology, (*place, item.key)))
+
+
+def _backends(scenario: Scenario, every: Sequence[Backend]) -> Iterator[Remark]:
+    backends = [w for w in every if not scenario.backends or w.name in scenario.backends]
     for kind in fault_kinds(scenario):
         if kind not in MECHANISMS:
             continue
         reasons = {
-            world.name: reason for world in worlds if (reason := unsupported(world, (kind,)))
+            backend.name: reason
+            for backend in backends
+            if (reason := unsupported(backend, (kind,)))
         }
         place, wish = _place_of(scenario, kind), scenario.backend
-        if reasons and len(reasons) == len(worlds):
+        if reasons and len(reasons) == len(backends):
             yield _error(place, f"no world can do it: {'; '.join(reasons.values())}")
         elif wish in reasons:
             yield _error(place, f"the scenario asks for the {wish} backend: {reasons[wish]}")
         elif reasons:
             yield Remark(Problem(place, "; ".join(reasons.values())), "note")
+    lacking = {
+        backend.name: reason
+        for backend in backends
+        if (reason := without_products(backend, scenario))
+    }
+    if scenario.backend in lacking:
+        text = f"the scenario asks for the {scenario.backend} backend: {lacking[scenario.backend]}"
+        yield _error(("topology",), text)
+    elif lacking and len(lacking) == len(backends):
+        yield _error(("topology",), f"no world can do it: {'; '.join(lacking.values())}")
+    elif lacking:
+        yield Remark(Problem(("topology",), "; ".join(lacking.values())), "note")
 
 
-def unsupported(world: Backend, kinds: tuple[str, ...]) -> str:
+def unsupported(backend: Backend, kinds: tuple[str, ...]) -> str:
     """Why `world` cannot do one of these kinds of faults, as far as it knows; or nothing."""
     try:
-        refuse_unsupported(world, kinds)
+        refuse_unsupported(backend, kinds)
+    except Unsupported as error:
+        return str(error)
+    return ""
+
+
+def without_products(backend: Backend, scenario: Scenario) -> str:
+    """Why the backend cannot do with the mail servers that the lab wants; or nothing."""
+    try:
+        refuse_software(scenario, backend)
     except Unsupported as error:
         return str(error)
     return ""

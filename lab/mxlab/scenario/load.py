@@ -4,6 +4,7 @@ A scenario is found by the path of its file or folder, or by its id among those 
 and those in a folder of one's own.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from pathlib import Path
 from mxlab.assets import assets
 from mxlab.errors import Mistakes, ScenarioError, UnknownName, UsageError, nearest
 from mxlab.model.condition import AnyCondition, Delivered
-from mxlab.model.scenario import Origin, Problem, Scenario, StepPath
-from mxlab.model.step import STEPS, AnyStep, Parallel
+from mxlab.model.scenario import Problem, Scenario, SourceFile, StepPath
+from mxlab.model.step import AnyStep
 from mxlab.model.step import Python as PythonStep
 from mxlab.model.topology import Topology
-from mxlab.plan.plan import plain_topology, topology_problems
+from mxlab.plan.checked import plain_topology, topology_problems
 from mxlab.scenario.bounds import MOST_CHARACTERS
 from mxlab.scenario.sound import unsound
-from mxlab.scenario.steps import only_key, read_condition, read_step
+from mxlab.scenario.steps import read_condition, read_step
 from mxlab.scenario.yaml import Reader, Tree, parse, read_fields, read_value
 from mxlab.scenario.zones import zone_problems
 
@@ -27,9 +28,10 @@ VERSION = 1
 FILE = "scenario.yaml"
 
 
-def scenario_ids(folder: Path | None = None) -> list[str]:
-    """By name, the scenarios that ship with mxlab and those in `folder`."""
-    return sorted({path.parent.name for root in _roots(folder) for path in root.glob(f"*/{FILE}")})
+def scenario_ids(folder: Path | None = None, file: str = FILE) -> list[str]:
+    """By name, the scenarios that ship with mxlab and those in `folder`; or what else stands in a
+    file of that name."""
+    return sorted({path.parent.name for root in _roots(folder) for path in root.glob(f"*/{file}")})
 
 
 def find(name: str, folder: Path | None = None) -> Path:
@@ -37,29 +39,30 @@ def find(name: str, folder: Path | None = None) -> Path:
     return candidates(name, folder)[0]
 
 
-def candidates(name: str, folder: Path | None = None) -> list[Path]:
+def candidates(name: str, folder: Path | None = None, file: str = FILE) -> list[Path]:
     """Every file that `name` may mean, first the one that is meant: at that path, in a folder of
-    that name here, in `folder`, among those that ship with mxlab.
+    that name here, in `folder`, among those that ship with mxlab. `file`: as of `scenario_ids`.
 
     Raises UnknownName with the nearest id, UsageError for a path that leads to no file.
     """
     path = Path(name)
+    kind = "a scenario" if file == FILE else f"an {Path(file).stem}"
     if "/" in name or path.suffix in (".yaml", ".yml"):
-        path = path / FILE if _there(path, Path.is_dir) else path
+        path = path / file if _there(path, Path.is_dir) else path
         if not _there(path, Path.is_file):
-            raise UsageError(f"there is no file {path}", "give a scenario's id or its file")
+            raise UsageError(f"there is no file {path}", f"give {kind}'s id or its file")
         return [path]
     found: dict[Path, Path] = {}
     if name:
-        places = [path / FILE, *(root / name / FILE for root in _roots(folder)), path]
+        places = [path / file, *(root / name / file for root in _roots(folder)), path]
         for place in places:
             if _there(place, Path.is_file):
                 found.setdefault(place.resolve(), place)
     if found:
         return list(found.values())
     if name and _there(path, Path.is_dir):
-        raise UsageError(f"the folder {name} has no {FILE}", "give a scenario's id or its file")
-    raise UnknownName("scenario", name, scenario_ids(folder))
+        raise UsageError(f"the folder {name} has no {file}", f"give {kind}'s id or its file")
+    raise UnknownName(kind.rsplit(maxsplit=1)[-1], name, scenario_ids(folder, file))
 
 
 def _there(path: Path, kind: Callable[[Path], bool]) -> bool:
@@ -116,7 +119,7 @@ class Survey:
 
     def problems(self) -> list[Problem]:
         """What is wrong with what could be read."""
-        found = unsound(self.scenario) if self.scenario else []
+        found = unsound(self.scenario, lab_known=self.lab_known) if self.scenario else []
         if self.scenario and self.lab_known:
             found += zone_problems(self.scenario)
         return [problem for problem in found if problem.name not in self.unsure]
@@ -133,15 +136,15 @@ class Survey:
 def survey_file(path: Path) -> Survey:
     """As `survey`, of a file. Raises ScenarioError for no YAML, UsageError if it cannot be read."""
     scenario_id = path.resolve().parent.name if path.name == FILE else path.stem
-    return survey(_text(path), str(path), scenario_id)
+    return survey(read_text(path), str(path), scenario_id)
 
 
 def survey(text: str, file: str, scenario_id: str) -> Survey:
     """All that can be read of the scenario in `text`. Raises ScenarioError for what is no YAML, or
     of another version."""
     tree = parse(text, file)
-    _version(tree)
-    reading = _Reading(Origin(file, {}))
+    check_version(tree)
+    reading = _Reading(SourceFile(file, {}))
     special: dict[str, Reader] = {
         "steps": lambda steps: reading.steps(steps, ()),
         "expect": reading.expect,
@@ -162,16 +165,25 @@ def survey(text: str, file: str, scenario_id: str) -> Survey:
 def load_topology(path: Path) -> Topology:
     """The topology in a file of its own, or in a scenario's file or folder. Raises ScenarioError,
     UsageError if there is none to read."""
+    tree = topology_tree(path)
+    return Topology() if tree is None else read_topology(tree)
+
+
+def topology_tree(path: Path) -> Tree | None:
+    """Where the topology stands in such a file; None in a scenario that has none. Raises as
+    `load_topology` does."""
     path = path / FILE if path.is_dir() else path
-    tree = parse(_text(path), str(path))
+    tree = parse(read_text(path), str(path))
     entries = tree.items()
     if "mxlab" not in entries and "steps" not in entries:
-        return _topology(tree)
-    _version(tree)
-    return _topology(entries["topology"][1]) if "topology" in entries else Topology()
+        return tree
+    check_version(tree)
+    return entries["topology"][1] if "topology" in entries else None
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file that may be a scenario. Raises UsageError if it cannot be read,
+    ScenarioError for what is no text, or too long."""
     most = 4 * MOST_CHARACTERS  # bytes; a device may be without end
     try:
         with path.open("rb") as file:
@@ -189,7 +201,8 @@ def _text(path: Path) -> str:
         raise ScenarioError(text, file=str(path), line=line, column=column) from error
 
 
-def _version(tree: Tree) -> None:
+def check_version(tree: Tree) -> None:
+    """Raise ScenarioError for a file that is of another version of the format, or says none."""
     entries = tree.items()
     if "mxlab" not in entries:
         tree.fail("the key `mxlab` is missing", f"start with `mxlab: {VERSION}`")
@@ -198,7 +211,8 @@ def _version(tree: Tree) -> None:
         version.fail(f"version {version.plain()} is not known here", f"write `mxlab: {VERSION}`")
 
 
-def _topology(tree: Tree) -> Topology:
+def read_topology(tree: Tree) -> Topology:
+    """The topology in a tree. Raises ScenarioError, with every mistake in it."""
     topology: Topology = read_value(tree, Topology)
     mistakes = Mistakes()
     for problem in topology_problems(topology):
@@ -210,16 +224,16 @@ def _topology(tree: Tree) -> Topology:
 class _Reading:
     """Reads a scenario's parts one by one; what is wrong with one does not hide the next."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: SourceFile) -> None:
         self.lines: dict[StepPath, int] = {}
-        self.origin = Origin(origin.file, self.lines)
+        self.origin = SourceFile(origin.file, self.lines)
         self.mistakes = Mistakes()
         self.unsure: set[str] = set()
         self.lab_known = True
 
     def topology(self, tree: Tree) -> Topology:
         with self._part(tree):
-            return _topology(tree)
+            return read_topology(tree)
         self.lab_known = False
         self.unsure.update(Topology().hosts)
         return Topology()
@@ -234,7 +248,7 @@ class _Reading:
             self.lines[path] = element.line
             step: AnyStep = PythonStep("")  # of which nothing is known
             with self._part(element):
-                step = self._step(element, path)
+                step = read_step(element, functools.partial(self.steps, above=path))
             found.append(step)
         return tuple(found)
 
@@ -258,10 +272,6 @@ class _Reading:
         except ScenarioError as error:
             self.mistakes.add(error)
             self.unsure.update(tree.words())
-
-    def _step(self, tree: Tree, path: StepPath) -> AnyStep:
-        key, value = only_key(tree, STEPS, "step")
-        return Parallel(self.steps(value, path)) if key == "parallel" else read_step(key, value)
 
 
 def problem_at(tree: Tree, problem: Problem) -> ScenarioError:

@@ -8,46 +8,56 @@ from typing import Any
 
 import msgspec
 
+from mxlab.checks.registry import CHECKS
 from mxlab.model.condition import CONDITIONS
+from mxlab.model.duration import Seconds
 from mxlab.model.mechanism import MECHANISMS
-from mxlab.model.scenario import CHECKS, Scenario
-from mxlab.model.step import STEPS, Eventually, Fault, Heal, Never, Parallel, Python, Say, Wait
+from mxlab.model.scenario import Scenario
+from mxlab.model.step import STEPS, AnyStep, Config, Step
 from mxlab.model.topology import Topology
+from mxlab.scenario.forms import CONDITION, FORMS, Choice, Schema, form_of
 from mxlab.scenario.load import VERSION
+from mxlab.scenario.settings import setting_schema
+from mxlab_services.settings import changeable
 
-Schema = dict[str, Any]
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-DURATION = r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"
-FUNCTION = r"^[^:]+:[A-Za-z_]\w*$"
 _REF = "#/$defs/{name}"
-_OWN_FORM = (Say, Wait, Heal, Fault, Eventually, Never, Parallel, Python)
 
 
 def scenario_schema() -> Schema:
     """The schema, as plain data."""
-    plain = [kind for kind in STEPS.values() if kind not in _OWN_FORM]
+    plain = [k for k in STEPS.values() if not k.alone and form_of(k).choice is None]
     file = _file()
     structs: list[Any] = [file, Topology, *plain, *CONDITIONS.values(), *MECHANISMS.values()]
     _, definitions = msgspec.json.schema_components(structs, ref_template=_REF)
-    defs: dict[str, Schema] = {name: _tidy(schema) for name, schema in definitions.items()}
+    defs: dict[str, Schema] = {name: tidy(schema) for name, schema in definitions.items()}
+    for kind in MECHANISMS.values():  # which the key above it says
+        del defs[kind.__name__]["properties"]["kind"]
+        defs[kind.__name__]["required"].remove("kind")
+    defs[Config.__name__]["properties"]["set"] = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": {key: setting_schema(key) for key in changeable()},
+    }
     root = defs.pop(file.__name__)
     root["properties"] = {
         "mxlab": {"const": VERSION, "description": "The version of this format."},
         **root["properties"],
         "steps": {"$ref": "#/$defs/steps"},
-        "expect": {"type": "array", "minItems": 1, "items": _expectation()},
+        "expect": {"type": "array", "minItems": 1, "items": expectation()},
     }
     root["properties"]["needs"]["items"] = {"enum": list(MECHANISMS)}
     defs |= {
         "steps": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/step"}},
-        "step": _one_of({key: _step(key) for key in STEPS}),
-        "duration": {"type": "string", "pattern": DURATION, "examples": ["500ms", "60s", "2h"]},
+        "step": one_of({key: _step(kind) for key, kind in STEPS.items()}),
+        "duration": FORMS[Seconds].schema,
     }
     return {
         "$schema": DRAFT,
         **root,
         "title": "An mxlab scenario",
-        "description": _words(Scenario),
+        "description": words(Scenario),
         "required": ["mxlab", "title", "steps", "expect"],
         "$defs": defs,
     }
@@ -68,56 +78,42 @@ def _file() -> Any:
     )  # fmt: skip
 
 
-def _step(key: str) -> Schema:
-    kind = STEPS[key]
-    about = {"description": _words(kind)}
-    match key:
-        case "say":
-            return about | {"type": "string"}
-        case "wait":
-            return about | {"$ref": "#/$defs/duration"}
-        case "heal":
-            return about | {"type": "string"}
-        case "python":
-            return about | {"type": "string", "pattern": FUNCTION}
-        case "parallel":
-            return about | {"$ref": "#/$defs/steps"}
-        case "fault":
-            return about | _one_of({name: _mechanism(name) for name in MECHANISMS}, id=_ID)
-        case "eventually":
-            return about | _one_of(_conditions(), within=_DURATION)
-        case "never":
-            return about | _one_of(_conditions(), during=_DURATION)
-        case _:
-            return about | {"$ref": _REF.format(name=kind.__name__)}
+def _step(kind: type[Step]) -> Schema:
+    about, form = {"description": words(kind)}, form_of(kind)
+    own = {field.encode_name: _field(field.type) for field in form.fields}
+    if kind.alone:
+        return about | own[kind.alone]
+    if form.choice is None:
+        return about | {"$ref": _REF.format(name=kind.__name__)}
+    return about | one_of(keyed(form.choice), **own)
 
 
-_ID = {"type": "string", "pattern": r"^[a-z][a-z0-9_-]{0,40}$"}
-_DURATION = {"$ref": "#/$defs/duration"}
+def _field(kind: Any) -> Schema:
+    if kind == Seconds:
+        return {"$ref": "#/$defs/duration"}
+    if kind == tuple[AnyStep, ...]:
+        return {"$ref": "#/$defs/steps"}
+    return FORMS[kind].schema if kind in FORMS else {"type": "string"}
 
 
-def _mechanism(name: str) -> Schema:
-    kind = MECHANISMS[name]
-    whole = {"$ref": _REF.format(name=kind.__name__)}
-    required = [f.name for f in msgspec.structs.fields(kind) if f.required]
-    short: list[Schema] = [{"type": "string"}] if set(required) <= {kind.short} else []
-    return {"description": _words(kind), "anyOf": [*short, whole]}
-
-
-def _conditions() -> dict[str, Schema]:
+def keyed(choice: Choice) -> dict[str, Schema]:
+    """By key, a mapping or the one field that may stand alone."""
     found: dict[str, Schema] = {}
-    for key, kind in CONDITIONS.items():
-        short: list[Schema] = [{"type": "string"}] if kind.short else []
+    for key, kind in choice.kinds.items():
+        required = {field.name for field in msgspec.structs.fields(kind) if field.required}
+        alone = bool(kind.short) and required <= {kind.short}
+        short: list[Schema] = [{"type": "string"}] if alone else []
         whole = {"$ref": _REF.format(name=kind.__name__)}
-        found[key] = {"description": _words(kind), "anyOf": [*short, whole]}
+        found[key] = {"description": words(kind), "anyOf": [*short, whole]}
     return found
 
 
-def _expectation() -> Schema:
-    return {"anyOf": [{"enum": list(CHECKS)}, _one_of(_conditions())]}
+def expectation() -> Schema:
+    """A check's name, or a condition."""
+    return {"anyOf": [{"enum": list(CHECKS)}, one_of(keyed(CONDITION))]}
 
 
-def _one_of(choices: dict[str, Schema], **always: Schema) -> Schema:
+def one_of(choices: dict[str, Schema], **always: Schema) -> Schema:
     """A mapping with the keys in `always` and exactly one of `choices`."""
     number = len(always) + 1
     return {
@@ -130,25 +126,29 @@ def _one_of(choices: dict[str, Schema], **always: Schema) -> Schema:
     }
 
 
-def _tidy(schema: Any) -> Any:
+def tidy(schema: Any) -> Any:
     """Without what a file cannot say (null) and what an editor need not (defaults of structs)."""
     if isinstance(schema, list | tuple):
-        return [_tidy(item) for item in schema]
+        return [tidy(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
+    if schema.get("title") == "duration":  # as it stands in a file: the type has no other title
+        rest = {key: value for key, value in schema.items() if key not in ("type", "title")}
+        return tidy(rest) | {"$ref": "#/$defs/duration"}
     if "anyOf" in schema:
         some = [item for item in schema["anyOf"] if item != {"type": "null"}]
         rest = {key: value for key, value in schema.items() if key != "anyOf"}
         if len(some) == 1:
-            return _tidy(rest | some[0])
-        return _tidy(rest) | {"anyOf": _tidy(some)}
-    tidy = {key: _tidy(value) for key, value in schema.items()}
-    if isinstance(tidy.get("description"), str):
-        tidy["description"] = " ".join(tidy["description"].split())
-    if isinstance(tidy.get("default", 0), dict | list) or tidy.get("default", 0) is None:
-        del tidy["default"]
-    return tidy
+            return tidy(rest | some[0])
+        return tidy(rest) | {"anyOf": tidy(some)}
+    found = {key: tidy(value) for key, value in schema.items()}
+    if isinstance(found.get("description"), str):
+        found["description"] = " ".join(found["description"].split())
+    if isinstance(found.get("default", 0), dict | list) or found.get("default", 0) is None:
+        del found["default"]
+    return found
 
 
-def _words(kind: type) -> str:
+def words(kind: type) -> str:
+    """What its docstring says, in one line."""
     return " ".join((kind.__doc__ or "").split())

@@ -4,108 +4,91 @@ Each reader raises ScenarioError, with all the mistakes in its part.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from mxlab.errors import Mistakes
-from mxlab.faults import problem_of
-from mxlab.model.condition import CONDITIONS, AnyCondition, Id
-from mxlab.model.duration import parse_duration
-from mxlab.model.mechanism import MECHANISMS, Mechanism
-from mxlab.model.step import STEPS, AnyStep, Eventually, Fault, Heal, Never, Say, Wait
-from mxlab.model.step import Python as PythonStep
-from mxlab.scenario.functions import HINT, target_problem
-from mxlab.scenario.yaml import Tree, read_struct, read_value, unknown_key
+from mxlab.model.condition import AnyCondition
+from mxlab.model.step import STEPS, AnyStep
+from mxlab.scenario.forms import CONDITION, FAULT, FORMS, Choice, StepForm, form_of
+from mxlab.scenario.yaml import Reader, Tree, read_struct, read_value, unknown_key
+from mxlab_services.faults.base import Mechanism
 
 
-def read_step(key: str, value: Tree) -> AnyStep:
-    """The step called `key`, but for `parallel`. Raises ScenarioError, with all its mistakes."""
-    match key:
-        case "say":
-            return Say(read_value(value, str))
-        case "wait":
-            return Wait(_duration(value))
-        case "heal":
-            return Heal(read_value(value, str))
-        case "python":
-            return PythonStep(_python(value))
-        case "fault":
-            return _fault(value)
-        case "eventually":
-            return Eventually(*_condition_with(value, "within"))
-        case "never":
-            return Never(*_condition_with(value, "during"))
-        case _:
-            kind = STEPS[key]
-            return kind(**read_struct(value, kind, {}))
+def read_step(tree: Tree, inner: Reader) -> AnyStep:
+    """The step in a mapping of one key; `inner` reads the steps inside one."""
+    key, value = only_key(tree, STEPS, "a step has exactly one key")
+    kind = STEPS[key]
+    form = form_of(kind)
+    if kind.alone:
+        (field,) = form.fields
+        return kind(**{field.name: _reader(field.type, inner)(value)})
+    if form.choice is None:
+        special = {f.name: FORMS[f.type].read for f in form.fields if f.type in FORMS}
+        return kind(**read_struct(value, kind, special))
+    return kind(**_fields_beside(value, form, form.choice))
 
 
-def only_key(tree: Tree, known: Iterable[str], what: str) -> tuple[str, Tree]:
-    """The one key that is wanted, and its value."""
-    entries, mistakes = tree.items(), Mistakes()
-    for name, (key, _) in entries.items():
-        if name not in known:
-            with mistakes.noted():
-                unknown_key(key, known)
-    mistakes.check()
-    if len(entries) != 1:
-        tree.fail(f"a {what} has exactly one key, not {len(entries)}", f"one of {', '.join(known)}")
-    (name,) = entries
-    return name, entries[name][1]
+def read_condition(tree: Tree) -> AnyCondition:
+    """The condition in a mapping of one key."""
+    found: AnyCondition = _chosen(tree, CONDITION, ())
+    return found
 
 
-def _duration(tree: Tree) -> float:
-    text = tree.plain()
-    if not isinstance(text, str):
-        tree.fail(f"{text!r} is no duration: it lacks its unit", "write 500ms, 60s, 2h or 5d")
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        tree.fail(str(error))
+def read_mechanism(tree: Tree, kind: type[Mechanism]) -> Mechanism:
+    """A fault's parameters."""
+    found: Mechanism = read_keyed(tree, kind, FAULT)
+    return found
 
 
-def _python(tree: Tree) -> str:
-    target: str = read_value(tree, str)
-    if wrong := target_problem(target, Path(tree.file).parent):
-        tree.fail(wrong, HINT)
-    return target
+def _reader(kind: Any, inner: Reader) -> Reader:
+    """How the one value of a step is read: a text, if it is neither of a form nor made of steps."""
+    if kind in FORMS:
+        return FORMS[kind].read
+    return inner if kind == tuple[AnyStep, ...] else lambda tree: read_value(tree, str)
 
 
-def _fault(tree: Tree) -> Fault:
-    entries, mistakes = tree.items(), Mistakes()
-    name, mechanism = "", None
-    with mistakes.noted():
-        if "id" not in entries:
-            tree.fail("the key `id` is missing", "a fault has an id, by which it is healed")
-        name = read_value(entries["id"][1], Id)
-    with mistakes.noted():
-        key, value = _only_other(tree, ("id",), MECHANISMS, "a fault has exactly one mechanism")
-        mechanism = read_mechanism(value, MECHANISMS[key])
-    mistakes.check()
-    assert mechanism is not None
-    return Fault(name, mechanism)
-
-
-def _only_other(
-    tree: Tree, others: tuple[str, ...], known: Iterable[str], rule: str
+def only_key(
+    tree: Tree, known: Iterable[str], rule: str, beside: tuple[str, ...] = ()
 ) -> tuple[str, Tree]:
-    """The one key beside `others`, and its value."""
+    """The one key but for those in `beside`, as `rule` has it, and its value."""
     entries, mistakes = tree.items(), Mistakes()
-    named = [name for name in entries if name not in others]
+    named = [name for name in entries if name not in beside]
     for name in named:
         if name not in known:
             with mistakes.noted():
-                unknown_key(entries[name][0], [*known, *others])
+                unknown_key(entries[name][0], [*known, *beside])
     mistakes.check()
     if len(named) != 1:
         tree.fail(f"{rule}, not {len(named)}", f"one of {', '.join(known)}")
     return named[0], entries[named[0]][1]
 
 
-def read_mechanism(tree: Tree, kind: type[Mechanism]) -> Mechanism:
-    """A fault's parameters: a mapping, or its one most telling field alone."""
-    if tree.is_mapping:
+def _fields_beside(tree: Tree, form: StepForm, choice: Choice) -> dict[str, Any]:
+    """The fields of a step by name, with the one that is chosen among its keys."""
+    entries, mistakes, values = tree.items(), Mistakes(), dict[str, Any]()
+    for field in form.fields:
+        key, own = field.encode_name, FORMS[field.type]
+        with mistakes.noted():
+            if key not in entries:
+                tree.fail(f"the key `{key}` is missing", f"add `{key}: {own.example}`")
+            values[field.name] = own.read(entries[key][1])
+    with mistakes.noted():
+        beside = tuple(field.encode_name for field in form.fields)
+        values[form.chosen] = _chosen(tree, choice, beside)
+    mistakes.check()
+    return values
+
+
+def _chosen(tree: Tree, choice: Choice, beside: tuple[str, ...]) -> Any:
+    key, value = only_key(tree, choice.kinds, choice.rule, beside)
+    return read_keyed(value, choice.kinds[key], choice)
+
+
+def read_keyed(tree: Tree, kind: type[Any], choice: Choice) -> Any:
+    """A condition, a fault or a question: a mapping, or its field that may stand alone."""
+    if tree.is_mapping or not kind.short:
         values = read_struct(tree, kind, {})
     else:
         values = {kind.short: read_value(tree, str)}
@@ -113,32 +96,7 @@ def read_mechanism(tree: Tree, kind: type[Mechanism]) -> Mechanism:
             if field.required and field.name not in values:
                 text = f"the key `{field.name}` is missing"
                 tree.fail(text, f"write {{{kind.short}: {values[kind.short]}, {field.name}: ...}}")
-    mechanism = kind(**values)
-    wrong = problem_of(mechanism)
-    if wrong:
+    found = kind(**values)
+    if wrong := choice.problem(found):
         tree.fail(wrong)
-    return mechanism
-
-
-def _condition_with(tree: Tree, key: str) -> tuple[AnyCondition, float]:
-    entries, mistakes = tree.items(), Mistakes()
-    seconds, condition = 0.0, None
-    with mistakes.noted():
-        if key not in entries:
-            tree.fail(f"the key `{key}` is missing", f"add `{key}: 60s`")
-        seconds = _duration(entries[key][1])
-    with mistakes.noted():
-        condition = read_condition(tree, (key,))
-    mistakes.check()
-    assert condition is not None
-    return condition, seconds
-
-
-def read_condition(tree: Tree, others: tuple[str, ...] = ()) -> AnyCondition:
-    """The condition in a mapping, beside the keys `others`. Raises ScenarioError."""
-    rule = "there must be exactly one condition"
-    key, value = _only_other(tree, others, CONDITIONS, rule)
-    kind = CONDITIONS[key]
-    if kind.short and not value.is_mapping:
-        return kind(**{kind.short: read_value(value, str)})
-    return kind(**read_struct(value, kind, {}))
+    return found

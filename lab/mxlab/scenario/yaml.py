@@ -2,6 +2,8 @@
 
 Every error is a ScenarioError with file, line, column and the key. Nothing is guessed: no repeated
 keys, no unknown keys, no text where a number belongs.
+
+Long: what makes a tree, and what reads one, share how a mistake is placed.
 """
 
 import functools
@@ -15,8 +17,9 @@ import msgspec
 import yaml
 
 from mxlab.errors import Mistakes, ScenarioError, nearest
+from mxlab.model.duration import Seconds, parse_duration
 from mxlab.scenario.bounds import OutOfBounds, compose
-from mxlab.typed import say_of, shown
+from mxlab.typed import say_of, shown, unmatched
 
 Reader = Callable[["Tree"], Any]
 _NOT_A_VALUE = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, yaml.YAMLError)
@@ -75,6 +78,10 @@ class Tree:
     @property
     def is_mapping(self) -> bool:
         return isinstance(self.node, yaml.MappingNode)
+
+    @property
+    def is_text(self) -> bool:
+        return isinstance(self.node, yaml.ScalarNode)
 
     def plain(self) -> Any:
         """The value as Python data."""
@@ -143,7 +150,11 @@ def parse(text: str, file: str) -> Tree:
     except yaml.MarkedYAMLError as error:
         problem = ", ".join(part for part in (error.context, error.problem) if part)
         mark = error.problem_mark or error.context_mark
-        raise _error(f"not YAML: {problem}", file, mark) from error
+        wrong = _error(f"not YAML: {problem}", file, mark)
+        line = "".join(text.splitlines()[wrong.line - 1 : wrong.line])
+        if re.search(r"[:-] +\{\w+\} *[^ #,}\]]", line):
+            wrong.hint = "a text that begins with { stands between quotes"
+        raise wrong from error
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         raise ScenarioError(
@@ -213,21 +224,52 @@ def read_fields(
     return values, mistakes
 
 
+def read_duration(tree: Tree) -> float:
+    """A duration with its unit, as lab seconds."""
+    text = tree.plain()
+    if not isinstance(text, str):
+        tree.fail(f"{text!r} is no duration: it lacks its unit", "write 500ms, 60s, 2h or 5d")
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        tree.fail(str(error))
+
+
 def read_value(tree: Tree, kind: Any) -> Any:
-    """A value of type `kind`: a struct, a tuple, or what msgspec can check by itself."""
+    """A value of type `kind`: a duration, a struct, a mapping, a tuple, or what msgspec can check
+    by itself."""
+    if Seconds in (kind, *typing.get_args(kind)):
+        return read_duration(tree)
     bare = typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return bare(**read_struct(tree, bare, {}))
+    if isinstance(tree.node, yaml.MappingNode):
+        structs = [arm for arm in typing.get_args(bare) if isinstance(arm, type)]
+        structs = [arm for arm in structs if issubclass(arm, msgspec.Struct)]
+        if len(structs) == 1:  # it may also be left out
+            return structs[0](**read_struct(tree, structs[0], {}))
+        if typing.get_origin(bare) is dict:
+            return _read_mapping(tree, kind, typing.get_args(bare)[1])
     if isinstance(tree.node, yaml.SequenceNode):
         for arm in (bare, *typing.get_args(bare)):
             if typing.get_origin(arm) is tuple and typing.get_args(arm)[1:] == (...,):
                 of = typing.get_args(arm)[0]
                 values = tuple(read_each(tree, functools.partial(read_value, kind=of)))
-                _check(tree, tree.plain(), kind)  # how many there are
+                _check(tree, msgspec.to_builtins(values), kind)  # how many there are
                 return values
     if tree.plain() is None:
         tree.fail("expected a value, not nothing")
     return _check(tree, tree.plain(), kind)
+
+
+def _read_mapping(tree: Tree, kind: Any, of: Any) -> dict[str, Any]:
+    values, mistakes = dict[str, Any](), Mistakes()
+    for key, (_, value) in tree.items().items():
+        with mistakes.noted():
+            values[key] = read_value(value, of)
+    mistakes.check()
+    _check(tree, values, kind)  # how many there are
+    return values
 
 
 def read_each(tree: Tree, reader: Reader) -> list[Any]:
@@ -242,12 +284,15 @@ def read_each(tree: Tree, reader: Reader) -> list[Any]:
 
 def _check(tree: Tree, value: Any, kind: Any) -> Any:
     try:
-        return msgspec.convert({"value": value}, _box(kind), strict=True).value
+        checked = msgspec.convert({"value": value}, _box(kind), strict=True).value
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
         numbers = [int(number) for number in re.findall(r"\[(\d+)\]", path)]
         where = tree.at(numbers)
         where.fail(*say_of(text, kind, where.plain()))
+    if wrong := unmatched(value, kind):
+        tree.fail(wrong)
+    return checked
 
 
 @functools.cache

@@ -1,17 +1,33 @@
 """What a node answers to control requests, each struct declared once."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 
 class Pong(msgspec.Struct, frozen=True):
-    """`at` is lab time."""
+    """`at` is lab time; `software` the product that the node runs and its version ("postfix
+    3.7.11"), where it is not our own MTA."""
 
     node: str
     role: str
     at: float
     queued: int
+    software: str = ""
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting of a node by its dotted key, its `value` as JSON has it; secrets are not shown.
+
+    `default` is null too where there is none; `differs` is true then. `fixed` says why it cannot be
+    changed while the node runs; empty where it can.
+    """
+
+    key: str
+    value: Any
+    default: Any = None
+    differs: bool = False
+    fixed: str = ""
 
 
 class QueueRecipient(msgspec.Struct, frozen=True):
@@ -39,7 +55,8 @@ class QueueEntry(msgspec.Struct, frozen=True):
 
 
 class MailboxEntry(msgspec.Struct, frozen=True):
-    """One message in a mailbox. `reverse_path` is the Return-Path's address."""
+    """One message in a mailbox. `reverse_path` is the Return-Path's address, `recipient` that in
+    Delivered-To where it is not the mailbox's own: one with a tag."""
 
     address: str
     name: str
@@ -49,14 +66,24 @@ class MailboxEntry(msgspec.Struct, frozen=True):
     reverse_path: str
     subject: str
     delivered_at: float
+    recipient: str = ""
+
+    @property
+    def addressee(self) -> str:
+        """For whom the message was delivered here."""
+        return self.recipient or self.address
 
 
 class SubmittedMessage(msgspec.Struct, frozen=True):
+    """`recipients`: those for whom it was taken; `refused`: the others, each with the last reply.
+    Where there is none for whom it was taken, `queue_id` is empty."""
+
     message: str
     queue_id: str
     digest: str
     sender: str
     recipients: list[str]
+    refused: dict[str, str] = {}
 
 
 class RecordEntry(msgspec.Struct, frozen=True):
@@ -107,9 +134,11 @@ class EtrnReport(msgspec.Struct, frozen=True):
 
 
 class ZoneReport(msgspec.Struct, frozen=True):
-    """A zone. `warnings`: what is served as it stands, and seldom meant."""
+    """A zone. `warnings`: what is served as it stands, and seldom meant. `copy_of`: where a
+    secondary takes it from (addresses); without `records`, there is no copy that may be served."""
 
     origin: str
     serial: int
     records: list[str]
     warnings: list[str] = []
+    copy_of: list[str] = []

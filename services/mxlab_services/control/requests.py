@@ -16,6 +16,7 @@ from mxlab_services.control.replies import (
     QueueEntry,
     RecordEntry,
     RouteReport,
+    Setting,
     SubmittedMessage,
     ZoneReport,
 )
@@ -54,6 +55,27 @@ class Stats(Request[dict[str, int]], frozen=True):
     reply = dict[str, int]
 
 
+class ConfigList(Request[list[Setting]], frozen=True):
+    """Every setting as it is now, in the order of the configuration."""
+
+    method = "config.list"
+    reply = list[Setting]
+
+
+class ConfigChange(Request[list[Setting]], frozen=True):
+    """Change settings by their dotted keys, all of them or none; those in `reset` go back to what
+    the node was configured with. Answers them as they are then, once that survives a restart.
+
+    Limits hold from the next transaction on, timeouts for the next connection or transaction, a
+    schedule for the next wait, all others at once.
+    """
+
+    method = "config.change"
+    reply = list[Setting]
+    values: dict[str, Any] = {}
+    reset: list[str] = []
+
+
 class QueueList(Request[list[QueueEntry]], frozen=True):
     """One page of the queue: at most `limit` messages with a queue id above `after`."""
 
@@ -76,7 +98,7 @@ class QueueEdit(Request[int], frozen=True):
 
 
 class QueueFlush(Request[int], frozen=True):
-    """Try now: everything, or one site (domain), or one queue id. Answers how many messages."""
+    """Try now: everything, or one site (domain), or one queue id. Returns how many messages."""
 
     method = "queue.flush"
     reply = int
@@ -89,6 +111,22 @@ class Forget(Request[bool], frozen=True):
     connections. The queue stays. Answered once it is forgotten."""
 
     method = "forget"
+    reply = bool
+
+
+class Erase(Request[bool], frozen=True):
+    """Lose all that the node keeps (queue, mailboxes, record, changed settings and zones, faults),
+    and begin anew as it was configured. Answered first; then the node waits for Begin, so that no
+    other host's mail of before reaches it."""
+
+    method = "erase"
+    reply = bool
+
+
+class Begin(Request[bool], frozen=True):
+    """Serve again after Erase. Answered once the node is ready."""
+
+    method = "begin"
     reply = bool
 
 
@@ -109,14 +147,33 @@ class MailboxRead(Request[bytes], frozen=True):
     name: str
 
 
+class HandIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a program hands messages in by SMTP at the node's own submission server (RFC 6409).
+
+    `user`: as whom it authenticates itself, None: not at all; `mechanism`: None for the best that
+    is offered. `implicit`: TLS begins at once (RFC 8314); without `tls` there is none. A refusal
+    that is not for good is tried again, `tries` times in all, after `pause` lab seconds.
+    """
+
+    user: str | None = None
+    password: str = ""
+    mechanism: Literal["SCRAM-SHA-256", "PLAIN", "LOGIN"] | None = None
+    implicit: bool = False
+    tls: bool = True
+    tries: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    pause: Annotated[float, msgspec.Meta(ge=0)] = 5.0
+
+
 class Submit(Request[list[SubmittedMessage]], frozen=True):
     """Make and submit `count` messages to all `recipients`.
 
     `size`: bytes of content to fill up to, headers included (0: no filling). `rate`: messages per
     real second (0: as fast as the spool takes them). `concurrency`: messages put at a time.
     `headers` are added to each message. `notify`: what the sender wants to hear of, NEVER or some
-    of SUCCESS,FAILURE,DELAY (RFC 3461 §4.1). `batch` is a name for them all.
-    Answers once all are durable in the client's queue.
+    of SUCCESS,FAILURE,DELAY (RFC 3461 §4.1); `ret`: how much of the message a report of failure
+    brings back, FULL or HDRS (§4.3). `content`: the message whole, in the place of size, subject
+    and body; it gets a Message-ID where it has none. `batch` is a name for them all.
+    Answers once all are durable in the client's queue; with `by`, once each is, or was refused.
     """
 
     method = "submit"
@@ -131,30 +188,39 @@ class Submit(Request[list[SubmittedMessage]], frozen=True):
     body: str = ""
     headers: list[tuple[str, str]] = []
     notify: str = ""
+    ret: str = ""
+    content: bytes | None = None
     batch: str = ""
+    by: HandIn | None = None
 
 
-class Record(Request[list[RecordEntry]], frozen=True):
+class RecordRead(Request[list[RecordEntry]], frozen=True):
     """The client's record of every transaction so far, in order."""
 
     method = "record"
     reply = list[RecordEntry]
 
 
-class Route(Request[RouteReport], frozen=True):
+class RouteRead(Request[RouteReport], frozen=True):
     method = "route"
     reply = RouteReport
     address: str
 
 
 class Dig(Request[DigReport], frozen=True):
-    """Ask the lab's DNS server, past the cache."""
+    """Ask the lab's DNS server, past the cache.
+
+    `server`: the address of another of the lab's. `trace`: from the root, or where the node's
+    resolver begins, all the way down.
+    """
 
     method = "dig"
     reply = DigReport
     name: str
     type: str = "A"
     tcp: bool = False
+    server: str = ""
+    trace: bool = False
 
 
 class Etrn(Request[EtrnReport], frozen=True):
@@ -188,7 +254,8 @@ class ZoneUpdate(Request[ZoneReport], frozen=True):
     """Remove, then add records (a line of zone text each); the serial goes up by one.
 
     A line of `remove` may leave out the data (`example.test. MX`): all of that name and type go.
-    `strict` as in ZoneReplace.
+    `strict` as in ZoneReplace. `ttl` (seconds) is that of added records that state none; with
+    nothing to add or to remove, that of all records that are there.
     """
 
     method = "zone.update"
@@ -197,3 +264,4 @@ class ZoneUpdate(Request[ZoneReport], frozen=True):
     add: list[str] = []
     remove: list[str] = []
     strict: bool = True
+    ttl: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] | None = None

@@ -1,4 +1,4 @@
-"""What faults do to DNS answers, by name and type; a Site for the server's board.
+"""What faults do to DNS answers, by name and type: the effects of the server's injector.
 
 Guarantee: without a fault that strikes, an answer is what the zones say; every fault works on what
 the zones say at that time, except `stale`, which keeps them as they were when it was set.
@@ -16,28 +16,28 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mxlab_services.dns.names import ROOT, Name, fold, is_below, name_text, parse_name
-from mxlab_services.dns.rdata import type_number
 from mxlab_services.dns.records import Record
+from mxlab_services.dns.rtypes import type_number
 from mxlab_services.dns.wire import Query
-from mxlab_services.dns.zone import Result, Zones
+from mxlab_services.dns.zones import Result, Zones
 from mxlab_services.errors import ControlError, ZoneError
-from mxlab_services.faults.injector import INVALID, Board, Occasion, Standing
+from mxlab_services.faults.injector import INVALID, ActiveFault, NodeInjector, Occasion
 from mxlab_services.faults.kinds import (
     AnyFault,
     DnsDelay,
     DnsFault,
+    DnsMxWithoutAddress,
+    DnsNullMx,
+    DnsNxdomain,
     DnsRefused,
+    DnsServfail,
     DnsStale,
+    DnsSwappedMx,
     DnsTimeout,
     DnsTruncate,
+    DnsWrongMx,
     ForType,
-    MxWithoutAddress,
-    NullMx,
-    Nxdomain,
-    Servfail,
-    SwappedMx,
-    WrongMx,
-    ZoneFault,
+    misplaced,
 )
 
 NEVER = math.inf  # the delay of an answer that does not come
@@ -56,8 +56,8 @@ class Treated(Struct, frozen=True):
 class DnsFaults:
     """The faults of the server that serves `zones`."""
 
-    def __init__(self, board: Board, zones: Zones) -> None:
-        self.board = board
+    def __init__(self, injector: NodeInjector, zones: Zones) -> None:
+        self.injector = injector
         self._zones = zones
         self._kept: dict[str, Zones] = {}  # the zones as they were, by a stale fault's id
 
@@ -68,22 +68,22 @@ class DnsFaults:
         treated = Treated(result)
         name, kind = fold(query.name), query.type_name
         occasion = Occasion(f"{name_text(query.name)} {kind}", peer)
-        for standing in self.board.of(DnsFault):
-            fault = standing.fault
+        for active in self.injector.of(DnsFault):
+            fault = active.fault
             if isinstance(fault, DnsTruncate) and transport != "udp":
                 continue
-            if _concerns(fault, name, kind) and self.board.strikes(standing, occasion):
-                treated = self._treat(standing, treated, name, kind)
+            if _concerns(fault, name, kind) and self.injector.strikes(active, occasion):
+                treated = self._treat(active, treated, name, kind)
         return replace(treated, result=self._without_addresses(treated.result))
 
-    def _treat(self, standing: Standing[DnsFault], now: Treated, name: Name, kind: str) -> Treated:
+    def _treat(self, active: ActiveFault[DnsFault], now: Treated, name: Name, kind: str) -> Treated:
         result = now.result
-        match standing.fault:
-            case Nxdomain():
+        match active.fault:
+            case DnsNxdomain():
                 return replace(now, result=self._negative("NXDOMAIN", name))
-            case MxWithoutAddress():
+            case DnsMxWithoutAddress():
                 return replace(now, result=self._negative("NOERROR", name))
-            case Servfail():
+            case DnsServfail():
                 return replace(now, result=Result("SERVFAIL"))
             case DnsRefused():
                 return replace(now, result=Result("REFUSED"))
@@ -94,13 +94,13 @@ class DnsFaults:
             case DnsTruncate():
                 return replace(now, truncated=True)
             case DnsStale():
-                return replace(now, result=self._kept[standing.id].lookup(name, kind))
-            case SwappedMx(_, exchanges):
+                return replace(now, result=self._kept[active.id].lookup(name, kind))
+            case DnsSwappedMx(exchanges=exchanges):
                 return replace(now, result=_swapped(result, *map(_name, exchanges)))
-            case WrongMx(_, exchange, instead_of):
+            case DnsWrongMx(exchange=exchange, instead_of=instead_of):
                 wanted = _name(instead_of) if instead_of else None
                 return replace(now, result=_renamed(result, _name(exchange), wanted))
-            case NullMx():
+            case DnsNullMx():
                 ttl = next((one.ttl for one in result.answers if one.type == "MX"), _TTL)
                 return replace(now, result=Result("NOERROR", (_mx(name, ttl, 0, ROOT),)))
         return now
@@ -112,7 +112,7 @@ class DnsFaults:
 
     def _without_addresses(self, result: Result) -> Result:
         """Nor may an MX answer bring along the addresses that an exchange has not."""
-        bare = {_name(one.fault.name) for one in self.board.of(MxWithoutAddress)}
+        bare = {_name(one.fault.name) for one in self.injector.of(DnsMxWithoutAddress)}
         if not bare:
             return result
         kept = tuple(
@@ -120,30 +120,27 @@ class DnsFaults:
         )
         return replace(result, additional=kept)
 
-    # --- the site ---------------------------------------------------------------------------------
+    # --- effects ----------------------------------------------------------------------------------
 
     def check(self, fault: AnyFault) -> None:
         """Raise ControlError for what is no DNS fault, or has nothing to strike."""
-        if not isinstance(fault, ZoneFault):
-            raise ControlError(f"a DNS server has no {fault.kind} fault: set it at an MTA", INVALID)
+        if wrong := misplaced(fault, fault.host, None, tls=False):
+            raise ControlError(wrong, INVALID)
+        assert isinstance(fault, DnsFault)  # misplaced says so of any other
         try:
+            check_names(fault)
             self._check(fault)
         except ZoneError as error:
             raise ControlError(f"{fault.kind}: {error}", INVALID) from error
 
-    def _check(self, fault: ZoneFault) -> None:
+    def _check(self, fault: DnsFault) -> None:
         name = parse_name(fault.name)
-        if isinstance(fault, ForType) and fault.type and type_number(fault.type) is None:
-            raise ZoneError(f"no such record type: {fault.type!r}")
         match fault:
-            case SwappedMx(_, exchanges):
+            case DnsSwappedMx(exchanges=exchanges):
                 self._need(name, *map(parse_name, exchanges))
-                if fold(parse_name(exchanges[0])) == fold(parse_name(exchanges[1])):
-                    raise ZoneError("two exchanges, not one, are swapped")
-            case WrongMx(_, exchange, instead_of):
-                parse_name(exchange)
+            case DnsWrongMx(instead_of=instead_of):
                 self._need(name, *([parse_name(instead_of)] if instead_of else []))
-            case MxWithoutAddress():
+            case DnsMxWithoutAddress():
                 found = [self._zones.lookup(name, kind).answers for kind in _ADDRESSES]
                 if not any(found):
                     raise ZoneError(f"{name_text(name)} has no address to lose")
@@ -163,23 +160,35 @@ class DnsFaults:
                 text = f"{name_text(name)} has no MX {name_text(exchange)}, only {there}"
                 raise ZoneError(text)
 
-    async def begin(self, standing: Standing[AnyFault]) -> None:
+    async def begin(self, active: ActiveFault[AnyFault]) -> None:
         """In force with the next answer; a stale fault keeps the zones as they are now."""
-        if isinstance(standing.fault, DnsStale):
-            self._kept[standing.id] = self._zones.snapshot()
+        if isinstance(active.fault, DnsStale):
+            self._kept[active.id] = self._zones.snapshot()
 
-    async def end(self, standing: Standing[AnyFault]) -> None:
-        self._kept.pop(standing.id, None)
+    async def end(self, active: ActiveFault[AnyFault]) -> None:
+        self._kept.pop(active.id, None)
+
+
+def check_names(fault: DnsFault) -> None:
+    """Raise ZoneError for names and types that can be none, whatever the zones hold."""
+    parse_name(fault.name)
+    match fault:
+        case ForType(type=kind) if kind and type_number(kind) is None:
+            raise ZoneError(f"no such record type: {kind!r}")
+        case DnsSwappedMx(exchanges=(one, other)) if _name(one) == _name(other):
+            raise ZoneError("two exchanges, not one, are swapped")
+        case DnsWrongMx(exchange=exchange):
+            parse_name(exchange)
 
 
 def _concerns(fault: DnsFault, name: Name, kind: str) -> bool:
     """Whether a question for `name` (folded) and `kind` is one of the fault's."""
     match fault:
-        case ForType(wanted, types, subdomains):
+        case ForType(name=wanted, type=types, subdomains=subdomains):
             if types and type_number(types) != type_number(kind):
                 return False
             return is_below(name, _name(wanted)) if subdomains else name == _name(wanted)
-        case MxWithoutAddress(wanted):
+        case DnsMxWithoutAddress(name=wanted):
             return kind in _ADDRESSES and name == _name(wanted)
         case _:
             return kind == "MX" and name == _name(fault.name)

@@ -1,39 +1,37 @@
-"""Zone text (RFC 1035 §5) to records and back. Pure; every error names its line.
+"""Zone text (RFC 1035 §5) to records and back. Pure; every error names its line and column.
 
-`$ORIGIN`, `$TTL`, comments, parentheses, `@`, blank owners, quoted strings, and TTL and class in
-either order are understood; `$INCLUDE` is refused. Types that the lab has no use of its own for are
-described in `rdata`; any type may be written in RFC 3597's form.
+`$ORIGIN`, `$TTL`, `$GENERATE`, comments, parentheses, `@`, blank owners, quoted strings, and TTL
+and class in either order are understood; `$INCLUDE` is refused. Any type may be written in RFC
+3597's form.
 """
 
 # mypy: allow-untyped-calls
 # (dnslib, which holds record data, has no types)
 
-import ipaddress
-import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from dnslib import AAAA, CNAME, MX, NS, PTR, RD, RDMAP, SOA, TXT, A
-from dnslib.label import DNSBuffer, DNSLabel
+from dnslib import AAAA, CNAME, MX, RD, RDMAP, SOA, TXT, A
+from dnslib.label import DNSBuffer
 from msgspec import Struct
 
-from mxlab_services.dns.names import Name, fold, name_text, parse_name, unescape
+from mxlab_services.dns.fields import parse_ttl, string_text
+from mxlab_services.dns.master import Entry, Token, generated, read_entries
+from mxlab_services.dns.names import Name, fold, name_text, parse_name
 from mxlab_services.dns.rdata import (
     FIELDS,
+    PLAIN,
     Data,
-    number,
+    FieldError,
     parse_data,
-    parse_generic,
-    string_text,
     wire_of,
     wire_text,
-    zone_type,
 )
-from mxlab_services.errors import ZoneError
+from mxlab_services.dns.rtypes import zone_type
+from mxlab_services.errors import ZoneError, ZoneMistake, ZoneTextError
+from mxlab_services.ip import six_text
 
-MAX_TTL = 2**31 - 1  # seconds (RFC 2181 §8)
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_TTL = re.compile(r"(?:\d+[smhdw])+|\d+", re.IGNORECASE)
+T = TypeVar("T")
 
 
 class Record(Struct, frozen=True):
@@ -63,116 +61,143 @@ class Pattern(Struct, frozen=True):
     record: Record | None
 
 
-class _Token(Struct, frozen=True):
-    text: str
-    quoted: bool = False
+class Placed(Struct, frozen=True):
+    """A record and the word with which it begins."""
+
+    record: Record
+    at: Token
 
 
-class _Entry(Struct, frozen=True):
-    line: int
-    blank: bool  # it begins with white space: the owner is that of the entry before
-    tokens: list[_Token]
+class _Wrong(ZoneError):
+    """A mistake at a word."""
 
-
-_PIECE = re.compile(
-    r"""(?P<space>[ \t\r\f]+) | (?P<comment>;[^\n]*) | (?P<newline>\n) | (?P<paren>[()])
-      | "(?P<string>(?:\\[^\n]|[^"\\\n])*)" | (?P<word>(?:\\[^\n]|[^\s;()"\\])+) """,
-    re.VERBOSE,
-)
-
-
-def _entries(text: str) -> Iterator[_Entry]:
-    line, depth, opened = 1, 0, 0
-    entry = _Entry(1, text[:1] in (" ", "\t"), [])
-    position = 0
-    while position < len(text):
-        piece = _PIECE.match(text, position)
-        if piece is None:
-            raise ZoneError(f"line {line}: cannot read {text[position : position + 20]!r}")
-        position = piece.end()
-        match piece.lastgroup:
-            case "string" | "word":
-                quoted = piece.lastgroup == "string"
-                entry.tokens.append(_Token(piece[piece.lastgroup], quoted))
-            case "paren":
-                depth += 1 if piece[0] == "(" else -1
-                opened = line if piece[0] == "(" else opened
-                if depth not in (0, 1):
-                    raise ZoneError(f"line {line}: parentheses do not match")
-            case "newline":
-                line += 1
-                if depth == 0:
-                    if entry.tokens:
-                        yield entry
-                    entry = _Entry(line, text[position : position + 1] in (" ", "\t"), [])
-            case _:  # white space and comments
-                pass
-    if depth:
-        raise ZoneError(f"line {opened}: a parenthesis is never closed")
-    if entry.tokens:
-        yield entry
+    def __init__(self, text: str, at: Token) -> None:
+        super().__init__(text)
+        self.at = at
 
 
 def parse_records(text: str, origin: Name, ttl: int | None = None) -> list[Record]:
-    """The records in zone text. `ttl` serves where none is stated. Raises ZoneError.
+    """The records in zone text. `ttl` serves where none is stated. Raises ZoneTextError with every
+    mistake.
 
-    Without one, it is that of the record before (RFC 1035 §5.1), then the SOA's MINIMUM.
+    Without a TTL, it is that of the record before (RFC 1035 §5.1), then the SOA's MINIMUM.
     """
-    owner: Name | None = None
-    records: list[Record] = []
-    for entry in _entries(text):
+    found, mistakes = read_records(text, origin, ttl)
+    if mistakes:
+        raise ZoneTextError(mistakes)
+    return [placed.record for placed in found]
+
+
+def read_records(
+    text: str, origin: Name, ttl: int | None = None
+) -> tuple[list[Placed], list[ZoneMistake]]:
+    """The records that can be read, each with its place, and what is wrong with the others."""
+    mistakes: list[ZoneMistake] = []
+    reader = _Reader(origin, ttl, mistakes)
+    for entry in read_entries(text, mistakes):
+        reader.read(entry)
+    return reader.found, mistakes
+
+
+class _Reader:
+    """What holds from one entry of zone text to the next."""
+
+    def __init__(self, origin: Name, ttl: int | None, mistakes: list[ZoneMistake]) -> None:
+        self.found: list[Placed] = []
+        self._origin = origin
+        self._ttl = ttl
+        self._mistakes = mistakes
+        self._owner: Name | None = None
+        self._unsure = False  # what held before may have stood in an entry that was wrong
+
+    def read(self, entry: Entry) -> None:
+        """Read one entry, or note what is wrong with it."""
+        first = entry.tokens[0]
+        directive = first.text.startswith("$") and not first.quoted and not entry.blank
         try:
-            first = entry.tokens[0]
-            if first.text.startswith("$") and not first.quoted and not entry.blank:
-                origin, ttl = _directive(entry.tokens, origin, ttl)
-                continue
-            tokens = entry.tokens if entry.blank else entry.tokens[1:]
-            if not entry.blank:
-                owner = parse_name(first.text, origin)
-            if owner is None:
-                raise ZoneError("the first record has no owner name")
-            records.append(_record(owner, tokens, origin, ttl, records))
+            if directive:
+                self._directive(entry)
+            else:
+                self._record(entry)
+        except _Wrong as error:
+            self._mistakes.append(error.at.wrong(str(error)))
         except ZoneError as error:
-            raise ZoneError(f"line {entry.line}: {error}") from error
-    return records
+            self._mistakes.append(first.wrong(str(error)))
+        else:
+            return
+        self._unsure = True
+
+    def _directive(self, entry: Entry) -> None:
+        first, *words = entry.tokens
+        match first.text.upper(), words:
+            case "$ORIGIN", [value]:
+                self._origin = _at(value, parse_name, value.text, self._origin)
+            case "$TTL", [value]:
+                self._ttl = _at(value, parse_ttl, value.text)
+            case "$GENERATE", _:
+                for one in generated(entry):
+                    self._record(one)
+            case "$INCLUDE", _:
+                raise ZoneError("$INCLUDE is not followed: put the file's text in its place")
+            case _:
+                raise ZoneError(
+                    f"{first.text} is not understood: use $ORIGIN NAME, $TTL SECONDS or "
+                    "$GENERATE RANGE OWNER TYPE DATA"
+                )
+
+    def _record(self, entry: Entry) -> None:
+        first = entry.tokens[0]
+        if not entry.blank:
+            self._owner = None
+            self._owner = _at(first, parse_name, first.text, self._origin)
+        if self._owner is None:
+            if self._unsure:
+                return  # told where the owner stands
+            raise ZoneError("the first record has no owner name")
+        ttl, kind, rest = _head(entry.tokens if entry.blank else entry.tokens[1:], first)
+        data = _data(kind, rest, self._origin, first)
+        if ttl is None:
+            ttl = self._ttl
+        if ttl is None and self.found:
+            ttl = self.found[-1].record.ttl
+        if ttl is None and isinstance(data, SOA):
+            ttl = data.times[4]
+        if ttl is None:
+            if self._unsure:
+                return
+            raise ZoneError("no TTL: write one, or $TTL above it")
+        self.found.append(Placed(Record(fold(self._owner), kind, ttl, data), first))
+
+
+def _at(token: Token, read: Callable[..., T], *words: object) -> T:
+    """What `read(*words)` returns; what it finds wrong is wrong at `token`."""
+    try:
+        return read(*words)
+    except ZoneError as error:
+        raise _Wrong(str(error), token) from error
 
 
 def parse_pattern(text: str, origin: Name) -> Pattern:
     """What one line of zone text, possibly without data, says to remove. Raises ZoneError."""
-    entries = list(_entries(text))
+    mistakes: list[ZoneMistake] = []
+    entries = list(read_entries(text, mistakes))
+    if mistakes:
+        raise ZoneTextError(mistakes)
     if len(entries) != 1 or entries[0].blank:
         raise ZoneError(f"{text!r} is not one record: write `name type [data]`")
-    tokens = entries[0].tokens
-    owner = fold(parse_name(tokens[0].text, origin))
-    _, kind, rest = _head(tokens[1:])
-    if rest:
+    first, *rest = entries[0].tokens
+    try:
+        owner = fold(_at(first, parse_name, first.text, origin))
+        _, kind, data = _head(rest, first)
+    except _Wrong as error:
+        raise ZoneTextError([error.at.wrong(str(error))]) from error
+    if data:
         (record,) = parse_records(text, origin, 0)
         return Pattern(owner, kind, record)
     return Pattern(owner, kind, None)
 
 
-def parse_ttl(text: str) -> int:
-    """Seconds in `3600` or `1h30m`. Raises ZoneError."""
-    if not _TTL.fullmatch(text) or not text.isascii():
-        raise ZoneError(f"{text!r} is no TTL")
-    parts = re.findall(r"(\d+)([a-z]?)", text.lower())
-    seconds = sum(int(number[:12]) * _UNITS[unit] for number, unit in parts)
-    if seconds > MAX_TTL:
-        raise ZoneError(f"TTL {text[:20]} is above {MAX_TTL} seconds")
-    return seconds
-
-
-def _directive(tokens: list[_Token], origin: Name, ttl: int | None) -> tuple[Name, int | None]:
-    match [token.text for token in tokens]:
-        case [name, value] if name.upper() == "$ORIGIN":
-            return parse_name(value, origin), ttl
-        case [name, value] if name.upper() == "$TTL":
-            return origin, parse_ttl(value)
-        case _:
-            raise ZoneError(f"{tokens[0].text} is not understood: use $ORIGIN NAME or $TTL SECONDS")
-
-
-def _head(tokens: list[_Token]) -> tuple[int | None, str, list[_Token]]:
+def _head(tokens: list[Token], first: Token) -> tuple[int | None, str, list[Token]]:
     """TTL and class, in either order, then the type; and the tokens of the data."""
     ttl: int | None = None
     for index, token in enumerate(tokens):
@@ -182,111 +207,36 @@ def _head(tokens: list[_Token]) -> tuple[int | None, str, list[_Token]]:
         if word == "IN":
             continue
         if word in ("CH", "HS", "CS"):
-            raise ZoneError(f"class {word}: only IN is served")
-        if kind := zone_type(word):
+            raise _Wrong(f"class {word}: only IN is served", token)
+        if kind := _at(token, zone_type, word):
             return ttl, kind, tokens[index + 1 :]
         if not word[:1].isdigit():
-            known = ", ".join((*_DATA, *FIELDS))
-            raise ZoneError(
+            known = ", ".join((*PLAIN, *FIELDS))
+            text = (
                 f"record type {token.text!r} is not one of {known}, or TYPE and a number (RFC 3597)"
             )
-        ttl = parse_ttl(token.text)
-    raise ZoneError("the record type is missing")
+            raise _Wrong(text, token)
+        ttl = _at(token, parse_ttl, token.text)
+    raise _Wrong("the record type is missing", tokens[-1] if tokens else first)
 
 
-def _record(
-    owner: Name, tokens: list[_Token], origin: Name, ttl: int | None, before: list[Record]
-) -> Record:
-    own, kind, rest = _head(tokens)
-    data = _data(kind, rest, origin)
-    if own is None:
-        own = ttl
-    if own is None and before:
-        own = before[-1].ttl
-    if own is None and isinstance(data, SOA):
-        own = data.times[4]
-    if own is None:
-        raise ZoneError("no TTL: write one, or $TTL above it")
-    return Record(fold(owner), kind, own, data)
+def _data(kind: str, tokens: list[Token], origin: Name, first: Token) -> RD:
+    try:
+        octets = parse_data(kind, tokens, origin)
+    except FieldError as error:
+        raise _Wrong(str(error), tokens[min(error.word, len(tokens) - 1)]) from error
+    except ZoneError as error:
+        raise _Wrong(str(error), tokens[0] if tokens else first) from error
+    return data_of(kind, octets)
 
 
-def _data(kind: str, tokens: list[_Token], origin: Name) -> RD:
-    words = [token.text for token in tokens]
-    generic = tokens[:1] == [_Token("\\#")]
-    fields = () if generic else FIELDS.get(kind, ("strings",) if kind == "TXT" else ())
-    if not _QUOTABLE.intersection(fields) and any(token.quoted for token in tokens):
-        raise ZoneError(f"{kind}: a quoted string where none belongs")
-    if generic:
-        octets = parse_generic(kind, words[1:])
-        if kind in _DATA:  # a known type is treated as such, however it is written (RFC 3597 §5)
-            known: Any = RDMAP[kind]
-            data: RD = known.parse(DNSBuffer(octets), len(octets))
-            return data
+def data_of(kind: str, octets: bytes) -> RD:
+    """The data of a record, from its octets with names uncompressed."""
+    if kind not in PLAIN:
         return Data(kind, octets)
-    make = _DATA.get(kind)
-    return make(words, origin) if make is not None else Data(kind, parse_data(kind, words, origin))
-
-
-def _label(text: str, origin: Name) -> DNSLabel:
-    return DNSLabel(parse_name(text, origin))
-
-
-def _fields(kind: str, words: list[str], count: int) -> list[str]:
-    if len(words) != count:
-        raise ZoneError(f"{kind} takes {count} field{'s'[: count != 1]}, not {len(words)}")
-    return words
-
-
-def _a(words: list[str], _: Name) -> RD:
-    try:
-        return A(str(ipaddress.IPv4Address(_fields("A", words, 1)[0])))
-    except ValueError as error:
-        raise ZoneError(f"A: {error}") from error
-
-
-def _aaaa(words: list[str], _: Name) -> RD:
-    try:
-        packed = ipaddress.IPv6Address(_fields("AAAA", words, 1)[0]).packed
-    except ValueError as error:
-        raise ZoneError(f"AAAA: {error}") from error
-    return AAAA(tuple(packed))
-
-
-def _mx(words: list[str], origin: Name) -> RD:
-    preference, exchange = _fields("MX", words, 2)
-    return MX(_label(exchange, origin), number(preference, 65535))
-
-
-def _soa(words: list[str], origin: Name) -> RD:
-    mname, rname, serial, *times = _fields("SOA", words, 7)
-    numbers = (number(serial, 2**32 - 1), *(parse_ttl(word) for word in times))
-    return SOA(_label(mname, origin), _label(rname, origin), numbers)
-
-
-def _txt(words: list[str], _: Name) -> RD:
-    strings = [unescape(word) for word in words]
-    if not strings or any(len(string) > 255 for string in strings):
-        raise ZoneError("TXT takes one or more strings of at most 255 octets")
-    if sum(len(string) + 1 for string in strings) > 65000:
-        raise ZoneError("TXT: more data than a message holds")
-    return TXT(strings)
-
-
-def _named(kind: str, make: Callable[[DNSLabel], RD]) -> Callable[[list[str], Name], RD]:
-    return lambda words, origin: make(_label(_fields(kind, words, 1)[0], origin))
-
-
-_QUOTABLE = frozenset(("string", "strings", "rest", "word"))
-_DATA: dict[str, Callable[[list[str], Name], RD]] = {
-    "SOA": _soa,
-    "NS": _named("NS", NS),
-    "MX": _mx,
-    "A": _a,
-    "AAAA": _aaaa,
-    "CNAME": _named("CNAME", CNAME),
-    "TXT": _txt,
-    "PTR": _named("PTR", PTR),
-}
+    known: Any = RDMAP[kind]  # a known type is treated as such, however written (RFC 3597 §5)
+    data: RD = known.parse(DNSBuffer(octets), len(octets))
+    return data
 
 
 def data_text(data: Any) -> str:
@@ -302,7 +252,7 @@ def data_text(data: Any) -> str:
         case A():
             return ".".join(str(octet) for octet in data.data)
         case AAAA():
-            return str(ipaddress.IPv6Address(bytes(data.data)))
+            return six_text(bytes(data.data))
         case TXT():
             return " ".join(string_text(bytes(string)) for string in data.data)
         case _:

@@ -11,9 +11,26 @@ from msgspec import Struct
 
 from mxlab_services.dns.names import Name, fold, is_below, name_text
 from mxlab_services.dns.records import data_text
+from mxlab_services.errors import ControlError
+from mxlab_services.ip import ip_address
 
 Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 _ADDRESSES = (QTYPE.A, QTYPE.AAAA)
+
+
+def in_networks(address: str, networks: Networks) -> bool:
+    """Whether an address lies in one of the networks."""
+    return any(ip_address(address) in network for network in networks)
+
+
+def allowed(address: str, networks: Networks) -> str:
+    """The address, which an operator names. Raises ControlError where it may not be asked."""
+    try:
+        if in_networks(address, networks):
+            return address
+    except ValueError as error:
+        raise ControlError(str(error), -32602) from error
+    raise ControlError(f"{address} is not in the lab, so it is not asked", -32602)
 
 
 class Referral(Struct, frozen=True):
@@ -21,6 +38,7 @@ class Referral(Struct, frozen=True):
 
     cut: Name
     servers: dict[Name, tuple[str, ...]]
+    ttl: int = 0  # lab seconds for which it holds
 
     def addresses(self, networks: Networks) -> list[str]:
         """The addresses that lie in `networks`: nobody else is asked."""
@@ -28,7 +46,7 @@ class Referral(Struct, frozen=True):
             address
             for known in self.servers.values()
             for address in known
-            if any(ipaddress.ip_address(address) in network for network in networks)
+            if in_networks(address, networks)
         ]
 
     def unknown(self) -> list[Name]:
@@ -59,6 +77,7 @@ def read_referral(message: DNSRecord, name: Name) -> Referral | None:
     if not is_below(name, cut):
         return None
     servers: dict[Name, tuple[str, ...]] = {}
+    ttl = min(record.ttl for record in found)
     for record in found:
         if fold(record.rname.label) == cut:
             server = fold(record.rdata.label.label)
@@ -67,4 +86,4 @@ def read_referral(message: DNSRecord, name: Name) -> Referral | None:
                 for glue in message.ar
                 if glue.rtype in _ADDRESSES and fold(glue.rname.label) == server
             )
-    return Referral(cut, servers)
+    return Referral(cut, servers, ttl)

@@ -2,24 +2,29 @@
 
 Any packet gets the answer that its zone has, an error code, or silence; none ends the service.
 Each answer is encoded once and kept until a zone changes, so a busy lab costs a dict look-up.
+
+Long: UDP and TCP share one cache of encoded answers, and the faults that befall both.
 """
 
 import asyncio
 import contextlib
 import errno
-from typing import Any, Literal
+import socket
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from mxlab_services.control.replies import ZoneReport
-from mxlab_services.control.requests import ZoneList, ZoneReplace, ZoneUpdate
+from mxlab_services.config import ANY6
 from mxlab_services.control.rpc import Controls
+from mxlab_services.dns.authority import Authoritative, Transport
 from mxlab_services.dns.faults import NEVER, DnsFaults, Treated
-from mxlab_services.dns.names import name_text
+from mxlab_services.dns.names import Name, name_text
 from mxlab_services.dns.wire import (
-    ANY_CLASS,
-    IN,
     MESSAGE_SIZE,
+    NOTIFY,
+    QUERY,
+    TRANSFERS,
     UDP_SIZE,
     Malformed,
     Query,
@@ -27,22 +32,23 @@ from mxlab_services.dns.wire import (
     write_error,
     write_reply,
 )
-from mxlab_services.dns.zone import Change, Result, Zone, Zones
+from mxlab_services.dns.zones import Change, Zones
 from mxlab_services.events import DnsQuery, DnsZone, Emit
+
+if TYPE_CHECKING:
+    from mxlab_services.dns.secondary import Secondary  # most servers have no copies
 
 IDLE = 10.0  # real seconds that a TCP connection may be silent (RFC 7766 §6.2.3)
 CONNECTIONS = 100  # TCP connections at a time; more are closed at once
 PER_CLIENT = 25  # of those, from one address (RFC 7766 §6.2.2)
 CACHED = 4096  # encoded answers kept
-_TRANSFERS = ("AXFR", "IXFR")
-
-Transport = Literal["udp", "tcp"]
 
 
-class Reply(Struct, frozen=True):
-    """An encoded answer, and what its event says. An empty `packet` means silence."""
+class EncodedAnswer(Struct, frozen=True):
+    """An encoded answer, and what its event says. No `packets` mean silence, more than one are a
+    zone transfer."""
 
-    packet: bytes
+    packets: tuple[bytes, ...]
     name: str
     type: str
     rcode: str
@@ -54,7 +60,8 @@ class DnsServer:
     """Serves `zones` on one address and port. `answer` is all that the two transports share.
 
     `idle`: real seconds until a silent TCP connection is closed; `connections`: how many at a time,
-    `per_client`: of those, from one address.
+    `per_client`: of those, from one address. `secondaries`: the addresses that may take a zone, by
+    its folded origin; `copies`: the zones that are taken from elsewhere.
     """
 
     def __init__(
@@ -65,12 +72,14 @@ class DnsServer:
         connections: int = CONNECTIONS,
         faults: DnsFaults | None = None,
         per_client: int = PER_CLIENT,
+        secondaries: Mapping[Name, Collection[str]] | None = None,
+        copies: "Iterable[Secondary]" = (),
     ) -> None:
-        self._zones = zones
+        self._authority = Authoritative(zones, secondaries or {}, copies)
         self._faults = faults
         self._emit = emit
-        self._cache: dict[tuple[Transport, bytes], Reply] = {}
-        self._udp: asyncio.DatagramTransport | None = None
+        self._cache: dict[tuple[Transport, bytes], EncodedAnswer] = {}
+        self._udp: list[asyncio.DatagramTransport] = []
         self._tcp: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], str] = {}  # and the client's address
         self._idle = idle
@@ -79,11 +88,13 @@ class DnsServer:
         self.port = 0
         zones.watch(self._changed)
 
-    async def start(self, address: str, port: int = 53) -> None:
-        """Bind UDP and TCP to one port (0: a free one, then in `port`). Raises OSError."""
+    async def start(self, address: str | Sequence[str], port: int = 53) -> None:
+        """Bind UDP and TCP to one port of each address (0: a free one, then in `port`). Raises
+        OSError."""
+        addresses = [address] if isinstance(address, str) else list(address)
         for attempt in range(10):
             try:
-                await self._bind(address, port)
+                await self._bind(addresses, port)
             except OSError as error:
                 # A free TCP port may be taken for UDP: try another.
                 if port or attempt == 9 or error.errno != errno.EADDRINUSE:
@@ -91,23 +102,28 @@ class DnsServer:
             else:
                 return
 
-    async def _bind(self, address: str, port: int) -> None:
+    async def _bind(self, addresses: list[str], port: int) -> None:
         loop = asyncio.get_running_loop()
-        tcp = await asyncio.start_server(self._accept, address, port)
+        tcp = await asyncio.start_server(self._accept, addresses, port)
         self.port = port or int(tcp.sockets[0].getsockname()[1])
         try:
-            self._udp, _ = await loop.create_datagram_endpoint(
-                lambda: _Datagrams(self), local_addr=(address, self.port)
-            )
+            for address in addresses:
+                place: dict[str, Any] = {"local_addr": (address, self.port)}
+                if address == ANY6:
+                    place = {"sock": _only_six(self.port)}
+                endpoint, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), **place)
+                self._udp.append(endpoint)
         except OSError:
             tcp.close()
+            while self._udp:
+                self._udp.pop().close()
             raise
         self._tcp = tcp
 
     async def close(self) -> None:
         """Stop serving, and end the connections that are open."""
-        if self._udp is not None:
-            self._udp.close()
+        for endpoint in self._udp:
+            endpoint.close()
         if self._tcp is not None:
             self._tcp.close()
         for task in self._connections:
@@ -116,44 +132,50 @@ class DnsServer:
 
     def controls(self, controls: Controls) -> None:
         """Answer the requests about zones."""
-        controls.add(ZoneList, self._list)
-        controls.add(ZoneReplace, self._replace)
-        controls.add(ZoneUpdate, self._update)
+        self._authority.controls(controls)
 
     def respond(self, packet: bytes, transport: Transport, peer: str) -> bytes:
         """The bytes to send back for `packet`, empty for silence. Never raises."""
-        return self.answer(packet, transport, peer)[0]
+        packets, _ = self.answer(packet, transport, peer)
+        return packets[0] if packets else b""
 
-    def answer(self, packet: bytes, transport: Transport, peer: str) -> tuple[bytes, float]:
-        """`respond`, and the real seconds by which a fault delays it: NEVER, and it is empty."""
-        if self._faults is not None and self._faults.board:
+    def answer(
+        self, packet: bytes, transport: Transport, peer: str
+    ) -> tuple[Sequence[bytes], float]:
+        """The messages to send back, none for silence, and the real seconds by which a fault
+        delays them: NEVER, and there is none."""
+        if self._faults is not None and self._faults.injector:
             return self._respond_faulty(self._faults, packet, transport, peer)
         key = (transport, packet[2:])
         reply = self._cache.get(key)
         if reply is None:
-            reply = self._reply(packet, transport)
-            if reply.type and max(len(packet), len(reply.packet)) <= UDP_SIZE:
+            reply, general = self._reply(packet, transport, peer)
+            if general and max(len(packet), len(reply.packets[0])) <= UDP_SIZE:
                 if len(self._cache) >= CACHED:
                     self._cache.clear()
                 self._cache[key] = reply
         self._tell(reply, transport, peer)
-        return packet[:2] + reply.packet[2:] if reply.packet else b"", 0.0
+        return [packet[:2] + one[2:] for one in reply.packets], 0.0
 
     def _respond_faulty(
         self, faults: DnsFaults, packet: bytes, transport: Transport, peer: str
-    ) -> tuple[bytes, float]:
+    ) -> tuple[Sequence[bytes], float]:
         """The same while faults are set: nothing is taken from the kept answers, or kept."""
         query = read_query(packet)
-        if not isinstance(query, Query):
-            return self._reply(packet, transport).packet, 0.0
-        treated = faults.treat(query, transport, peer, self._decide(query))
+        if not isinstance(query, Query) or query.opcode != QUERY:
+            reply, _ = self._reply(packet, transport, peer)
+            self._tell(reply, transport, peer)
+            return reply.packets, 0.0
+        treated = faults.treat(
+            query, transport, peer, self._authority.decide(query, transport, peer)
+        )
         if treated.delay == NEVER:
-            return b"", NEVER
+            return (), NEVER
         reply = _encoded(query, treated, transport)
         self._tell(reply, transport, peer)
-        return reply.packet, treated.delay
+        return reply.packets, treated.delay
 
-    def _tell(self, reply: Reply, transport: Transport, peer: str) -> None:
+    def _tell(self, reply: EncodedAnswer, transport: Transport, peer: str) -> None:
         if reply.type:
             self._emit(
                 DnsQuery(
@@ -162,22 +184,17 @@ class DnsServer:
                 )
             )  # fmt: skip
 
-    def _reply(self, packet: bytes, transport: Transport) -> Reply:
+    def _reply(self, packet: bytes, transport: Transport, peer: str) -> tuple[EncodedAnswer, bool]:
+        """The answer, and whether it is the same for whoever asks."""
         match read_query(packet):
             case None:
-                return Reply(b"", "", "", "", [], False)
+                return EncodedAnswer((), "", "", "", [], False), False
             case Malformed() as error:
-                return Reply(write_error(error), "", "", "", [], False)
+                return EncodedAnswer((write_error(error),), "", "", "", [], False), False
             case query:
-                return _encoded(query, Treated(self._decide(query)), transport)
-
-    def _decide(self, query: Query) -> Result:
-        """What to answer: the one place where the server makes up its mind about a question."""
-        if query.edns is not None and query.edns.version:  # RFC 6891 §6.1.3: we know 0 only
-            return Result("BADVERS")
-        if query.cls not in (IN, ANY_CLASS) or query.type_name in _TRANSFERS:
-            return Result("REFUSED")
-        return self._zones.lookup(query.name, query.type_name)
+                general = query.opcode == QUERY and query.type_name not in TRANSFERS
+                treated = Treated(self._authority.decide(query, transport, peer))
+                return _encoded(query, treated, transport), general
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -202,16 +219,17 @@ class DnsServer:
             async with asyncio.timeout(self._idle):
                 length = int.from_bytes(await reader.readexactly(2))
                 packet = await reader.readexactly(length)
-            reply, delay = self.answer(packet, "tcp", peer)
+            replies, delay = self.answer(packet, "tcp", peer)
             if delay == NEVER:
                 continue
-            if not reply:
+            if not replies:
                 return
             if delay:
                 await asyncio.sleep(delay)
-            async with asyncio.timeout(self._idle):
-                writer.write(len(reply).to_bytes(2) + reply)
-                await writer.drain()
+            for reply in replies:
+                async with asyncio.timeout(self._idle):
+                    writer.write(len(reply).to_bytes(2) + reply)
+                    await writer.drain()
 
     def _changed(self, change: Change) -> None:
         self._cache.clear()
@@ -219,28 +237,32 @@ class DnsServer:
         added, removed = list(change.added), list(change.removed)
         self._emit(DnsZone(origin, change.zone.serial, added, removed))
 
-    async def _list(self, _: ZoneList) -> list[ZoneReport]:
-        return [_report(zone) for zone in self._zones.all()]
 
-    async def _replace(self, request: ZoneReplace) -> ZoneReport:
-        return _report(self._zones.replace(request.origin, request.text, request.strict).zone)
-
-    async def _update(self, request: ZoneUpdate) -> ZoneReport:
-        change = self._zones.update(request.origin, request.add, request.remove, request.strict)
-        return _report(change.zone)
-
-
-def _encoded(query: Query, treated: Treated, transport: Transport) -> Reply:
+def _encoded(query: Query, treated: Treated, transport: Transport) -> EncodedAnswer:
     result = treated.result
+    name, answers = name_text(query.name), [str(item) for item in result.answers]
+    kind = "NOTIFY" if query.opcode == NOTIFY else query.type_name
+    if result.transfer:
+        from mxlab_services.dns.transfer import write_transfer
+
+        packets = tuple(write_transfer(query, result.transfer))
+        return EncodedAnswer(packets, name, kind, result.rcode, answers, False)
     size = MESSAGE_SIZE if transport == "tcp" else query.size
     packet, truncated = write_reply(query, result, 0 if treated.truncated else size)
-    name, answers = name_text(query.name), [str(item) for item in result.answers]
-    return Reply(packet, name, query.type_name, result.rcode, answers, truncated)
+    return EncodedAnswer((packet,), name, kind, result.rcode, answers, truncated)
 
 
-def _report(zone: Zone) -> ZoneReport:
-    warnings = [*zone.problems, *zone.warnings]
-    return ZoneReport(name_text(zone.origin), zone.serial, zone.text(), warnings)
+def _only_six(port: int) -> socket.socket:
+    """A UDP socket at every IPv6 address, and at no other: IPv4 has a socket of its own."""
+    found = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    try:
+        found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        found.setblocking(False)
+        found.bind((ANY6, port))
+    except OSError:
+        found.close()
+        raise
+    return found
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -254,11 +276,12 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        reply, delay = self._server.answer(data, "udp", addr[0])
-        if reply and delay:
-            asyncio.get_running_loop().call_later(delay, self._send, reply, addr)
-        elif reply:
-            self._send(reply, addr)
+        replies, delay = self._server.answer(data, "udp", addr[0])
+        for reply in replies:
+            if delay:
+                asyncio.get_running_loop().call_later(delay, self._send, reply, addr)
+            else:
+                self._send(reply, addr)
 
     def _send(self, reply: bytes, addr: tuple[str, int]) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -7,27 +7,31 @@ Reading never raises: a packet is a Query, an error to answer it with, or nothin
 # (dnslib, which holds record data, has no types)
 
 import struct
+from collections.abc import Sequence
 
-from dnslib import CLASS, EDNS0, RCODE, RR, DNSHeader, DNSQuestion, DNSRecord
+from dnslib import CLASS, RCODE
 from dnslib.label import DNSBuffer, DNSLabel
 from msgspec import Struct
 
 from mxlab_services.dns.names import Name, fold
-from mxlab_services.dns.rdata import type_name, type_number
 from mxlab_services.dns.records import Record
-from mxlab_services.dns.zone import Result
+from mxlab_services.dns.rtypes import type_name, type_number
+from mxlab_services.dns.zones import Result
 
 UDP_SIZE = 1232  # bytes that we take, and the most that we send, by UDP (RFC 6891 §6.2.5)
 PLAIN_SIZE = 512  # bytes by UDP without EDNS (RFC 1035 §4.2.1)
 MESSAGE_SIZE = 65535  # bytes by TCP
 IN, ANY_CLASS = 1, 255
+QUERY, NOTIFY = 0, 4  # opcodes
+TRANSFERS = ("AXFR", "IXFR")
 
 FORMERR, NOTIMP, BADVERS = 1, 4, 16
 _QR, _AA, _TC, _RD = 0x8000, 0x0400, 0x0200, 0x0100
 _DO = 0x8000  # in the OPT's flags
 _HEADER = struct.Struct("!HHHHHH")
-_OPTION = struct.Struct("!HH")
-_OPT, _IXFR = 41, 251
+_QUESTION = _OPTION = struct.Struct("!HH")
+_RECORD = struct.Struct("!HHIH")  # what follows the owner: type, class, TTL, the data's length
+_SOA, _OPT, _IXFR = 6, 41, 251
 
 
 class Edns(Struct, frozen=True):
@@ -43,7 +47,8 @@ class Edns(Struct, frozen=True):
 
 
 class Query(Struct, frozen=True):
-    """One question. `name` is in the asker's case; `edns` is None without an OPT."""
+    """One question, or a NOTIFY (RFC 1996), by its `opcode`. `name` is in the asker's case; `edns`
+    is None without an OPT."""
 
     id: int
     name: Name
@@ -51,6 +56,7 @@ class Query(Struct, frozen=True):
     cls: int
     recursion: bool
     edns: Edns | None
+    opcode: int = QUERY
 
     @property
     def size(self) -> int:
@@ -105,13 +111,17 @@ def read_query(packet: bytes) -> Query | Malformed | None:
             whole = offset == len(packet)
     except (struct.error, IndexError, ValueError):
         whole = False
-    if opcode:  # whose first section may be no question (RFC 2136 §2.3)
+    if opcode not in (QUERY, NOTIFY):  # whose first section may be no question (RFC 2136 §2.3)
         return Malformed(identifier, flags, NOTIMP, b"", edns)
     wrong = Malformed(identifier, flags, FORMERR, question, edns)
     if not whole or (edns is not None and not edns.sound):
         return wrong
+    if questions != 1 or kind == _OPT:
+        return wrong
+    if opcode == NOTIFY:  # the new SOA may come along: a hint, and never believed (RFC 1996 §3.7)
+        return wrong if kind != _SOA else Query(identifier, name, kind, cls, False, edns, opcode)
     # An incremental transfer is asked for with the SOA that one has (RFC 1995 §3).
-    if questions != 1 or answers or (authority and kind != _IXFR) or kind == _OPT:
+    if answers or (authority and kind != _IXFR):
         return wrong
     return Query(identifier, name, kind, cls, bool(flags & _RD), edns)
 
@@ -186,8 +196,11 @@ def write_error(error: Malformed) -> bytes:
     return _HEADER.pack(error.id, flags, *counts) + error.question + opt
 
 
-def _opt_bytes(edns: Edns) -> bytes:
-    return struct.pack("!BHHIH", 0, _OPT, UDP_SIZE, _DO if edns.dnssec_ok else 0, 0)
+def _opt_bytes(edns: Edns, rcode: int = 0) -> bytes:
+    """Our OPT, with the upper eight bits of the RCODE (RFC 6891 §6.1.3) and DO as it was asked
+    (RFC 3225 §3)."""
+    flags = rcode << 24 | (_DO if edns.dnssec_ok else 0)
+    return struct.pack("!BHHIH", 0, _OPT, UDP_SIZE, flags, 0)
 
 
 def write_reply(query: Query, result: Result, limit: int) -> tuple[bytes, bool]:
@@ -219,25 +232,42 @@ def _pack(
     query: Query, result: Result, additional: tuple[Record, ...], *, truncated: bool
 ) -> bytes:
     rcode = BADVERS if result.rcode == "BADVERS" else int(getattr(RCODE, result.rcode))
-    header = DNSHeader(id=query.id, bitmap=_QR, rd=int(query.recursion), tc=int(truncated))
     known = result.authoritative and result.rcode in ("NOERROR", "NXDOMAIN")
-    header.aa = int(known and query.cls != ANY_CLASS)  # RFC 1035 §6.2
-    header.rcode = rcode & 0xF
-    reply = DNSRecord(header, q=DNSQuestion(DNSLabel(query.name), query.type, query.cls))
-    reply.add_answer(*(_rr(record, query) for record in result.answers))
-    reply.add_auth(*(_rr(record, query) for record in result.authority))
-    reply.add_ar(*(_rr(record, query) for record in additional))
-    if query.edns is not None:
-        flags = "do" if query.edns.dnssec_ok else ""  # RFC 3225 §3
-        reply.add_ar(EDNS0(flags=flags, udp_len=UDP_SIZE, ext_rcode=rcode >> 4))
-    reply.set_header_qa()
-    buffer = _Buffer()
-    for part in (reply.header, *reply.questions, *reply.rr, *reply.auth, *reply.ar):
-        part.pack(buffer)
-    return bytes(buffer.data)
+    flags = _QR | query.opcode << 11 | rcode & 0xF
+    flags |= (_TC if truncated else 0) | (_RD if query.recursion else 0)
+    if known and query.cls != ANY_CLASS:  # RFC 1035 §6.2
+        flags |= _AA
+    opt = b"" if query.edns is None else _opt_bytes(query.edns, rcode >> 4)
+    return _message(query, flags, (result.answers, result.authority, additional), opt)
 
 
-def _rr(record: Record, query: Query) -> RR:
-    """The record, its owner in the asker's case where that is the name asked for."""
-    owner = query.name if record.owner == fold(query.name) else record.owner
-    return RR(DNSLabel(owner), type_number(record.type), CLASS.IN, record.ttl, record.data)
+def write_records(query: Query, records: Sequence[Record], *, question: bool) -> bytes:
+    """One message of a transfer (RFC 5936 §2.2), the question in the first."""
+    return _message(query, _QR | _AA, (records, (), ()), question=question)
+
+
+def _message(
+    query: Query,
+    flags: int,
+    sections: tuple[Sequence[Record], Sequence[Record], Sequence[Record]],
+    opt: bytes = b"",
+    *,
+    question: bool = True,
+) -> bytes:
+    """A message with the records of its three sections, and `opt` behind them."""
+    answers, authority, additional = map(len, sections)
+    counts = (int(question), answers, authority, additional + bool(opt))
+    buffer = _Buffer(_HEADER.pack(query.id, flags, *counts))
+    buffer.offset = _HEADER.size
+    asked, folded = DNSLabel(query.name), fold(query.name)
+    if question:
+        buffer.encode_name(asked)
+        buffer.append(_QUESTION.pack(query.type, query.cls))
+    for section in sections:
+        for record in section:  # an owner in the asker's case where that is the name asked for
+            buffer.encode_name(asked if record.owner == folded else DNSLabel(record.owner))
+            buffer.append(_RECORD.pack(type_number(record.type), CLASS.IN, record.ttl, 0))
+            begin = buffer.offset
+            record.data.pack(buffer)
+            buffer.update(begin - 2, "!H", buffer.offset - begin)
+    return bytes(buffer.data) + opt

@@ -8,24 +8,29 @@ from mxlab_services.dns.records import Record
 
 Node = dict[str, tuple[Record, ...]]  # the RRsets of one name, by type
 _ADDRESSES = frozenset(("A", "AAAA"))
+_AT_ALIAS = frozenset(("CNAME", "NSEC", "RRSIG"))  # RFC 4035 §2.5
 _AT_CUT = frozenset(("NS", "DS", "NSEC", "RRSIG"))  # RFC 4035 §2.6: what a parent has there
 
 
-def check(origin: Name, nodes: dict[Name, Node]) -> tuple[list[str], list[str]]:
-    """Problems, which a zone must not have, and warnings, each a line."""
-    problems: list[str] = []
+def check(origin: Name, nodes: dict[Name, Node]) -> tuple[list[tuple[Name, str, str]], list[str]]:
+    """Problems, which a zone must not have, each with the name and type that has it, and warnings;
+    each a line."""
+    problems: list[tuple[Name, str, str]] = []
     warnings: list[str] = []
     if "NS" not in nodes[origin]:
         warnings.append(f"{name_text(origin)} has no NS record")
     for name, node in nodes.items():
         text = name_text(name)
-        if "CNAME" in node and (len(node) > 1 or len(node["CNAME"]) > 1):
-            problems.append(f"{text} has a CNAME beside other data (RFC 1034 §3.6.2)")
+        if "CNAME" in node and (node.keys() - _AT_ALIAS or len(node["CNAME"]) > 1):
+            line = f"{text} has a CNAME beside other data (RFC 1034 §3.6.2)"
+            problems.append((name, "CNAME", line))
         exchanges = [fold(record.data.label.label) for record in node.get("MX", ())]
         if () in exchanges and len(exchanges) > 1:
-            problems.append(f"{text} has a null MX beside other MX records (RFC 7505 §3)")
+            line = f"{text} has a null MX beside other MX records (RFC 7505 §3)"
+            problems.append((name, "MX", line))
         if name[:1] == (b"*",) and "NS" in node:
-            problems.append(f"{text} has an NS record: no wildcard delegates (RFC 4592 §4.2)")
+            line = f"{text} has an NS record: no wildcard delegates (RFC 4592 §4.2)"
+            problems.append((name, "NS", line))
         if "DS" in node and (name == origin or "NS" not in node):
             warnings.append(f"{text} has a DS record, and is no zone cut (RFC 4035 §2.4)")
         servers = [fold(record.data.label.label) for record in node.get("NS", ())]

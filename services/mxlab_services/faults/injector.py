@@ -1,7 +1,7 @@
 """The faults that are set on a node: which occasions they strike, how often, and their requests.
 
 Guarantee: equal occasions in an equal order give equal strikes, for the same seed; and a fault is
-on the board exactly while it is in force: one that could not be set, or not cleared, says so.
+set exactly while it is in force: one that could not be set, or not cleared, says so.
 """
 
 import asyncio
@@ -15,21 +15,24 @@ from msgspec import Struct
 from mxlab_services.control.rpc import Controls
 from mxlab_services.errors import ControlError
 from mxlab_services.events import Emit, FaultStruck
-from mxlab_services.faults.kinds import AnyFault, Fault, problem
-from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet, FaultState
+from mxlab_services.faults.base import NodeFault
+from mxlab_services.faults.kinds import AnyFault, TlsBroken, problem
+from mxlab_services.faults.requests import FaultClear, FaultList, FaultSet, FaultState, Pem
 
-F = TypeVar("F", bound=Fault)
-F_co = TypeVar("F_co", bound=Fault, covariant=True)
+F = TypeVar("F", bound=NodeFault)
+F_co = TypeVar("F_co", bound=NodeFault, covariant=True)
 INVALID = -32602  # JSON-RPC 2.0: invalid params
 MOST = 200  # faults at a time
 
 
-class Standing(Struct, Generic[F_co], eq=False):
-    """A fault that is set. `met`: occasions that fitted; `struck`: those on which it struck."""
+class ActiveFault(Struct, Generic[F_co], eq=False):
+    """A fault that is set. `met`: occasions that fitted; `struck`: those on which it struck;
+    `pem`: the certificate and key that it needs."""
 
     id: str
     fault: F_co
     rng: random.Random
+    pem: Pem | None = None
     met: int = 0
     struck: int = 0
 
@@ -44,66 +47,61 @@ class Occasion(Struct, frozen=True):
     message: str | None = None
 
 
-Wait = tuple[Standing[Fault], float]
+Wait = tuple[ActiveFault[NodeFault], float]
 """A fault that has struck, and the real seconds for which it holds something up."""
 
 
-class Site(Protocol):
+class Effects(Protocol):
     """The part of a node that faults change from within."""
 
     def check(self, fault: AnyFault) -> None:
         """Raise ControlError for a fault that cannot be set here."""
         ...
 
-    async def begin(self, standing: Standing[AnyFault]) -> None:
-        """Put a fault, which is on the board by now, in force; return once it is."""
+    async def begin(self, active: ActiveFault[AnyFault]) -> None:
+        """Put a fault, which is set by now, in force; return once it is."""
         ...
 
-    async def end(self, standing: Standing[AnyFault]) -> None:
-        """Make all as it is without a fault, which is off the board by now. Harmless if it is."""
+    async def end(self, active: ActiveFault[AnyFault]) -> None:
+        """Make all as it is without a fault, which is cleared by now. Harmless if it is."""
         ...
 
 
-class Board:
+class NodeInjector:
     """The faults of one node. `rng` makes a random source for a fault's id."""
 
     def __init__(self, emit: Emit, rng: Callable[[str], random.Random] = random.Random) -> None:
         self._emit = emit
         self._rng = rng
-        self._set: dict[str, Standing[AnyFault]] = {}
+        self._set: dict[str, ActiveFault[AnyFault]] = {}
         self._changing = asyncio.Lock()
         self._cleared = asyncio.Event()  # by the next fault that is cleared; then a new one
 
     def __bool__(self) -> bool:
         return bool(self._set)
 
-    def of(self, *kinds: type[F]) -> list[Standing[F]]:
+    def of(self, *kinds: type[F]) -> list[ActiveFault[F]]:
         """The faults of these classes that are set, in the order in which they were."""
         return [one for one in self._set.values() if isinstance(one.fault, kinds)]  # type: ignore[misc]
 
-    def meets(self, standing: Standing[Fault], occasion: Occasion) -> bool:
-        """Count the occasion if it fits the fault's selector, and answer whether it strikes."""
-        select = standing.fault.selected
-        if not select.fits(occasion.peer, occasion.sender, occasion.recipients):
+    def meets(self, active: ActiveFault[NodeFault], occasion: Occasion) -> bool:
+        """Count the occasion if it fits the fault's selector, and return whether it strikes."""
+        if not active.fault.fits(occasion.peer, occasion.sender, occasion.recipients):
             return False
-        standing.met += 1
-        if select.first is not None:
-            return standing.met <= select.first
-        if select.nth is not None:
-            return standing.met == select.nth
-        return select.chance is None or standing.rng.random() < select.chance
+        active.met += 1
+        return active.fault.strikes_on(active.met, active.rng)
 
-    def strike(self, standing: Standing[Fault], occasion: Occasion) -> None:
+    def strike(self, active: ActiveFault[NodeFault], occasion: Occasion) -> None:
         """Put on record that a fault does what it does."""
-        standing.struck += 1
-        struck = FaultStruck(standing.id, standing.fault.kind, occasion.place, occasion.peer)
+        active.struck += 1
+        struck = FaultStruck(active.id, active.fault.kind, occasion.place, occasion.peer)
         self._emit(struck, occasion.message)
 
-    def strikes(self, standing: Standing[Fault], occasion: Occasion) -> bool:
+    def strikes(self, active: ActiveFault[NodeFault], occasion: Occasion) -> bool:
         """`meets`, and on record if it does."""
-        if not self.meets(standing, occasion):
+        if not self.meets(active, occasion):
             return False
-        self.strike(standing, occasion)
+        self.strike(active, occasion)
         return True
 
     async def sleep(self, waits: Sequence[Wait]) -> None:
@@ -121,29 +119,28 @@ class Board:
 
     # --- requests ---------------------------------------------------------------------------------
 
-    def answer(self, controls: Controls, site: Site) -> None:
-        """Answer the requests about faults, which `site` carries out."""
+    def answer(self, controls: Controls, effects: Effects) -> None:
+        """Answer the requests about faults, which `effects` carries out."""
 
         async def put(request: FaultSet) -> FaultState:
             async with self._changing:
-                return await self._put(request, site)
+                return await self._put(request, effects)
 
         async def clear(request: FaultClear) -> list[str]:
             async with self._changing:
-                return await self._clear(request, site)
+                return await self._clear(request, effects)
 
         async def states(_: FaultList) -> list[FaultState]:
-            return [_state(standing) for standing in self._set.values()]
+            return [_state(active) for active in self._set.values()]
 
         controls.add(FaultSet, put)
         controls.add(FaultClear, clear)
         controls.add(FaultList, states)
 
-    async def _put(self, request: FaultSet, site: Site) -> FaultState:
+    async def _put(self, request: FaultSet, effects: Effects) -> FaultState:
         if not request.id:
             raise ControlError("a fault needs an id", INVALID)
-        wrong = problem(request.fault)
-        if wrong:
+        if wrong := problem(request.fault) or _incomplete(request):
             raise ControlError(f"fault {request.id!r}: {wrong}", INVALID)
         there = self._set.get(request.id)
         if there is not None:
@@ -153,18 +150,18 @@ class Board:
             raise ControlError(f"a fault {request.id!r} ({kind}) is set; clear it first", INVALID)
         if len(self._set) >= MOST:
             raise ControlError(f"{MOST} faults are set; clear some first")
-        site.check(request.fault)
-        standing = Standing(request.id, request.fault, self._rng(request.id))
-        self._set[request.id] = standing
+        effects.check(request.fault)
+        active = ActiveFault(request.id, request.fault, self._rng(request.id), request.pem)
+        self._set[request.id] = active
         try:
-            await site.begin(standing)
+            await effects.begin(active)
         except BaseException:
             del self._set[request.id]
-            await site.end(standing)
+            await effects.end(active)
             raise
-        return _state(standing)
+        return _state(active)
 
-    async def _clear(self, request: FaultClear, site: Site) -> list[str]:
+    async def _clear(self, request: FaultClear, effects: Effects) -> list[str]:
         if (request.id is None) != request.all:
             raise ControlError("name one fault, or say all", INVALID)
         if request.id is not None and request.id not in self._set:
@@ -173,9 +170,9 @@ class Board:
         ids = [request.id] if request.id is not None else list(reversed(self._set))
         for one in ids:
             before = dict(self._set)
-            standing = self._set.pop(one)
+            active = self._set.pop(one)
             try:
-                await site.end(standing)
+                await effects.end(active)
             except BaseException:
                 self._set = before
                 raise
@@ -184,5 +181,15 @@ class Board:
         return ids
 
 
-def _state(standing: Standing[AnyFault]) -> FaultState:
-    return FaultState(standing.id, standing.fault, standing.met, standing.struck)
+def _incomplete(request: FaultSet) -> str | None:
+    """What a fault lacks that makes sense in a scenario, but cannot be set as it stands."""
+    fault = request.fault
+    if named := fault.hosts[1:]:
+        return f"{fault.kind}: a node knows no {named[0]!r}, only addresses and networks"
+    if (isinstance(fault, TlsBroken) and fault.how != "handshake-cut") != (request.pem is not None):
+        return "tls-broken: certificate and key are for expired and wrong-name, which need both"
+    return None
+
+
+def _state(active: ActiveFault[AnyFault]) -> FaultState:
+    return FaultState(active.id, active.fault, active.met, active.struck)

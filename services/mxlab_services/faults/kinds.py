@@ -1,330 +1,230 @@
-"""The faults that strike inside a node, as values: SMTP and disk faults of an MTA, and DNS faults.
+"""The faults that strike inside a node: SMTP and disk faults of an MTA, and DNS faults.
 
-A value says what happens and, by its `select`, on which occasions. They travel in control requests
-(tagged by `kind`), and `problem` says what is wrong with one before anything is done. Pure.
+Each is declared here once: a scenario names it by its `kind`, and so does a control request. The
+docstrings are what `mxlab` says of them. Pure.
+
+Long: one table of faults, and what makes no sense of them.
 """
 
 import ipaddress
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 import msgspec
 
-from mxlab_services.address import canonical, domain_of
+from mxlab_services.address import domain_of
+from mxlab_services.faults.base import (
+    COUNTS,
+    SELECTORS,
+    Count,
+    Counted,
+    FromPeer,
+    Host,
+    Mechanism,
+    NodeFault,
+    OfMail,
+    Seconds,
+    is_host,
+)
 
-Verb = Literal["CONNECT", "EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "DOT"]
-"""Where in an SMTP session; EHLO means HELO too, DOT the end of the data."""
+Verb = Literal["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "DOT"]
+"""Where in an SMTP session; EHLO means HELO too, AUTH the end of the authentication (where mail is
+handed in), DOT the end of the data."""
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=604_800)]
-Chance = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Code = Annotated[int, msgspec.Meta(ge=400, le=599)]
-Enhanced = Annotated[str, msgspec.Meta(pattern=r"\A(|[45]\.\d{1,3}\.\d{1,3})\Z")]
-Words = Annotated[str, msgspec.Meta(pattern=r"\A[ -~]*\Z", max_length=400)]
+Enhanced = Annotated[str, msgspec.Meta(pattern=r"^(|[45]\.\d{1,3}\.\d{1,3})$(?!\n)")]
+Words = Annotated[str, msgspec.Meta(pattern=r"^[ -~]*$(?!\n)", max_length=400)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
-_PEER = frozenset({"peer"})
-_COUNTS = frozenset({"first", "nth", "chance"})
-_KNOWN_AT: dict[str, frozenset[str]] = {
-    "CONNECT": _PEER,
-    "EHLO": _PEER,
-    "STARTTLS": _PEER,
-    "MAIL": _PEER | {"sender"},
-    "RCPT": _PEER | {"sender", "recipient"},
-    "DATA": _PEER | {"sender", "recipient"},
-    "DOT": _PEER | {"sender", "recipient"},
+_KNOWN_LATER = {  # what is not known yet at a verb
+    **{verb: {"sender", "recipient"} for verb in ("CONNECT", "EHLO", "STARTTLS", "AUTH")},
+    "MAIL": {"recipient"},
 }
 
 
-class Select(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """On which occasions a fault strikes; without anything, on every one.
-
-    `peer` (an address or a network), `sender` ("" is the null reverse-path) and `recipient` (a
-    whole address, or `@domain`, in any case) say which occasions fit. Of those that fit, counted
-    from 1 since the fault was set: the `first` so many, or exactly the `nth`, or each with a
-    `chance` that the lab's seed decides.
-    """
-
-    first: Count | None = None
-    nth: Count | None = None
-    chance: Chance | None = None
-    peer: str | None = None
-    sender: str | None = None
-    recipient: str | None = None
-
-    def __post_init__(self) -> None:
-        if len(_COUNTS & self.used()) > 1:
-            raise ValueError("only one of `first`, `nth` and `chance`")
-        if self.peer is not None:
-            ipaddress.ip_network(self.peer)
-
-    def used(self) -> frozenset[str]:
-        """The fields that are given."""
-        return frozenset(name for name in self.__struct_fields__ if getattr(self, name) is not None)
-
-    def fits(self, peer: str, sender: str | None, recipients: tuple[str, ...]) -> bool:
-        """Whether an occasion is of the kind that is to be counted."""
-        if self.peer is not None and not in_networks(peer, (self.peer,)):
-            return False
-        if self.sender is not None and not (
-            sender == "" if self.sender == "" else sender and same_address(self.sender, sender)
-        ):
-            return False
-        wanted = self.recipient
-        return wanted is None or any(same_address(wanted, one) for one in recipients)
-
-
-ALWAYS = Select()
-
-
-class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
-    """Base of all faults."""
-
-    @property
-    def kind(self) -> str:
-        """The fault's name."""
-        return str(self.__struct_config__.tag)
-
-    @property
-    def selected(self) -> Select:
-        """Its selector; one that has none strikes always."""
-        select = getattr(self, "select", ALWAYS)
-        return select if isinstance(select, Select) else ALWAYS
-
-    def selectors(self) -> frozenset[str]:
-        """The fields of Select that mean something to it."""
-        return frozenset()
-
-
-class AtVerb(Fault, frozen=True):
+class AtVerb(OfMail, frozen=True):
     """Base of what strikes at one point of the session."""
 
     verb: Verb
 
     def selectors(self) -> frozenset[str]:
-        return _COUNTS | _KNOWN_AT[self.verb]
-
-
-class PerSession(Fault, frozen=True):
-    """Base of what only the peer can select."""
-
-    def selectors(self) -> frozenset[str]:
-        return _COUNTS | _PEER
+        return SELECTORS - _KNOWN_LATER.get(self.verb, set())
 
 
 # --- SMTP: strike where the server would have said yes -------------------------------------------
 
 
 class ReplyWith(AtVerb, frozen=True, tag="reply"):
-    """This 4yz or 5yz reply in the place of the positive one; nothing of the command is done.
+    """This 4yz or 5yz reply at a verb, in the place of the positive one."""
 
-    421 (RFC 5321 §3.8), and any code at CONNECT, ends the connection. `enhanced` is X.0.0 where it
-    is not given; in a greeting and in answer to EHLO there is none then (RFC 2034 §4).
-    """
-
+    # Nothing of the command is done. 421 (RFC 5321 §3.8), and any code at CONNECT, ends the
+    # connection. `enhanced` is X.0.0 where it is not given; in a greeting and in the reply to EHLO
+    # there is none then (RFC 2034 §4).
     code: Code
     enhanced: Enhanced = ""
     text: Words = "refused by a fault of the lab"
-    select: Select = ALWAYS
 
 
 class Delay(AtVerb, frozen=True, tag="delay"):
-    """Real seconds before the reply at a verb; at DOT the message is accepted before them.
+    """The reply at a verb comes so many seconds late."""
 
-    Who waits when this, a tarpit or latency is cleared gets the reply then.
-    """
-
+    # At DOT the message is accepted before them. Who waits when this, a tarpit or latency is
+    # cleared gets the reply then.
     seconds: Seconds
-    select: Select = ALWAYS
 
 
-class Tarpit(PerSession, frozen=True, tag="tarpit"):
-    """Real seconds before every reply, the greeting included."""
+class Tarpit(FromPeer, frozen=True, tag="tarpit"):
+    """Every reply comes so many seconds late."""
 
-    seconds: Seconds
-    select: Select = ALWAYS
-
-
-class Latency(PerSession, frozen=True, tag="latency"):
-    """As a tarpit, for a slow network: real seconds on top of any other delay."""
-
-    seconds: Seconds
-    select: Select = ALWAYS
+    seconds: Seconds  # before the greeting too
 
 
-class Greylist(Fault, frozen=True, tag="greylist"):
-    """451 4.7.1 to RCPT until `seconds` of lab time have passed since the first try of the same
-    peer network (/24, /64), sender and recipient (RFC 6647). Peers in `exempt` are let through."""
+class Latency(FromPeer, frozen=True, tag="latency"):
+    """A slow network, as SMTP sees it: every reply takes so many seconds more."""
 
+    seconds: Seconds  # on top of any other delay
+
+
+class Greylist(OfMail, frozen=True, tag="greylist"):
+    """A first try is answered 451 until so many lab seconds have passed; `exempt` hosts and
+    networks pass."""
+
+    # 4.7.1, for the same peer network (/24, /64), sender and recipient (RFC 6647).
     seconds: Seconds
     exempt: tuple[str, ...] = ()
-    select: Select = ALWAYS
-
-    def __post_init__(self) -> None:
-        for network in self.exempt:
-            ipaddress.ip_network(network)
 
     def selectors(self) -> frozenset[str]:
-        return _KNOWN_AT["RCPT"]
+        return SELECTORS - COUNTS
 
 
-class Refuse(Fault, frozen=True, tag="refuse"):
-    """The listener is closed, the host is up: a connection is refused at once."""
+class Refuse(NodeFault, frozen=True, tag="refuse"):
+    """The listener is closed, the host is up: connections are refused at once."""
 
 
 class Reset(AtVerb, frozen=True, tag="reset"):
-    """RST in the place of the reply at a verb; at DOT the message is not accepted."""
+    """The connection is reset in the place of the reply at a verb."""
 
-    select: Select = ALWAYS
-
-
-class Cut(PerSession, frozen=True, tag="cut"):
-    """RST once a session has brought more than `after` bytes; those beyond are not read."""
-
-    after: Annotated[int, msgspec.Meta(ge=0)]
-    select: Select = ALWAYS
+    # At DOT the message is not accepted.
 
 
-class LoseAck(Fault, frozen=True, tag="lose-ack"):
-    """The message is durable, then the connection is closed without the final reply."""
+class Cut(FromPeer, frozen=True, tag="cut"):
+    """A session that has brought more than `after` bytes is reset."""
 
-    select: Select = ALWAYS
-
-    def selectors(self) -> frozenset[str]:
-        return _COUNTS | _KNOWN_AT["DOT"]
+    after: Annotated[int, msgspec.Meta(ge=0)]  # those beyond are not read
 
 
-class SlowClose(PerSession, frozen=True, tag="slow-close"):
-    """QUIT is answered, and the connection stays open for so many real seconds."""
+class LoseAck(OfMail, frozen=True, tag="lose-ack"):
+    """The message is taken, and the connection closed without the final reply."""
+
+
+class SlowClose(FromPeer, frozen=True, tag="slow-close"):
+    """After QUIT the connection stays open for so many seconds."""
 
     seconds: Seconds
-    select: Select = ALWAYS
 
 
-class Bandwidth(PerSession, frozen=True, tag="bandwidth"):
-    """The most that is read from a client, in bytes per real second."""
+class Bandwidth(FromPeer, frozen=True, tag="bandwidth"):
+    """No more than `rate` bytes a second are read from a client."""
 
     rate: Count
-    select: Select = ALWAYS
 
 
-class TlsBroken(PerSession, frozen=True, tag="tls-broken"):
-    """STARTTLS goes wrong: with the given certificate and key (PEM; the lab makes them expired, or
-    for another name), or by a reset when the client begins the handshake."""
+class TlsBroken(FromPeer, frozen=True, tag="tls-broken"):
+    """STARTTLS goes wrong: an expired certificate, one for another name, or a cut handshake."""
 
     how: Literal["expired", "wrong-name", "handshake-cut"]
-    certificate: str = ""
-    key: str = ""
-    select: Select = ALWAYS
+
+    # A certificate comes with the request that sets it.
 
 
 # --- the disk ------------------------------------------------------------------------------------
 
 
-class MailboxFull(Fault, frozen=True, tag="mailbox-full"):
-    """Delivery to the mailbox of `address` is answered 452 4.2.2: it stays in the queue."""
+class MailboxFull(Counted, frozen=True, tag="mailbox-full"):
+    """Delivery to the mailbox of `address` fails with 452."""
 
-    address: Text
-    select: Select = ALWAYS
-
-    def selectors(self) -> frozenset[str]:
-        return _COUNTS
+    address: Text  # 4.2.2: the message stays in the queue
 
 
-class DiskFull(Fault, frozen=True, tag="disk-full"):
-    """No new message fits into the spool or a mailbox: 452 4.3.1 to the final dot."""
+class DiskFull(NodeFault, frozen=True, tag="disk-full"):
+    """No new message fits: 452 to the final dot."""
 
 
-class ReadOnly(Fault, frozen=True, tag="read-only"):
-    """Spool and mailboxes cannot be written: 451 4.3.0 to the final dot."""
+class ReadOnly(NodeFault, frozen=True, tag="read-only"):
+    """Nothing can be written: 451 to the final dot."""
 
 
 # --- DNS: one occasion is one query, each try of a resolver's is one -----------------------------
 
 
-class DnsFault(Fault, frozen=True):
-    """Base of the DNS faults. Strikes questions for `name`."""
+class DnsFault(FromPeer, frozen=True, kw_only=True):
+    """Strikes questions for `name`, which is what a plain string gives."""
 
+    short = "name"
+    host: Host = "dns"
     name: Text
 
-    def selectors(self) -> frozenset[str]:
-        return _COUNTS | _PEER
 
-
-class ForType(DnsFault, frozen=True):
-    """Base of those for a type ("" is any), and where `subdomains`, for all names below too."""
+class ForType(DnsFault, frozen=True, kw_only=True):
+    """For questions of one `type` or of any; with `subdomains`, for all names below too."""
 
     type: str = ""
     subdomains: bool = False
 
 
-class Nxdomain(ForType, frozen=True, tag="dns-nxdomain"):
-    """There is no such name (RFC 2308 §2.1)."""
-
-    select: Select = ALWAYS
+class DnsNxdomain(ForType, frozen=True, tag="dns-nxdomain"):
+    """There is no such name."""
 
 
-class Servfail(ForType, frozen=True, tag="dns-servfail"):
-    """SERVFAIL: a temporary failure."""
-
-    select: Select = ALWAYS
+class DnsServfail(ForType, frozen=True, tag="dns-servfail"):
+    """A temporary failure."""
 
 
 class DnsRefused(ForType, frozen=True, tag="dns-refused"):
-    """REFUSED, as by a server that does not have the zone."""
-
-    select: Select = ALWAYS
+    """The server refuses to answer."""
 
 
 class DnsTimeout(ForType, frozen=True, tag="dns-timeout"):
-    """No answer."""
-
-    select: Select = ALWAYS
+    """No answer comes."""
 
 
 class DnsDelay(ForType, frozen=True, kw_only=True, tag="dns-delay"):
-    """The answer comes so many real seconds late."""
+    """The answer comes so many seconds late."""
 
     seconds: Seconds
-    select: Select = ALWAYS
 
 
 class DnsTruncate(ForType, frozen=True, tag="dns-truncate"):
-    """By UDP an empty answer with TC; by TCP the whole (RFC 2181 §9)."""
+    """By UDP only "truncated", by TCP the whole."""
 
-    select: Select = ALWAYS
+    # An empty answer with TC (RFC 2181 §9).
 
 
 class DnsStale(ForType, frozen=True, tag="dns-stale"):
-    """Answers from the zones as they were when the fault was set."""
-
-    select: Select = ALWAYS
+    """The answers of the time at which the fault was set."""
 
 
-class SwappedMx(DnsFault, frozen=True, tag="dns-swapped-mx"):
-    """The two exchanges of the domain `name` have each other's preference."""
+class DnsSwappedMx(DnsFault, frozen=True, kw_only=True, tag="dns-swapped-mx"):
+    """Two exchanges have each other's preference."""
 
     exchanges: tuple[Text, Text]
-    select: Select = ALWAYS
 
 
-class WrongMx(DnsFault, frozen=True, tag="dns-wrong-mx"):
-    """The MX records of `name`, or the one with `instead_of`, name another exchange."""
+class DnsWrongMx(DnsFault, frozen=True, kw_only=True, tag="dns-wrong-mx"):
+    """The MX records, or the one with `instead_of`, name another exchange."""
 
     exchange: Text
     instead_of: str = ""
-    select: Select = ALWAYS
 
 
-class NullMx(DnsFault, frozen=True, tag="dns-null-mx"):
-    """The domain `name` accepts no mail (RFC 7505)."""
-
-    select: Select = ALWAYS
+class DnsNullMx(DnsFault, frozen=True, tag="dns-null-mx"):
+    """The domain takes no mail (RFC 7505)."""
 
 
-class MxWithoutAddress(DnsFault, frozen=True, tag="dns-mx-without-address"):
-    """The exchange `name` has neither A nor AAAA, though it exists."""
+class DnsMxWithoutAddress(DnsFault, frozen=True, tag="dns-mx-without-address"):
+    """The exchange `name` has no address."""
 
-    select: Select = ALWAYS
+    # Neither A nor AAAA, though the name exists.
 
 
 MtaFault = (
@@ -332,42 +232,78 @@ MtaFault = (
     | Bandwidth | TlsBroken | MailboxFull | DiskFull | ReadOnly
 )  # fmt: skip
 ZoneFault = (
-    Nxdomain | Servfail | DnsRefused | DnsTimeout | DnsDelay | DnsTruncate | DnsStale | SwappedMx
-    | WrongMx | NullMx | MxWithoutAddress
+    DnsNxdomain | DnsServfail | DnsRefused | DnsTimeout | DnsDelay | DnsTruncate | DnsStale
+    | DnsSwappedMx | DnsWrongMx | DnsNullMx | DnsMxWithoutAddress
 )  # fmt: skip
 AnyFault = MtaFault | ZoneFault
 
 
-def problem(fault: AnyFault) -> str | None:
-    """What is wrong with a fault, wherever it came from; None if it can be set as it stands."""
+# Kinds that a node of another product cannot have, and why: refused there, and by the lab before.
+NO_PRODUCTS: dict[type[NodeFault], str] = {
+    MailboxFull: "it delivers by itself, and nothing makes one of its mailboxes full",
+    ReadOnly: "its disk is its own, and nothing makes that read-only while it runs",
+}
+
+
+def problem(mechanism: Mechanism) -> str | None:
+    """What is wrong with a fault, wherever it came from; None if it makes sense as it stands."""
     try:
-        msgspec.convert(msgspec.to_builtins(fault), AnyFault)
+        msgspec.convert(msgspec.to_builtins(mechanism), type(mechanism))
+        wrong = _nonsense(mechanism) if isinstance(mechanism, NodeFault) else None
     except msgspec.ValidationError as error:
-        return f"{fault.kind}: {error}"
-    pointless = sorted(fault.selected.used() - fault.selectors())
-    if pointless:
+        wrong = _words(str(error))
+    return f"{mechanism.kind}: {wrong}" if wrong else None
+
+
+def _nonsense(fault: NodeFault) -> str | None:
+    used = {name for name in SELECTORS if getattr(fault, name, None) is not None}
+    if len(used & COUNTS) > 1:
+        return "only one of `first`, `nth` and `chance`"
+    if pointless := sorted(used - fault.selectors()):
         where = f" at {fault.verb}" if isinstance(fault, AtVerb) else ""
-        return f"{fault.kind}{where} cannot be selected by `{'`, `'.join(pointless)}`"
+        return f"its occasions{where} cannot be selected by `{'`, `'.join(pointless)}`"
+    for key in ("peer", "exempt"):
+        value = getattr(fault, key, None) or ()
+        for peer in (value,) if isinstance(value, str) else value:
+            try:
+                is_host(peer) or ipaddress.ip_network(peer)
+            except ValueError as error:
+                return f"`{key}`: {error}"
     if isinstance(fault, ReplyWith) and fault.enhanced[:1] not in ("", str(fault.code)[0]):
-        return f"reply: {fault.code} and {fault.enhanced} are of different classes (RFC 3463 §2)"
-    if isinstance(fault, TlsBroken):
-        given = bool(fault.certificate), bool(fault.key)
-        if given != (fault.how != "handshake-cut",) * 2:
-            return "tls-broken: certificate and key are for expired and wrong-name, which need both"
+        return f"{fault.code} and {fault.enhanced} are of different classes (RFC 3463 §2)"
     return None
 
 
-def same_address(wanted: str, address: str) -> bool:
-    """Whether `address` is `wanted`, or is at the domain that `wanted` (`@domain`) names."""
-    if wanted.startswith("@"):
-        return domain_of(address) == domain_of(wanted)
-    return canonical(address) == canonical(wanted)
+def misplaced(
+    fault: NodeFault,
+    node: str,
+    mailboxes: Collection[str] | None,
+    *,
+    tls: bool,
+    submission: bool = False,
+) -> str | None:
+    """Why a node cannot have it; None if it can. `mailboxes`: the domains, folded, whose mailboxes
+    are there, None for a DNS server; `tls`: whether the node offers STARTTLS to others;
+    `submission`: whether mail can be handed in there, with TLS and AUTH."""
+    match fault:
+        case _ if mailboxes is None and not isinstance(fault, ZoneFault):
+            return f"a DNS server has no {fault.kind} fault: set it at an MTA"
+        case _ if mailboxes is not None and not isinstance(fault, MtaFault):
+            return f"an MTA has no {fault.kind} fault: set it at dns"
+        case MailboxFull(address=address) if domain_of(address) not in (mailboxes or ()):
+            return f"{address!r} has no mailbox on {node}"
+        case TlsBroken() if not (tls or submission):
+            return f"{node} offers no STARTTLS to break"
+        case AtVerb(verb="AUTH") if not submission:
+            return f"{node} has no AUTH: it is the client's, where the topology has `submission`"
+        case _:
+            return None
 
 
-def in_networks(address: str, networks: tuple[str, ...]) -> bool:
-    """Whether an IP address lies in one of the networks; what is no address lies in none."""
-    try:
-        here = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(here in ipaddress.ip_network(network) for network in networks)
+def _words(error: str) -> str:
+    """What msgspec says of a value, for people."""
+    text, _, path = error.partition(" - at `$.")
+    text = text.replace("`int`", "a whole number").replace("`float`", "a number")
+    text = text.replace("`str`", "text")
+    key = path.rstrip("`")
+    return f"`{key}`: {text[0].lower()}{text[1:]}" if key else text

@@ -5,6 +5,9 @@ import msgspec
 from mxlab_services.control.requests import Request
 from mxlab_services.faults.kinds import AnyFault
 
+Pem = tuple[str, str]
+"""A certificate, and its key."""
+
 
 class FaultState(msgspec.Struct, frozen=True):
     """A fault that is set: on how many occasions it fitted so far, and how often it struck.
@@ -21,13 +24,15 @@ class FaultState(msgspec.Struct, frozen=True):
 class FaultSet(Request[FaultState], frozen=True):
     """Set a fault under an id of the caller's choice; answered once the fault is in force.
 
-    To set the same again under the same id changes nothing. Faults end with the node's life.
+    To set the same again under the same id changes nothing. Faults end with the node's life. Peers
+    are told by their addresses. `pem` is for a TLS that breaks by its certificate.
     """
 
     method = "fault.set"
     reply = FaultState
     id: str
     fault: AnyFault
+    pem: Pem | None = None
 
 
 class FaultClear(Request[list[str]], frozen=True):

@@ -8,7 +8,6 @@ was delivered is not sent once more.
 import asyncio
 import contextlib
 import logging
-import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
@@ -23,6 +22,7 @@ from mxlab_services.queue import dsn as bounce
 from mxlab_services.queue import dsn_again as bounce_again
 from mxlab_services.queue.dsn import Fate
 from mxlab_services.queue.enqueue import Intake
+from mxlab_services.queue.live import LiveConfig
 from mxlab_services.storage.ports import Settled, Spool
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ class _Notice(Struct, frozen=True):
     to: str
     recipients: tuple[str, ...]
     action: bounce.Action
+    status: tuple[str, ...] = ()
+    replies: tuple[str, ...] = ()
     again: bool = False  # in the place of one that was too large
 
 
@@ -53,27 +55,25 @@ class Settlement:
 
     def __init__(
         self,
-        hostname: str,
+        live: LiveConfig,
         spool: Spool,
         intake: Intake,
         ids: Ids,
         clock: Clock,
         emit: events.Emit,
         told: Callable[[Queued], None] | None = None,
-        most: int = sys.maxsize,
     ) -> None:
-        """`most`: the bytes that a notification may have (SIZE, RFC 1870).
+        """A notification has at most `limits.message_size` bytes (SIZE, RFC 1870).
 
         `told` is called with each message whose sender was told of a failure or a delay.
         """
-        self._hostname = hostname
         self._spool = spool
         self._intake = intake
         self._ids = ids
         self._clock = clock
         self._emit = emit
         self._told = told
-        self._room = most - _TRACE
+        self._live = live
         self._again = asyncio.Event()
 
     def try_again(self) -> None:
@@ -91,14 +91,14 @@ class Settlement:
     ) -> bool:
         """Make `settled` durable together with the notifications that `fates` call for.
 
-        Answers True when the message is gone from the queue.
+        Returns True when the message is gone from the queue.
         """
         notices = self._notices(message, content, fates, retry_until)
         notices += self._again_shorter(message, content, fates)
         gone = await self._settle(settled, notices)
         self._suppressed(message, fates)
         for notice in notices:
-            self._intake.accepted(notice.message, LOCAL)
+            self._intake.accepted(notice.message, LOCAL, given=[notice.to])
             event = events.Bounced(
                 queue_id=notice.message.queue_id,
                 about=notice.about,
@@ -106,6 +106,8 @@ class Settlement:
                 to=notice.to,
                 recipients=list(notice.recipients),
                 action="delivered" if notice.action == "relayed" else notice.action,
+                status=list(notice.status),
+                replies=list(notice.replies),
             )
             self._emit(event, notice.message.key)
             if self._told is not None and notice.action in _BAD and not notice.again:
@@ -142,9 +144,10 @@ class Settlement:
             if bounce.wanted(message.sender, fate):
                 kinds.setdefault(fate.action, []).append(fate)
         notices = []
+        room = self._live.config.limits.message_size - _TRACE
         for told in (batch for kind in kinds.values() for batch in bounce.batches(kind)):
             envelope, report = bounce.notification(
-                message, content, told, self._reporter(), retry_until, self._room
+                message, content, told, self._reporter(), retry_until, room
             )
             notices.append(
                 _Notice(
@@ -154,6 +157,8 @@ class Settlement:
                     to=message.sender,
                     recipients=tuple(fate.recipient.address for fate in told),
                     action=told[0].action,
+                    status=tuple(map(bounce.status_of, told)),
+                    replies=tuple(str(fate.reply) for fate in told),
                 )
             )
         return notices
@@ -181,7 +186,7 @@ class Settlement:
         ]
 
     def _reporter(self) -> bounce.Reporter:
-        return bounce.Reporter(self._hostname, self._ids.token(), self._clock.time())
+        return bounce.Reporter(self._live.config.hostname, self._ids.token(), self._clock.time())
 
     def _suppressed(self, message: Queued, fates: Iterable[Fate]) -> None:
         silent = [

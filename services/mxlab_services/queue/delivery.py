@@ -7,7 +7,7 @@ traceback, never a lost message.
 import logging
 import random
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from msgspec.structs import replace
 
@@ -18,8 +18,8 @@ from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.message import Envelope, Pending, Queued
 from mxlab_services.queue.commit import Settlement
 from mxlab_services.queue.dsn import Action, Fate
+from mxlab_services.queue.live import LiveConfig
 from mxlab_services.queue.ports import Deferred, Delivered, Failed, Job, Relay, Result, Router
-from mxlab_services.queue.retry import Schedule
 from mxlab_services.reply import Reply
 from mxlab_services.storage.ports import Mailboxes, Settled, Spool
 
@@ -38,26 +38,26 @@ class Attempts:
 
     def __init__(
         self,
-        hostname: str,
+        live: LiveConfig,
         local_domains: Collection[str],
         spool: Spool,
         mailboxes: Mailboxes,
         router: Router,
         relay: Relay,
         settlement: Settlement,
-        schedule: Schedule,
         clock: Clock,
         rng: random.Random,
         emit: events.Emit,
+        mailbox_of: Callable[[str], str] = canonical,
     ) -> None:
-        self._hostname = hostname
+        self._mailbox_of = mailbox_of
         self._local = local_domains
         self._spool = spool
         self._mailboxes = mailboxes
         self._router = router
         self._relay = relay
         self._settlement = settlement
-        self._schedule = schedule
+        self._live = live
         self._clock = clock
         self._rng = rng
         self._emit = emit
@@ -119,12 +119,12 @@ class Attempts:
                 case Failed(reply, host):
                     done.append(address)
                     fates.append(Fate(recipient, "failed", reply, host, now))
-                case Deferred(reply, host) if now >= message.arrived + self._schedule.lifetime:
+                case Deferred(reply, host) if now >= message.arrived + self._live.schedule.lifetime:
                     done.append(address)
                     last = replace(pending, reason=_reason(reply, host), tried=now)
                     fates.append(expired(last))
                 case Deferred(reply, host):
-                    wait = self._schedule.wait(
+                    wait = self._live.schedule.wait(
                         pending.attempts + 1, now - message.arrived, self._rng
                     )
                     deferred.append(
@@ -151,7 +151,7 @@ class Attempts:
             message.ret,
             message.envid,
         )
-        job = Job(message.queue_id, message.key, envelope, content)
+        job = Job(message.queue_id, message.key, envelope, content, domain)
         results = await self._relay.deliver(route, job)
         if route.targets:
             return results
@@ -164,22 +164,26 @@ class Attempts:
     async def _store(self, message: Queued, pending: Pending, content: bytes) -> Result:
         """Put a copy into a mailbox, with the fields of final delivery (RFC 5321 §4.4).
 
-        An address in any of its forms is the same mailbox.
+        An address in any of its forms is the same mailbox, with a tag, too, where it is a user's.
         """
+        mailbox = self._mailbox_of(pending.address)
         address, now = pending.address, self._clock.time()
         head = f"Return-Path: <{message.sender}>\r\nDelivered-To: {address}\r\n".encode()
         try:
-            name = await self._mailboxes.deliver(canonical(address), head + content, now)
+            name = await self._mailboxes.deliver(mailbox, head + content, now)
         except SpoolError as error:
             full = isinstance(error, SpoolFull)
             reply = Reply(452, "4.2.2", str(error)) if full else Reply(451, "4.3.0", str(error))
             outcome = events.Outcome(message.queue_id, address, "deferred", str(reply))
             self._emit(outcome, message.key)
             return Deferred(reply)
+        told = "" if mailbox == canonical(address) else mailbox
         self._emit(
-            events.MailboxDelivered(message.queue_id, address, name, message.digest), message.key
+            events.MailboxDelivered(message.queue_id, address, name, message.digest, told),
+            message.key,
         )
-        return Delivered(Reply(250, "2.1.5", f"delivered to the mailbox of {address}"), "")
+        whose = told or address
+        return Delivered(Reply(250, "2.1.5", f"delivered to the mailbox of {whose}"), "")
 
     def _tell_deferred(self, message: Queued, deferred: list[Pending]) -> None:
         """One event for all recipients that wait for the same time and reason."""

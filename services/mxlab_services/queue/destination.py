@@ -21,11 +21,11 @@ class Lane(Struct):
     """The state of one destination.
 
     `buffer` holds messages read ahead from the spool, `active` the queue ids being tried now.
-    `changed` is set when an attempt ends. `leftovers`: recipients may wait here for a later time.
+    `limit`: attempts at a time, where the MTA grants so many. `changed` is set when an attempt
+    ends, or when it grants more. `leftovers`: recipients may wait here for a later time.
     """
 
     domain: str
-    most: int
     limit: int = FIRST
     buffer: deque[Queued] = field(default_factory=deque)
     active: dict[str, None] = field(default_factory=dict)
@@ -39,9 +39,6 @@ class Lane(Struct):
     pump: "asyncio.Task[None] | None" = None
     timer: asyncio.TimerHandle | None = None
 
-    def __post_init__(self) -> None:
-        self.limit = min(self.limit, self.most)
-
     def suspended(self, now: float) -> bool:
         """Whether nothing is to be tried here now."""
         return self.dead_since is not None and now < self.dead_until
@@ -51,11 +48,12 @@ class Lane(Struct):
         """Nothing is known about this destination that is worth keeping."""
         return not (self.active or self.buffer or self.pump) and self.dead_since is None
 
-    def succeeded(self) -> None:
-        self.limit = min(self.limit + 1, self.most)
+    def succeeded(self, most: int) -> None:
+        """One more may be tried at a time, up to `most`."""
+        self.limit = min(self.limit + 1, most)
 
-    def failed(self) -> None:
-        self.limit = max(1, self.limit // 2)
+    def failed(self, most: int) -> None:
+        self.limit = max(1, min(self.limit, most) // 2)
 
     def died(self, now: float, reason: str, schedule: Schedule, rng: random.Random) -> bool:
         """No host answered; False where that was known already (attempts made side by side): then
@@ -78,7 +76,7 @@ class Lane(Struct):
         if self.dead_since is None:
             return False
         self.dead_since, self.dead_until, self.failures, self.reason = None, 0.0, 0, ""
-        self.limit = min(FIRST, self.most)
+        self.limit = FIRST
         return True
 
     def probe_now(self) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from mxlab_services.clock import rfc5322_date
-from mxlab_services.message import Envelope, Queued, Recipient, header_block
+from mxlab_services.message import NO_MESSAGE_ID, Envelope, Queued, Recipient, header_block
 from mxlab_services.reply import Reply
 
 Action = Literal["failed", "delayed", "delivered", "relayed"]
@@ -49,6 +49,11 @@ def wanted(sender: str, fate: Fate) -> bool:
     if not fate.recipient.notify:
         return fate.action in ("failed", "delayed")
     return _WISH[fate.action] in fate.recipient.notify.upper().split(",")
+
+
+def is_silent(recipient: Recipient) -> bool:
+    """Whether the sender wants to hear nothing of a failure for this recipient (RFC 3461 §4.1)."""
+    return bool(recipient.notify) and "FAILURE" not in recipient.notify
 
 
 def batches(fates: Iterable[Fate]) -> list[list[Fate]]:
@@ -189,7 +194,7 @@ def _head(
     ]
     if eightbit:
         head.append("Content-Transfer-Encoding: 8bit")
-    if about.key.isascii() and not about.key.endswith("@no-message-id>"):
+    if about.key.isascii() and not about.key.endswith(NO_MESSAGE_ID):
         head += [f"In-Reply-To: {_clean(about.key)}", f"References: {_clean(about.key)}"]
     return head
 

@@ -7,14 +7,16 @@ that age; reads a few messages at a time.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from mxlab_services import events
 from mxlab_services.clock import Clock
 from mxlab_services.errors import SpoolError
-from mxlab_services.message import Queued
+from mxlab_services.message import Pending, Queued
 from mxlab_services.queue.commit import Settlement
 from mxlab_services.queue.delivery import Attempts, delayed, expired
-from mxlab_services.queue.retry import Schedule
+from mxlab_services.queue.dsn import Fate
+from mxlab_services.queue.live import LiveConfig
 from mxlab_services.queue.scheduler import Scheduler
 from mxlab_services.storage.ports import Settled, Spool
 
@@ -35,7 +37,7 @@ class Sweeper:
         scheduler: Scheduler,
         attempts: Attempts,
         settlement: Settlement,
-        schedule: Schedule,
+        live: LiveConfig,
         clock: Clock,
         emit: events.Emit,
     ) -> None:
@@ -43,13 +45,14 @@ class Sweeper:
         self._scheduler = scheduler
         self._attempts = attempts
         self._settlement = settlement
-        self._schedule = schedule
+        self._live = live
         self._clock = clock
         self._emit = emit
         self._news = asyncio.Event()
         self._next: float | None = None  # lab time of the next sweep; None: nothing waits
         self._closed = False
         self._running: asyncio.Task[None] | None = None
+        live.when_changed(self.wake)
 
     def wake(self) -> None:
         """Messages that were left alone (being tried, held) may be ready now."""
@@ -57,7 +60,8 @@ class Sweeper:
 
     def accepted(self, message: Queued) -> None:
         """A message is new in the queue."""
-        ages = [age for age in (self._schedule.warning, self._schedule.lifetime) if age > 0]
+        schedule = self._live.schedule
+        ages = [age for age in (schedule.warning, schedule.lifetime) if age > 0]
         if self._next is None or message.arrived + min(ages) < self._next:
             self._news.set()
 
@@ -97,31 +101,43 @@ class Sweeper:
 
     async def expire(self, message: Queued) -> bool:
         """Bounce all recipients as if the lifetime were over; False while it is being tried."""
+        done = tuple(pending.address for pending in message.pending)
+        return await self._conclude(message, Settled(message.queue_id, done), expired)
+
+    async def _warn(self, message: Queued) -> bool:
+        """Tell the sender that the message is late; False while it is being tried."""
+        return await self._conclude(message, Settled(message.queue_id, warned=True), delayed)
+
+    async def _conclude(
+        self, message: Queued, settled: Settled, fate: Callable[[Pending], Fate]
+    ) -> bool:
+        """Record what `settled` says, and tell the sender this fate of all that are pending."""
         if not self._scheduler.claim(message.queue_id):
             return False
         try:
             content = await self._attempts.content(message.queue_id)
             if content is None:
                 return True
-            fates = [expired(self._scheduler.seen(pending)) for pending in message.pending]
-            done = tuple(pending.address for pending in message.pending)
-            settled = Settled(message.queue_id, done)
-            if await self._settlement.record(message, content, settled, fates):
+            fates = [fate(self._scheduler.seen(pending)) for pending in message.pending]
+            end = message.arrived + self._live.schedule.lifetime
+            until = end if settled.warned else None
+            if await self._settlement.record(message, content, settled, fates, until):
                 self._emit(events.Removed(message.queue_id), message.key)
             return True
         finally:
             self._scheduler.release(message.queue_id)
 
     async def _sweep(self) -> float | None:
-        """Do what is due now; answers the lab time at which the next message is of age."""
-        lifetime, warning = self._schedule.lifetime, self._schedule.warning
+        """Do what is due now; returns the lab time at which the next message is of age."""
+        schedule = self._live.schedule
+        lifetime, warning = schedule.lifetime, schedule.warning
         times = [await self._pass(lifetime, unwarned=False)]
         if 0 < warning < lifetime:
             times.append(await self._pass(warning, unwarned=True))
         return min((at for at in times if at is not None), default=None)
 
     async def _pass(self, age: float, *, unwarned: bool) -> float | None:
-        """Expire (or warn of) all messages of `age`; answers when the next one is."""
+        """Expire (or warn of) all messages of `age`; returns when the next one is."""
         left: dict[str, None] = {}  # held, or being tried: not now
         while True:
             now = self._clock.time()
@@ -136,19 +152,3 @@ class Sweeper:
                     return message.arrived + age
                 if message.held or not await (self._warn if unwarned else self.expire)(message):
                     left[message.queue_id] = None
-
-    async def _warn(self, message: Queued) -> bool:
-        """Tell the sender that the message is late; False while it is being tried."""
-        if not self._scheduler.claim(message.queue_id):
-            return False
-        try:
-            content = await self._attempts.content(message.queue_id)
-            if content is None:
-                return True
-            settled = Settled(message.queue_id, warned=True)
-            until = message.arrived + self._schedule.lifetime
-            fates = [delayed(self._scheduler.seen(pending)) for pending in message.pending]
-            await self._settlement.record(message, content, settled, fates, until)
-            return True
-        finally:
-            self._scheduler.release(message.queue_id)

@@ -81,7 +81,7 @@ class Accept(Protocol):
     """How the edge, the client's submissions and notifications enter the queue."""
 
     async def __call__(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
-        """Prepend one Received field, make the message durable, and answer its queue id.
+        """Prepend one Received field, make the message durable, and return its queue id.
 
         Raises SpoolFull or SpoolError; then nothing was stored.
         """
@@ -95,6 +95,7 @@ class Job(Struct, frozen=True):
     key: str
     envelope: Envelope
     content: bytes
+    domain: str = ""  # as it is compared; events bear it
 
 
 class Relay(Protocol):

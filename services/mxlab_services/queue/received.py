@@ -1,18 +1,10 @@
 """The Received field that an MTA puts on top of a message (RFC 5321 §4.4). Pure."""
 
-from functools import lru_cache
-
 from mxlab_services.clock import rfc5322_date
 from mxlab_services.message import Origin
 
 _UNSAFE = str.maketrans(dict.fromkeys(map(chr, (*range(33), 127, *b"()<>\\;")), "?"))
 _NAME = 255  # bytes; RFC 5321 §4.5.3.1.2
-
-
-@lru_cache(maxsize=1)
-def _date(second: int) -> str:
-    """Made once a second, since it costs as much as the rest of the field."""
-    return rfc5322_date(second)
 
 
 def received_field(
@@ -33,5 +25,5 @@ def received_field(
     lines[-1] += ";" if recipient is None else ""
     if recipient is not None:
         lines.append(f"for <{recipient}>;")
-    lines.append(_date(int(at)))
+    lines.append(rfc5322_date(at))
     return "\r\n\t".join(lines).encode("utf-8", "replace") + b"\r\n"

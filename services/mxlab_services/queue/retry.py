@@ -4,6 +4,8 @@ All times are lab seconds. A delay is a function of the attempts made and of the
 it is computed from is passed in, jitter's random source included (RFC 5321 §4.5.4.1).
 """
 
+import functools
+import math
 import random
 from collections.abc import Callable
 
@@ -21,7 +23,7 @@ DAY = 24 * HOUR
 class Schedule(Struct, frozen=True):
     """One system's habits.
 
-    `delay` answers the wait after attempt number n (from 1) at age a; `jitter` is the share of it,
+    `delay` returns the wait after attempt number n (from 1) at age a; `jitter` is the share of it,
     and `jitter_seconds` the time, by which chance may lengthen it (never shorten it). `warning`:
     the age at which the sender hears of the delay, 0 for never. `hops`: Received fields that make a
     loop.
@@ -59,7 +61,9 @@ def _exim(attempts: int, age: float) -> float:
 
 
 def _opensmtpd(attempts: int, age: float) -> float:
-    return 400.0 * attempts**2
+    """Attempt n + 1 is due 400 s x n² after the message came; what is past is passed over."""
+    step = max(attempts, math.isqrt(int(age / 400.0)) + 1)
+    return 400.0 * step**2 - age
 
 
 def _chasquid(attempts: int, age: float) -> float:
@@ -84,6 +88,7 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
+@functools.cache
 def schedule_of(config: RetryConfig) -> Schedule:
     """The schedule that `config` names, with its own lifetime and warning where it gives them.
 

@@ -5,6 +5,8 @@ once at a time for each destination; nothing here polls. Memory does not grow wi
 destination reads a few messages ahead, the rest lies in the spool. While a destination is dead its
 messages are neither tried nor rewritten, so an outage costs messages plus attempts, not their
 product (MAIL-RULES C1).
+
+Long: one state of destinations, which every method keeps in step with the spool.
 """
 
 import asyncio
@@ -21,8 +23,8 @@ from mxlab_services.errors import SpoolError
 from mxlab_services.message import Pending, Queued
 from mxlab_services.queue.delivery import Attempts
 from mxlab_services.queue.destination import Lane
+from mxlab_services.queue.live import LiveConfig
 from mxlab_services.queue.ports import Deferred, Result
-from mxlab_services.queue.retry import Schedule
 from mxlab_services.queue.room import Room
 from mxlab_services.storage.ports import Spool
 
@@ -38,22 +40,21 @@ _DISK_WAIT = 1.0  # real seconds before the spool is asked again after it refuse
 
 
 class Scheduler:
-    """Tries what is due. `most`: attempts at a time for one destination."""
+    """Tries what is due, at most `limits.destination_concurrency` attempts at a time for one
+    destination."""
 
     def __init__(
         self,
         spool: Spool,
         attempts: Attempts,
-        schedule: Schedule,
-        most: int,
+        live: LiveConfig,
         clock: Clock,
         rng: random.Random,
         emit: events.Emit,
     ) -> None:
         self._spool = spool
         self._attempts = attempts
-        self._schedule = schedule
-        self._most = most
+        self._live = live
         self._clock = clock
         self._rng = rng
         self._emit = emit
@@ -69,6 +70,7 @@ class Scheduler:
         self._stale = False
         self._refreshes = 0
         self._closed = False
+        live.when_changed(self._look_again)
 
     # --- what others ask ---
 
@@ -167,10 +169,19 @@ class Scheduler:
 
     # --- when ---
 
+    @property
+    def _most(self) -> int:
+        return self._live.config.limits.destination_concurrency
+
+    def _look_again(self) -> None:
+        """More may be tried at a time than before, or less."""
+        for lane in self._lanes.values():
+            lane.changed.set()
+
     def _lane(self, domain: str) -> Lane:
         lane = self._lanes.get(domain)
         if lane is None:
-            lane = self._lanes[domain] = Lane(domain, self._most)
+            lane = self._lanes[domain] = Lane(domain)
         return lane
 
     def _kick(self, lane: Lane) -> None:
@@ -231,7 +242,7 @@ class Scheduler:
         """Try what is due at one destination until nothing is, or it is dead."""
         try:
             while not lane.suspended(self._clock.time()):
-                while len(lane.active) >= lane.limit:
+                while len(lane.active) >= min(lane.limit, self._most):
                     lane.changed.clear()
                     await lane.changed.wait()
                 if lane.suspended(self._clock.time()):
@@ -265,7 +276,7 @@ class Scheduler:
             lane.again = False
             refreshes = self._refreshes
             busy = lane.active | self._claimed
-            limit = len(busy) + max(AHEAD, 2 * lane.limit)
+            limit = len(busy) + max(AHEAD, 2 * min(lane.limit, self._most))
             try:
                 due = await self._spool.due(lane.domain, self._clock.time(), limit)
             except SpoolError as error:
@@ -349,10 +360,10 @@ class Scheduler:
             isinstance(r, Deferred) and (r.unknown or r.reply.code in (0, 421)) for r in outcomes
         )
         if troubled:
-            lane.failed()
+            lane.failed(self._most)
         else:
-            lane.succeeded()
+            lane.succeeded(self._most)
 
     def _died(self, lane: Lane, reason: str, key: str) -> None:
-        if lane.died(self._clock.time(), reason, self._schedule, self._rng):
+        if lane.died(self._clock.time(), reason, self._live.schedule, self._rng):
             self._emit(events.DestinationDead(lane.domain, lane.dead_until, reason), key)

@@ -18,8 +18,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from mxlab_services import events
-from mxlab_services.config import MtaConfig
 from mxlab_services.message import Recipient
+from mxlab_services.queue.live import LiveConfig
 from mxlab_services.queue.ports import (
     Deferred,
     Delivered,
@@ -32,8 +32,8 @@ from mxlab_services.queue.ports import (
 )
 from mxlab_services.reply import Reply
 from mxlab_services.smtp.client.connect import Connector, Pool
-from mxlab_services.smtp.client.connection import Session
-from mxlab_services.smtp.client.transaction import Fate, Transaction
+from mxlab_services.smtp.client.connection import ClientSession
+from mxlab_services.smtp.client.transaction import RecipientOutcome, Transaction
 
 _QUEUED_AS = re.compile(r"\bqueued as <?([A-Za-z0-9.-]*[A-Za-z0-9])", re.IGNORECASE)
 _STAY = ("deferred", "again")  # fates with which a recipient goes on, here or at the next host
@@ -79,13 +79,13 @@ class _Visit(Struct):
 class SmtpRelay:
     """The relay of one MTA. `witness` is the client's own record, where there is one."""
 
-    def __init__(self, config: MtaConfig, witness: Witness | None, emit: events.Emit) -> None:
+    def __init__(self, live: LiveConfig, witness: Witness | None, emit: events.Emit) -> None:
         """Raises ConfigError when the CA for STARTTLS is not PEM text."""
-        self._times = config.timeouts
+        self._live = live
         self._witness = witness
         self._emit = emit
-        self._pool = Pool(config.timeouts.command)
-        self._connector = Connector(config, self._pool.leave)
+        self._pool = Pool(live)
+        self._connector = Connector(live, self._pool.leave)
         self._silent: dict[tuple[str, str], tuple[float, Reply]] = {}  # until when, and why
 
     async def deliver(self, route: Route, job: Job) -> Mapping[str, Result]:
@@ -121,14 +121,14 @@ class SmtpRelay:
     async def etrn(self, host: str, address: str, domain: str, dialog: list[str]) -> Reply:
         """Ask a host to start its queue for `domain`, on a connection of its own (RFC 1985 §5).
 
-        Answers its reply, or what happened instead; writes the conversation to `dialog`.
+        Returns its reply, or what happened instead; writes the conversation to `dialog`.
         """
         opened = await self._connector.open(host, address, dialog)
-        if not isinstance(opened, Session):
+        if not isinstance(opened, ClientSession):
             return opened.reply
         try:
             opened.send([f"ETRN {domain}"])
-            return await opened.reply(self._times.command, "ETRN")
+            return await opened.reply(self._live.config.timeouts.mail, "ETRN")
         finally:
             self._pool.leave(opened)
 
@@ -153,12 +153,21 @@ class SmtpRelay:
     def _pass_over(self, job: Job, target: Target, address: str, silence: Reply) -> None:
         """Say that the host is not asked, and why not."""
         text = f"passed over, since a moment ago: {silence}"
-        self._emit(
-            events.Tried(
-                job.queue_id, target.host, address, target.preference, "skipped", text, 0.0, []
-            ),
-            job.key,
+        self._tell(job, _Visit(target, address, 0.0, stage="skipped"), text, 0.0)
+
+    def _tell(self, job: Job, visit: _Visit, reply: str, seconds: float) -> None:
+        tried = events.Tried(
+            queue_id=job.queue_id,
+            host=visit.target.host,
+            address=visit.address,
+            preference=visit.target.preference,
+            stage=visit.stage,
+            reply=reply,
+            seconds=seconds,
+            dialog=list(visit.dialog),
+            domain=job.domain,
         )
+        self._emit(tried, job.key)
 
     async def _visit(self, attempt: _Attempt, target: Target, address: str) -> None:
         loop = asyncio.get_running_loop()
@@ -168,30 +177,21 @@ class SmtpRelay:
             if session is not None:
                 await self._transactions(attempt, visit, session)
         finally:
-            tried = events.Tried(
-                queue_id=attempt.job.queue_id,
-                host=target.host,
-                address=address,
-                preference=target.preference,
-                stage=visit.stage,
-                reply=str(visit.reply),
-                seconds=round(loop.time() - visit.started, 6),
-                dialog=list(visit.dialog),
-            )
-            self._emit(tried, attempt.job.key)
+            seconds = round(loop.time() - visit.started, 6)
+            self._tell(attempt.job, visit, str(visit.reply), seconds)
             for outcome in visit.outcomes:
                 self._emit(outcome, attempt.job.key)
 
-    def _kept(self, visit: _Visit) -> Session | None:
+    def _kept(self, visit: _Visit) -> ClientSession | None:
         session = self._pool.take(visit.key)
         if session is not None:
             visit.dialog.append(f"C: <kept connection, message {session.used + 1} on it>")
             session.dialog = visit.dialog
         return session
 
-    async def _open(self, attempt: _Attempt, visit: _Visit) -> Session | None:
+    async def _open(self, attempt: _Attempt, visit: _Visit) -> ClientSession | None:
         opened = await self._connector.open(visit.target.host, visit.address, visit.dialog)
-        if isinstance(opened, Session):
+        if isinstance(opened, ClientSession):
             attempt.answered = True
             self._silent.pop(visit.key, None)
             return opened
@@ -204,11 +204,11 @@ class SmtpRelay:
             attempt.results[recipient.address] = Deferred(opened.reply, host)
         return None
 
-    async def _transactions(self, attempt: _Attempt, visit: _Visit, session: Session) -> None:
+    async def _transactions(self, attempt: _Attempt, visit: _Visit, session: ClientSession) -> None:
         """One transaction, and one more for each time the host finds the recipients too many."""
-        batch = tuple(attempt.left)
+        batch, times = tuple(attempt.left), self._live.config.timeouts
         while True:
-            transaction = Transaction(session, attempt.job, batch, self._times)
+            transaction = Transaction(session, attempt.job, batch, times)
             try:
                 await transaction.run(partial(self._begin, attempt.job, visit, batch))
             except BaseException:  # cancelled: no state of the connection can be relied upon
@@ -287,7 +287,7 @@ class SmtpRelay:
                 )
 
 
-def _result(fate: Fate, host: str, carries_dsn: bool) -> Result:
+def _result(fate: RecipientOutcome, host: str, carries_dsn: bool) -> Result:
     match fate.outcome:
         case "delivered":
             found = _QUEUED_AS.search(fate.reply.text)

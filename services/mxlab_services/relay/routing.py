@@ -1,7 +1,9 @@
 """Where mail for a domain goes: RFC 5321 §5.1, with RFC 7505's null MX and the lab's own fence.
 
-Answers a Route whatever DNS says; a domain that cannot be reached is a value with the reply that
+Returns a Route whatever DNS says; a domain that cannot be reached is a value with the reply that
 its sender will read. Every step is a Decision in plain words with the section that explains it.
+
+Long: the steps of RFC 5321 §5.1 in their order, each with its note.
 """
 
 import random
@@ -25,6 +27,8 @@ TARGET = "RFC 5321 §5.1"
 NULL_MX = "RFC 7505 §3"
 ALIAS = "RFC 2181 §10.3"
 LITERAL = "RFC 5321 §4.1.3"
+FAMILIES = "RFC 6724 §6"  # rules 1 (avoid what cannot be reached) and 6 (IPv6 before IPv4)
+SMARTHOST = "the operator's own rule"  # RFC 5321 §5.1 is about mail that is routed by MX
 FENCE = "the lab's own rule"  # lab mail cannot leave the lab
 
 
@@ -42,9 +46,9 @@ class _Notes(Struct):
         self.discarded.append(f"{host}: {why}")
         self.say(f"{host} is discarded: {why}", section)
 
-    def to(self, targets: Sequence[Target]) -> Route:
+    def to(self, targets: Sequence[Target], section: str = TARGET) -> Route:
         hosts = ", then ".join(target.host for target in targets)
-        self.say(f"mail for {self.domain} goes to {hosts}")
+        self.say(f"mail for {self.domain} goes to {hosts}", section)
         return Route(self.domain, tuple(targets), tuple(self.decisions), tuple(self.discarded))
 
     def fail(self, code: int, enhanced: str, text: str, section: str = TARGET) -> Route:
@@ -79,7 +83,7 @@ class MxRouter:
 
     `names` and `addresses` are this MTA's own, by which it finds itself among the MX hosts.
     `networks` (CIDR) are those that it may connect to; targets elsewhere are dropped. `rng`
-    shuffles hosts of equal preference.
+    shuffles hosts of equal preference. With a `smarthost`, no MX is asked for: all goes there.
     """
 
     def __init__(
@@ -91,10 +95,13 @@ class MxRouter:
         networks: Iterable[str],
         rng: random.Random,
         emit: events.Emit,
+        smarthost: str = "",
     ) -> None:
+        self._smarthost = _plain(smarthost)
         self._resolver = resolver
         self._names = frozenset(_plain(name) for name in names)
         self._addresses = frozenset(ip_address(address) for address in addresses)
+        self._versions = frozenset(address.version for address in self._addresses)
         self._networks = tuple(ip_network(network) for network in networks)
         self._rng = rng
         self._emit = emit
@@ -107,17 +114,20 @@ class MxRouter:
         return cls(
             resolver,
             names=[config.hostname],
-            addresses=[config.address],
+            addresses=config.addresses,
             networks=config.networks,
             rng=rng,
             emit=emit,
+            smarthost=config.smarthost,
         )
 
     async def route(self, domain: str, message: str | None = None) -> Route:
         """The hosts for `domain` (or an address literal), best first. Emits events.Routed."""
         name = _plain(domain)
         notes = _Notes(name)
-        if name.startswith("["):
+        if self._smarthost:
+            route = await self._by_smarthost(notes, message)
+        elif name.startswith("["):
             route = self._literal(notes)
         else:
             route = await self._domain(notes, message)
@@ -133,6 +143,19 @@ class MxRouter:
             message,
         )
         return route
+
+    async def _by_smarthost(self, notes: _Notes, message: str | None) -> Route:
+        """The one host to which everything goes. What is wrong with it is the operator's to mend:
+        no message fails for it."""
+        host = self._smarthost
+        notes.say(f"{host} is the smarthost: all goes there, no MX is asked for", SMARTHOST)
+        hosts = _Hosts()
+        await self._host(notes, Mx(0, host), message, hosts)
+        if hosts.targets:
+            return notes.to(hosts.targets, SMARTHOST)
+        if hosts.self_at is not None:
+            return notes.defer("4.3.5", f"the smarthost {host} is this host itself")
+        return notes.defer("4.4.4", f"the smarthost {host} has no usable address")
 
     async def _domain(self, notes: _Notes, message: str | None) -> Route:
         answer = await self._resolver.mx(notes.domain, message)
@@ -257,22 +280,40 @@ class MxRouter:
                     notes.discard(f"{host}[{address}]", why)
         if len(fresh) > ADDRESS_LIMIT:
             notes.say(f"{host} has {len(fresh)} addresses: the first {ADDRESS_LIMIT} are tried")
-        del fresh[ADDRESS_LIMIT:]
+            fresh = self._limited(notes, fresh)
         hosts.taken |= dict.fromkeys(fresh, host)
         return tuple(fresh)
 
+    def _limited(self, notes: _Notes, addresses: list[str]) -> list[str]:
+        """The first ADDRESS_LIMIT; the last of these gives way to the other family, if it has no
+        address among them: the one family may be dead."""
+        kept = addresses[:ADDRESS_LIMIT]
+        other = next((one for one in addresses if _is_four(one) != _is_four(kept[0])), None)
+        if other is not None and other not in kept:
+            notes.say(f"{other} takes the place of the last of them, for its family", FAMILIES)
+            kept[-1] = other
+        return kept
+
     def _usable(self, notes: _Notes, host: str, addresses: Sequence[str]) -> list[str]:
-        """The addresses that may be tried at all, in the order given, each once."""
+        """The addresses that may be tried at all, each once: those of IPv6 first, within a family
+        in the order given (RFC 6724 in short)."""
         usable: list[str] = []
         for text in dict.fromkeys(addresses):
             address = ip_address(text)
             if any(address in network for network in self._networks):
-                usable.append(text)
+                if self._versions and address.version not in self._versions:
+                    why = f"this host has no IPv{address.version} address to send from"
+                    notes.discard(f"{host}[{text}]", why, FAMILIES)
+                else:
+                    usable.append(text)
             elif address.is_loopback or address.is_unspecified:
                 notes.discard(f"{host}[{text}]", "a loopback address is no mail exchanger")
             else:
                 notes.discard(f"{host}[{text}]", "it lies outside the lab's networks", FENCE)
-        return usable
+        best = sorted(usable, key=_is_four)
+        if best and _is_four(best[0]) != _is_four(best[-1]):
+            notes.say(f"{host} has addresses of both families: IPv6 is tried first", FAMILIES)
+        return best
 
     def _conclude(self, notes: _Notes, hosts: _Hosts) -> Route:
         domain = notes.domain
@@ -300,6 +341,10 @@ class MxRouter:
         elif usable := self._usable(notes, notes.domain, [str(address)]):
             hosts.targets.append(Target(notes.domain, 0, tuple(usable)))
         return self._conclude(notes, hosts)
+
+
+def _is_four(address: str) -> bool:
+    return ":" not in address
 
 
 async def report(router: Router, address: str, is_local: Callable[[str], bool]) -> RouteReport:

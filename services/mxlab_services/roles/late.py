@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mxlab_services.control.replies import DigReport
+from mxlab_services.control.requests import Dig
 from mxlab_services.dns.answers import Answer
 from mxlab_services.queue.ports import Job, Result, Route
 from mxlab_services.reply import Reply
 
 if TYPE_CHECKING:
-    from mxlab_services.dns.resolver import StubResolver
+    from mxlab_services.dns.lookup import CachingResolver
     from mxlab_services.relay.relay import SmtpRelay
 
 
@@ -56,13 +57,13 @@ class LateRelay:
 
 
 class LateResolver:
-    """The StubResolver that `make` makes."""
+    """The resolver that `make` makes."""
 
-    def __init__(self, make: Callable[[], "StubResolver"]) -> None:
+    def __init__(self, make: Callable[[], "CachingResolver"]) -> None:
         self._make = make
 
     @cached_property
-    def _resolver(self) -> "StubResolver":
+    def _resolver(self) -> "CachingResolver":
         return self._make()
 
     def forget(self) -> None:
@@ -75,5 +76,7 @@ class LateResolver:
     async def addresses(self, name: str, message: str | None = None) -> Answer:
         return await self._resolver.addresses(name, message)
 
-    async def dig(self, name: str, type: str = "A", tcp: bool = False) -> DigReport:  # noqa: A002
-        return await self._resolver.dig(name, type, tcp)
+    async def dig(self, request: Dig) -> DigReport:
+        return await self._resolver.dig(
+            request.name, request.type, request.tcp, request.server, request.trace
+        )

@@ -8,20 +8,19 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from mxlab_services.address import domain_of
 from mxlab_services.clock import Clock
 from mxlab_services.errors import ControlError, SpoolError, SpoolFull
-from mxlab_services.faults.injector import INVALID, Board, Occasion, Standing
+from mxlab_services.faults.base import same_address
+from mxlab_services.faults.injector import INVALID, ActiveFault, NodeInjector, Occasion
 from mxlab_services.faults.kinds import (
     AnyFault,
     DiskFull,
     Greylist,
     MailboxFull,
-    MtaFault,
     ReadOnly,
     Refuse,
     TlsBroken,
-    same_address,
+    misplaced,
 )
 from mxlab_services.message import Envelope, Origin
 from mxlab_services.queue.ports import Accept
@@ -39,7 +38,7 @@ class _Restricts(Protocol):
 
 
 class MtaFaults:
-    """The faults of the MTA with this edge and spool; a Site. The edge's board is the node's.
+    """The effects on the MTA with this edge and spool. The edge's injector is the node's.
 
     `when_mended` is called when the disk is as it was.
     """
@@ -49,58 +48,51 @@ class MtaFaults:
     ) -> None:
         self._when_mended = when_mended
         self._edge = edge
-        self._board = edge.faults.board
+        self._injector = edge.faults.injector
         self._spool = spool
         self._clock = clock
 
     def check(self, fault: AnyFault) -> None:
         """Raise ControlError for a fault that this MTA cannot have."""
         config = self._edge.config
-        match fault:
-            case MailboxFull(address):
-                if domain_of(address) not in local_domains(config):
-                    raise ControlError(f"{address!r} has no mailbox on {config.node}", INVALID)
-            case TlsBroken():
-                if config.tls is None:
-                    raise ControlError(f"{config.node} offers no STARTTLS to break", INVALID)
-            case DiskFull() | ReadOnly():
-                if not isinstance(self._spool, _Restricts):
-                    raise ControlError(f"the spool of {config.node} cannot do {fault.kind}")
-            case _ if not isinstance(fault, MtaFault):
-                raise ControlError(f"an MTA has no {fault.kind} fault: set it at dns", INVALID)
+        offers = {"tls": config.tls is not None, "submission": config.submission is not None}
+        if wrong := misplaced(fault, config.node, local_domains(config), **offers):
+            raise ControlError(wrong, INVALID)
+        if isinstance(fault, DiskFull | ReadOnly) and not isinstance(self._spool, _Restricts):
+            raise ControlError(f"the spool of {config.node} cannot do {fault.kind}")
 
-    async def begin(self, standing: Standing[AnyFault]) -> None:
+    async def begin(self, active: ActiveFault[AnyFault]) -> None:
         """Put it in force. Raises ControlError for a certificate that is none, and SpoolError."""
-        match standing.fault:
+        match active.fault:
             case Refuse():
                 self._edge.refuse()
             case DiskFull() | ReadOnly():
                 await self._restrict()
             case Greylist():
-                self._edge.faults.greybooks[standing.id] = Greybook(self._clock)
-            case TlsBroken(how, certificate, key) if how != "handshake-cut":
+                self._edge.faults.greybooks[active.id] = Greybook(self._clock)
+            case TlsBroken() if active.pem is not None:
                 try:
-                    context = server_context(certificate, key)
+                    context = server_context(*active.pem)
                 except ssl.SSLError as error:
-                    text = f"fault {standing.id!r}: no usable certificate and key: {error}"
+                    text = f"fault {active.id!r}: no usable certificate and key: {error}"
                     raise ControlError(text, INVALID) from error
-                self._edge.faults.certificates[standing.id] = context
+                self._edge.faults.certificates[active.id] = context
 
-    async def end(self, standing: Standing[AnyFault]) -> None:
+    async def end(self, active: ActiveFault[AnyFault]) -> None:
         """Take it back. Raises ControlError where the port is taken meanwhile, and SpoolError."""
-        match standing.fault:
+        match active.fault:
             case Refuse():
                 await self._listen()
             case DiskFull() | ReadOnly():
                 await self._restrict()
                 self._when_mended()
             case Greylist():
-                self._edge.faults.greybooks.pop(standing.id, None)
+                self._edge.faults.greybooks.pop(active.id, None)
             case TlsBroken():
-                self._edge.faults.certificates.pop(standing.id, None)
+                self._edge.faults.certificates.pop(active.id, None)
 
     async def _listen(self) -> None:
-        if self._board.of(Refuse):
+        if self._injector.of(Refuse):
             return
         try:
             await self._edge.start()
@@ -113,7 +105,7 @@ class MtaFaults:
 
     async def _restrict(self) -> None:
         if isinstance(self._spool, _Restricts):
-            full, read_only = bool(self._board.of(DiskFull)), bool(self._board.of(ReadOnly))
+            full, read_only = bool(self._injector.of(DiskFull)), bool(self._injector.of(ReadOnly))
             await self._spool.restrict(full=full, read_only=read_only)
 
 
@@ -123,28 +115,28 @@ class DiskGuard:
     A real database has some room in its pages even then; a fault is exact.
     """
 
-    def __init__(self, accept: Accept, board: Board) -> None:
+    def __init__(self, accept: Accept, injector: NodeInjector) -> None:
         self._accept = accept
-        self._board = board
+        self._injector = injector
 
     async def __call__(self, envelope: Envelope, content: bytes, origin: Origin) -> str:
-        _check_disk(self._board, origin.peer)
+        _check_disk(self._injector, origin.peer)
         return await self._accept(envelope, content, origin)
 
 
 class FaultyMailboxes:
     """Mailboxes that are full, or on a disk that is, where a fault says so."""
 
-    def __init__(self, mailboxes: Mailboxes, board: Board) -> None:
+    def __init__(self, mailboxes: Mailboxes, injector: NodeInjector) -> None:
         self._mailboxes = mailboxes
-        self._board = board
+        self._injector = injector
 
     async def deliver(self, address: str, content: bytes, at: float) -> str:
-        """Store durably and answer the name. Raises SpoolFull or SpoolError."""
-        _check_disk(self._board, "")
-        for standing in self._board.of(MailboxFull):
-            if same_address(standing.fault.address, address) and self._board.strikes(
-                standing, Occasion(address)
+        """Store durably and return the name. Raises SpoolFull or SpoolError."""
+        _check_disk(self._injector, "")
+        for active in self._injector.of(MailboxFull):
+            if same_address(active.fault.address, address) and self._injector.strikes(
+                active, Occasion(address)
             ):
                 raise SpoolFull(f"the mailbox of {address} is full")
         return await self._mailboxes.deliver(address, content, at)
@@ -154,12 +146,12 @@ class FaultyMailboxes:
         return await self._mailboxes.read(address)
 
 
-def _check_disk(board: Board, peer: str) -> None:
-    """Raise what a disk under a fault answers to a write."""
+def _check_disk(injector: NodeInjector, peer: str) -> None:
+    """Raise what a write meets on a disk under a fault."""
     occasion = Occasion("disk", peer)
-    for broken in board.of(ReadOnly):
-        board.strikes(broken, occasion)
+    for broken in injector.of(ReadOnly):
+        injector.strikes(broken, occasion)
         raise SpoolError("the disk is read-only")
-    for full in board.of(DiskFull):
-        board.strikes(full, occasion)
+    for full in injector.of(DiskFull):
+        injector.strikes(full, occasion)
         raise SpoolFull("no space left on the disk")

@@ -11,21 +11,22 @@ from contextlib import aclosing
 from pathlib import Path
 
 from mxlab_services.clock import Clock
+from mxlab_services.config import MtaConfig
 from mxlab_services.control.replies import QueueEntry
 from mxlab_services.control.requests import MailboxList, MailboxRead, QueueList
 from mxlab_services.control.rpc import Controls
+from mxlab_services.directory import directory_of
 from mxlab_services.ids import SeededIds
 from mxlab_services.queue.operator import entry_of
 from mxlab_services.roles.mailbox import Reading
 from mxlab_services.storage.files import FileStorage
 from mxlab_services.storage.ports import Spool
 
-PARTS = "spool", "mailboxes"  # the folders of a node's data that are read
-
 
 @contextlib.asynccontextmanager
-async def remains(data: Path, clock: Clock) -> AsyncIterator[Controls]:
-    """What answers QueueList, MailboxList and MailboxRead from the copy `data`.
+async def remains(data: Path, clock: Clock, config: MtaConfig) -> AsyncIterator[Controls]:
+    """What answers QueueList, MailboxList and MailboxRead from the copy `data`, in which
+    `spool` and `mailboxes` are the folders that these need. `config` is the node's.
 
     Raises SpoolError where the disk refuses.
     """
@@ -35,7 +36,7 @@ async def remains(data: Path, clock: Clock) -> AsyncIterator[Controls]:
         stack.push_async_callback(spool.close)
         mailboxes = await storage.mailboxes()
         stack.push_async_callback(mailboxes.close)
-        reading = Reading(mailboxes)
+        reading = Reading(mailboxes, directory_of(config))
         controls = Controls()
         controls.add(QueueList, lambda request: _page(spool, request))
         controls.add(MailboxList, reading.entries)

@@ -23,6 +23,7 @@ _NOTIFY = ("SUCCESS", "FAILURE", "DELAY")
 
 _TEXT = 200  # characters of a reason in a reply
 ENVID_CHARACTERS, ORCPT_CHARACTERS = 100, 500  # RFC 3461 §4.4, §4.2
+AUTH_CHARACTERS = 500  # RFC 4954 §3
 
 
 class MailFrom(Struct, frozen=True):
@@ -36,8 +37,9 @@ class MailFrom(Struct, frozen=True):
     envid: str = ""
 
 
-def mail_from(argument: str, *, extended: bool) -> MailFrom | Reply:
-    """Parse what follows `MAIL`; parameters only where the session is `extended` (EHLO)."""
+def mail_from(argument: str, *, extended: bool, auth: bool = False) -> MailFrom | Reply:
+    """Parse what follows `MAIL`; parameters only where the session is `extended` (EHLO). `auth`:
+    whether AUTH= may be among them, which goes no further (RFC 4954 §5)."""
     split = _split(argument, "FROM:", extended=extended)
     if isinstance(split, Reply):
         return split
@@ -55,6 +57,10 @@ def mail_from(argument: str, *, extended: bool) -> MailFrom | Reply:
                 values["ret"] = value.upper()
             case "ENVID" if value and _is_xtext(value, ENVID_CHARACTERS):
                 values["envid"] = value
+            case "AUTH" if auth and value and _is_xtext(value, AUTH_CHARACTERS):
+                pass
+            case "AUTH" if auth:
+                return Reply(501, "5.5.4", "bad value of parameter AUTH")
             case "SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID":
                 return Reply(501, "5.5.4", f"bad value of parameter {key}")
             case _:
@@ -142,7 +148,10 @@ def _is_xtext(value: str, most: int) -> bool:
 
 def shown(text: str, most: int = 40) -> str:
     """A peer's word, fit for a reply line."""
-    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text[:most])
+    text = text[:most]
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text)
 
 
 def host_name(argument: str) -> str:

@@ -3,6 +3,7 @@
 spool/spool.db      queued messages (and what spool_repair keeps beside it)
 mailboxes/ADDRESS/  a Maildir for each address
 record.jsonl        the client's own record of its transactions
+settings.json       settings that were changed while the node ran
 incoming/           content before its final dot, in files without a name
 """
 
@@ -13,6 +14,7 @@ from mxlab_services.errors import SpoolError
 from mxlab_services.ids import Ids
 from mxlab_services.storage.history import FileJournal
 from mxlab_services.storage.maildir import MaildirMailboxes
+from mxlab_services.storage.overrides import FileOverrides
 from mxlab_services.storage.scratch import FileScratch
 from mxlab_services.storage.sqlite.spool import SqliteSpool
 
@@ -38,6 +40,9 @@ class FileStorage:
             return FileJournal(self._path / "record.jsonl", self._clock)
         except OSError as error:
             raise SpoolError(f"the client's record: {error}") from error
+
+    def overrides(self) -> FileOverrides:
+        return FileOverrides(self._path / "settings.json")
 
     def scratch(self) -> FileScratch:
         """A file without a name. Raises SpoolFull or SpoolError when the disk refuses."""

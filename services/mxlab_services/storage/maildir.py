@@ -24,9 +24,8 @@ from msgspec import Struct
 
 from mxlab_services.errors import SpoolError
 from mxlab_services.ids import Ids
+from mxlab_services.storage.disk import disk_error, sync_directory
 from mxlab_services.storage.ports import Stored
-from mxlab_services.storage.sqlite.repair import sync_directory
-from mxlab_services.storage.sqlite.writer import spool_error
 from mxlab_services.storage.worker import Caller, Failure, Worker
 
 _SAFE = "@+"  # beside letters, digits and _.-~: these stay as they are in a folder's name
@@ -34,6 +33,7 @@ _NAME = re.compile(r"(\d+)\.M(\d{6})Q\w+\.([0-9a-f]{32})\.mxlab")
 KNOWN = 1000  # messages of former lives known in each mailbox: more than are under way at a time
 _LONGEST = 255  # bytes of a file name
 _OPEN = 64  # files open at a time
+_LOOKS = 100  # at a mailbox that a mail reader goes on changing while it is read
 
 
 def folder_of(address: str) -> str:
@@ -48,6 +48,21 @@ def folder_of(address: str) -> str:
     if not name or len(name.encode()) > _LONGEST:
         raise SpoolError(f"no folder can have the name of {address[:80]!r}")
     return name
+
+
+def unique_name(name: str) -> str:
+    """A Maildir file's name without the flags that a mail reader gives it."""
+    return name.partition(":")[0]
+
+
+def is_own(name: str) -> bool:
+    """Whether a primary gave the file its name; what a mail program put there has another."""
+    return _NAME.fullmatch(unique_name(name)) is not None
+
+
+def with_crlf(content: bytes) -> bytes:
+    """What another program put into a mailbox, as the lab has mail: there, lines end in LF."""
+    return content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 class _Delivery(Struct, frozen=True):
@@ -70,7 +85,7 @@ class MaildirMailboxes:
         self._read = Caller("mailbox-reader")
 
     async def deliver(self, address: str, content: bytes, at: float) -> str:
-        """Store durably and answer the file's name. Raises SpoolFull or SpoolError."""
+        """Store durably and return the file's name. Raises SpoolFull or SpoolError."""
         seconds, micro = divmod(int(at * 1_000_000), 1_000_000)
         instant = f"{seconds}.M{micro:06}Q{self._ids.queue_id()}"
         return cast("str", await self._deliveries.submit(_Delivery(address, instant, content)))
@@ -117,14 +132,14 @@ class _Maildir:
                 descriptor = _write(folder / "tmp" / name, delivery)
                 written.append((n, folder, name, descriptor))
             except OSError as error:
-                outcomes[n] = Failure(spool_error(error))
+                outcomes[n] = Failure(disk_error(error))
         for n, folder, name, descriptor in written:
             try:
                 stored = _publish(folder, name, descriptor)
                 renamed.setdefault(folder / "new", []).append((n, stored))
                 outcomes[n] = name
             except OSError as error:
-                outcomes[n] = Failure(spool_error(error))
+                outcomes[n] = Failure(disk_error(error))
         for new, names in renamed.items():
             try:
                 sync_directory(new)
@@ -132,7 +147,7 @@ class _Maildir:
                 for n, stored in names:
                     with contextlib.suppress(OSError):  # the disk fails; one copy may come twice
                         stored.unlink(missing_ok=True)
-                    outcomes[n] = Failure(spool_error(error))
+                    outcomes[n] = Failure(disk_error(error))
         return outcomes
 
     def _folder(self, address: str) -> Path:
@@ -202,20 +217,35 @@ def _read(root: Path, address: str | None) -> list[Stored]:
             folders = sorted(root.iterdir()) if root.is_dir() else []
         found = [message for folder in folders for message in _messages(folder)]
     except OSError as error:
-        raise spool_error(error) from error
+        raise disk_error(error) from error
     return sorted(found, key=lambda message: (message.at, message.name))
 
 
 def _messages(folder: Path) -> list[Stored]:
-    found: list[Stored] = []
-    for part in ("new", "cur"):  # a mail reader moves what it has shown from the one to the other
-        directory = folder / part
-        for file in directory.iterdir() if directory.is_dir() else ():
-            try:
-                content = file.read_bytes()
-                named = _NAME.match(file.name)
-                at = int(named[1]) + int(named[2]) / 1e6 if named else file.stat().st_mtime
-            except FileNotFoundError:  # a mail reader took it away just now
-                continue
-            found.append(Stored(unquote(folder.name), file.name, content, at))
-    return found
+    """Its messages, each once, whatever a mail reader does meanwhile: it moves what it has shown
+    from `new` to `cur`, and renames there what it marks (`unique:2,flags`)."""
+    found: dict[str, Stored] = {}
+    for _ in range(_LOOKS):
+        news = [_look(folder, part, found) for part in ("new", "cur")]
+        if not any(news):
+            break
+    return list(found.values())
+
+
+def _look(folder: Path, part: str, found: dict[str, Stored]) -> bool:
+    """Add what lies there to `found`, by unique name; False where nothing was new."""
+    directory, new = folder / part, False
+    for file in directory.iterdir() if directory.is_dir() else ():
+        unique = unique_name(file.name)
+        if unique in found:
+            continue
+        new = True
+        try:
+            content = file.read_bytes()
+            named = _NAME.match(file.name)
+            content = content if named else with_crlf(content)
+            at = int(named[1]) + int(named[2]) / 1e6 if named else file.stat().st_mtime
+        except FileNotFoundError:  # renamed, or taken away: the next look tells
+            continue
+        found[unique] = Stored(unquote(folder.name), file.name, content, at)
+    return new

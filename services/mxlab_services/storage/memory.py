@@ -5,7 +5,7 @@ has raised, nothing has changed.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from mxlab_services.clock import Clock
 from mxlab_services.control.replies import RecordEntry
@@ -29,7 +29,7 @@ class MemoryMailboxes:
         }
 
     async def deliver(self, address: str, content: bytes, at: float) -> str:
-        """Store durably and answer the name. Raises SpoolFull or SpoolError."""
+        """Store durably and return the name. Raises SpoolFull or SpoolError."""
         known = self._known.get(address, {}).get(content)
         if known is not None:
             return known
@@ -76,6 +76,20 @@ class MemoryJournal:
         return transactions(self._disk.record)
 
 
+class MemoryOverrides:
+    """Settings on a MemoryDisk, whose faults, those of the queue's disk, leave them alone."""
+
+    def __init__(self, disk: MemoryDisk) -> None:
+        self._disk = disk
+
+    def load(self) -> dict[str, Any]:
+        """What was saved last."""
+        return dict(self._disk.settings)
+
+    def save(self, values: dict[str, Any]) -> None:
+        self._disk.settings = dict(values)
+
+
 class MemoryScratch:
     """Bytes put aside on a MemoryDisk, which it fills as little as a file without a name does."""
 
@@ -113,6 +127,9 @@ class MemoryStorage:
 
     async def journal(self) -> MemoryJournal:
         return MemoryJournal(self._disk, self._clock)
+
+    def overrides(self) -> MemoryOverrides:
+        return MemoryOverrides(self._disk)
 
     def scratch(self) -> MemoryScratch:
         return MemoryScratch(self._disk)

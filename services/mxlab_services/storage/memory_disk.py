@@ -6,7 +6,7 @@ synced. No threads, no host time; the order of everything follows from the order
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from msgspec import Struct, field
 
@@ -24,7 +24,7 @@ class MemoryDisk(Struct):
 
     `full`: nothing can be added. `read_only`: nothing can be changed. `delay`, where there is one,
     is awaited by each sync. `record` is the client's own record: evidence about the crash, which a
-    crash therefore leaves alone.
+    crash therefore leaves alone, as it does `settings`, those changed while the node ran.
     """
 
     messages: dict[str, tuple[Queued, bytes]] = field(default_factory=dict)
@@ -34,6 +34,7 @@ class MemoryDisk(Struct):
     read_only: bool = False
     delay: Callable[[], Awaitable[None]] | None = None
     crashes: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
     _waiting: list[_Waiting] = field(default_factory=list)
     _syncing: "asyncio.Task[None] | None" = None
 
@@ -63,7 +64,7 @@ class MemoryDisk(Struct):
             self._syncing = None
 
     def check(self, *, adds: bool) -> None:
-        """Raise what the disk answers to a write now."""
+        """Raise what a write meets now."""
         if self.read_only:
             raise SpoolError("the disk is read-only")
         if adds and self.full:

@@ -130,7 +130,7 @@ class Mailboxes(Protocol):
     """Where a primary delivers."""
 
     async def deliver(self, address: str, content: bytes, at: float) -> str:
-        """Store durably and answer the name. Raises SpoolFull or SpoolError."""
+        """Store durably and return the name. Raises SpoolFull or SpoolError."""
         ...
 
     async def read(self, address: str | None = None) -> Sequence[Stored]:

@@ -8,8 +8,8 @@ when its process ends. The spool makes the message durable, after the dot (see `
 from collections.abc import Callable
 from pathlib import Path
 
+from mxlab_services.storage.disk import disk_error
 from mxlab_services.storage.ports import Scratch
-from mxlab_services.storage.sqlite.writer import spool_error
 
 
 class FileScratch:
@@ -24,7 +24,7 @@ class FileScratch:
                 folder.mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - `close`
         except OSError as error:
-            raise spool_error(error) from error
+            raise disk_error(error) from error
 
     def write(self, data: bytes | bytearray) -> None:
         rest = memoryview(data)
@@ -32,14 +32,14 @@ class FileScratch:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise spool_error(error) from error
+            raise disk_error(error) from error
 
     def read(self) -> bytes:
         try:
             self._file.seek(0)
             return self._file.read()
         except OSError as error:
-            raise spool_error(error) from error
+            raise disk_error(error) from error
 
     def close(self) -> None:
         self._file.close()

@@ -34,7 +34,7 @@ _Waiting = tuple[J, "asyncio.Future[object]"]
 class Worker(Generic[J]):
     """Runs `handle` on a thread of its own.
 
-    `handle` gets a group of jobs and answers an outcome for each, in the same order: a value, or a
+    `handle` gets a group of jobs and returns an outcome for each, in the same order: a value, or a
     Failure. What it raises is raised in every caller of the group.
     """
 

@@ -11,6 +11,8 @@ import mxlab
 from mxlab import (
     Scenario,
     ask,
+    asked,
+    attempt,
     bounced,
     deferred,
     delivered,
@@ -20,9 +22,11 @@ from mxlab import (
     heal,
     mailbox,
     never,
+    notified,
     parallel,
     python,
     queue,
+    reply,
     run,
     say,
     send,
@@ -53,6 +57,12 @@ steps:
   - eventually: {within: 2m, deferred: two}
   - eventually: {within: 2m, mailbox: {address: b@example.test, at-least: 1}}
   - never: {during: 500ms, bounced: two}
+  - eventually: {within: 2m, queue: {host: mx2, at-least: 2}}
+  - eventually: {within: 2m, bounced: {batch: one, code: 5.1.1}}
+  - eventually: {within: 2m, reply: {from: mx1, verb: RCPT, code: 450, batch: one, at-least: 2}}
+  - eventually: {within: 2m, attempt: {host: mx2, batch: two, by: client, count: 0}}
+  - eventually: {within: 2m, notified: {address: alice@client.test, code: 5xx, batch: one}}
+  - eventually: {within: 2m, asked: {server: dns, name: example.test, type: MX, by: client}}
   - dns: {add: ["x A 10.0.0.1"], remove: [y A]}
   - parallel: [{say: x}, {parallel: [{say: y}]}]
   - python: module:function
@@ -80,6 +90,12 @@ def test_python_builds_what_the_loader_builds() -> None:
         eventually(deferred("two"), within="2m"),
         eventually(mailbox("b@example.test", at_least=1), within="2m"),
         never(bounced("two"), during="500ms"),
+        eventually(queue("mx2", at_least=2), within="2m"),
+        eventually(bounced(one, code="5.1.1"), within="2m"),
+        eventually(reply("mx1", 450, verb="RCPT", batch=one, at_least=2), within="2m"),
+        eventually(attempt("mx2", batch="two", by="client", count=0), within="2m"),
+        eventually(notified("alice@client.test", code="5xx", batch=one), within="2m"),
+        eventually(asked("example.test", type="MX", server="dns", by="client"), within="2m"),
         dns(add=["x A 10.0.0.1"], remove=["y A"]),
         parallel(say("x"), parallel(say("y"))),
         python("module:function"),
@@ -96,7 +112,7 @@ WRONG: Any = "delivered"
     ("build", "said"),
     [
         (lambda: send("A b", to="bob@example.test"), "send: Expected `str` matching regex"),
-        (lambda: send("a", to="bob"), "send: Expected `str` matching regex"),
+        (lambda: send("a", to="bob"), r"send: 'bob' is not a mail address: .* \(to\)"),
         (lambda: send("a", to="b@c", count=0), r"send: Expected `int` >= 1 \(count\)"),
         (lambda: send("a", to="b@c", cuont=1), "send: Object contains unknown field `cuont`"),
         (lambda: fault("x", "kil", "mx1"), "no fault is called 'kil'"),
@@ -106,7 +122,13 @@ WRONG: Any = "delivered"
         (lambda: wait(-1), "no duration"),
         (lambda: eventually(WRONG, within="1m"), "is no condition"),
         (lambda: parallel(WRONG), "is no step"),
-        (lambda: queue("mx1"), "either `holds` or `count`"),
+        (lambda: reply("mx1", 490), "490 is no code of a reply"),
+        (lambda: reply("mx1", "4yz"), "reply: "),
+        (lambda: reply("mx1", 450, verb="RCTP"), "reply: Invalid enum value"),
+        (lambda: attempt("mx1", count=1, at_least=1), "has one at most"),
+        (lambda: bounced("one", code=450), "bounced: "),
+        (lambda: notified("a@client.test", kind="delayed", code="5.1.1"), "code of class 4"),
+        (lambda: queue("mx1"), "either `holds`, `count` or `at-least`"),
     ],
 )
 def test_what_makes_no_sense_is_refused_where_it_is_written(

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mxlab.backends.base import Progress
 from mxlab.backends.docker import image as images
 from mxlab.backends.docker.image import (
     LATEST,
     PYTHON_BASE,
-    Target,
+    BuildTarget,
     base_tag,
     build_image,
     ensure_image,
@@ -20,58 +19,7 @@ from mxlab.backends.docker.image import (
     prune_images,
 )
 from mxlab.errors import NoImage
-
-
-class FakeStore:
-    """An engine's images, as a set of names; `reachable` says whether pulls work."""
-
-    def __init__(self, *present: str, reachable: bool = True) -> None:
-        self.names = set(present)
-        self.reachable = reachable
-        self.built: list[tuple[str, bytes]] = []
-        self.file_holds: list[str] = []
-        self.used: set[str] = set()
-
-    async def present(self, name: str) -> bool:
-        return name in self.names
-
-    async def pull(self, name: str, progress: Progress) -> None:
-        if not self.reachable:
-            raise NoImage(f"{name} cannot be pulled: no route")
-        self.names.add(name)
-
-    async def add_base(self, archive: Path, name: str) -> None:
-        self.names.add(name)
-
-    async def target(self, name: str) -> Target:
-        return Target("3.11", "x86_64")
-
-    async def build(self, context: bytes, base: str, names: list[str]) -> None:
-        self.built.append((base, context))
-        self.names.update(names)
-
-    async def tag(self, name: str, alias: str) -> None:
-        self.names.add(alias)
-
-    async def save(self, name: str, path: Path) -> None:
-        path.write_text(name)  # noqa: ASYNC240 - a few bytes
-
-    async def tagged(self, repository: str) -> list[str]:
-        return [name for name in self.names if name.partition(":")[0] == repository]
-
-    async def remove(self, name: str) -> bool:
-        if name not in self.used:
-            self.names.remove(name)
-        return name not in self.used
-
-    async def load(self, path: Path) -> list[str]:
-        path.read_text()  # noqa: ASYNC240 - likewise
-        self.names.update(self.file_holds)
-        return self.file_holds
-
-
-def quiet(_: str) -> None:
-    """Progress that nobody looks at."""
+from tests.support.image_store import FakeStore, quiet
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +29,7 @@ def _nothing_may_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _no_fetching(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fetch(target: Target, folder: Path) -> None:
+    async def fetch(target: BuildTarget, folder: Path) -> None:
         (folder / "aiosmtpd").mkdir()
         (folder / "aiosmtpd" / "smtp.py").write_text("# a package\n")
 
@@ -189,6 +137,15 @@ async def test_packages_that_cannot_be_fetched_show_pips_last_lines(
         await build_image(FakeStore(PYTHON_BASE), quiet)
 
 
+async def test_without_pip_the_image_is_not_built_and_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(images, "find_spec", lambda name: None)
+    with pytest.raises(NoImage, match="there is no pip") as error:
+        await build_image(FakeStore(PYTHON_BASE), quiet)
+    assert "uv pip install pip" in error.value.hint
+
+
 @pytest.mark.usefixtures("_no_fetching")
 async def test_pruning_leaves_what_is_current_or_used() -> None:
     current = {LATEST, base_tag(), image_tag("debian"), "python:3.13-slim", "other:mxlab"}
@@ -216,9 +173,9 @@ async def test_context_is_the_same_bytes_each_time_and_holds_the_services() -> N
 def test_digest_follows_content_and_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     before = image_tag("python")
     assert before == image_tag("python") != image_tag("debian")
-    files = dict(images._own_files())
+    files = dict(images.own_files())
     files["Dockerfile"] += b"# changed\n"
-    monkeypatch.setattr(images, "_own_files", lambda: files)
+    monkeypatch.setattr(images, "own_files", lambda: files)
     assert image_tag("python") != before
 
 
@@ -227,7 +184,8 @@ async def test_loading_takes_the_image_that_fits_and_names_one_that_does_not(
 ) -> None:
     store = FakeStore()
     path = tmp_path / "lab.tar"
-    assert await images.save_image(FakeStore(image_tag("debian")), quiet, path) == path.read_text()
+    name = image_tag("debian")
+    assert await images.write_image(FakeStore(name), quiet, path, name) == path.read_text()
     store.file_holds = [image_tag("debian")]
     assert await load_image(store, quiet, path) == image_tag("debian")
     assert LATEST in store.names

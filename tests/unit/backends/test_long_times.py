@@ -7,14 +7,16 @@ import math
 import pytest
 
 from mxlab.api import build as api
+from mxlab.api.run import run
 from mxlab.backends.sim.loop import Runaway, SimLoop
 from mxlab.cli.up import make_time
 from mxlab.errors import ScenarioError, UsageError
 from mxlab.model.duration import LONGEST, parse_duration
 from mxlab.model.finding import Verdict, overall
-from mxlab.model.scenario import Scenario, problems
+from mxlab.model.scenario import Scenario
 from mxlab.model.step import Parallel, Wait
 from mxlab.scenario.load import loads
+from mxlab.scenario.sound import unsound
 
 DAY = 86400.0
 HEAD = "mxlab: 1\ntitle: t\nexpect: [nothing-lost]\nsteps:\n"
@@ -56,7 +58,7 @@ def test_mail_waits_for_years_and_a_lab_goes_on_after_them(scale: float) -> None
         "x.yaml",
         "x",
     )
-    result = api.run(story, "sim", time_scale=scale)
+    result = run(story, "sim", time_scale=scale)
     assert overall(result.findings) is Verdict.PASS, result.findings
     assert result.lab_seconds > 200 * DAY
 
@@ -89,7 +91,7 @@ def test_numbers_from_python_have_the_same_bound(seconds: float) -> None:
     with pytest.raises(ScenarioError, match="no duration from 0 to ten years"):
         api.wait(seconds)
     made = Scenario(title="t", steps=(Wait(seconds),), expect=("nothing-lost",))
-    assert ["is no duration" in problem.text for problem in problems(made)] == [True]
+    assert ["is no duration" in problem.text for problem in unsound(made)] == [True]
 
 
 def test_many_long_steps_are_too_long_together_and_the_first_one_over_is_named() -> None:
@@ -98,7 +100,7 @@ def test_many_long_steps_are_too_long_together_and_the_first_one_over_is_named()
     inner = Scenario(
         title="t", steps=(Parallel((Wait(LONGEST), Wait(1.0))),), expect=("nothing-lost",)
     )
-    assert [problem.path[-1] for problem in problems(inner)] == ["wait"]
+    assert [problem.path[-1] for problem in unsound(inner)] == ["wait"]
 
 
 def test_mail_at_a_rate_that_never_ends_is_refused() -> None:
@@ -128,4 +130,4 @@ def test_the_speed_of_time_is_bounded(scale: float) -> None:
         make_time(scale)
     story = Scenario(title="t", steps=(Wait(1.0),), expect=("nothing-lost",))
     with pytest.raises(UsageError, match=r"0\.001 to 1000000"):
-        api.run(story, "sim", time_scale=scale)
+        run(story, "sim", time_scale=scale)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mxlab.backends.process.life import Life
+from mxlab.backends.process.life import ProcessLife
 
 # Ends the first thread alone, as SIGKILL may while another is in the kernel: it shows as Z.
 LEADER_GONE = """
@@ -28,14 +28,14 @@ def fields(pid: int) -> list[str]:
 
 
 @pytest.fixture
-def headless() -> Iterator[Life]:
+def headless() -> Iterator[ProcessLife]:
     """A process whose first thread is gone, and whose second one is not."""
     child = subprocess.Popen([sys.executable, "-c", LEADER_GONE])
     try:
         while fields(child.pid)[0] != "Z":
             time.sleep(0.001)  # nothing announces it
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        yield Life(child.pid, fields(child.pid)[19], boot)
+        yield ProcessLife(child.pid, fields(child.pid)[19], boot)
     finally:
         child.kill()
         child.wait()
@@ -44,7 +44,7 @@ def headless() -> Iterator[Life]:
 @pytest.mark.skipif(
     platform.machine() not in ("x86_64", "aarch64"), reason="the number of a system call"
 )
-async def test_a_process_whose_first_thread_is_gone_has_not_ended(headless: Life) -> None:
+async def test_a_process_whose_first_thread_is_gone_has_not_ended(headless: ProcessLife) -> None:
     ended = asyncio.create_task(headless.ended(reap=False))
     done, _ = await asyncio.wait([ended], timeout=0.2)
     assert not done

@@ -14,31 +14,26 @@ from mxlab.backends.base import Node, Order
 from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
 from mxlab.backends.sim.loop import SimLeak
 from mxlab.errors import AlreadyUp, NodeUnreachable, NotUp, Refused
+from mxlab.faults.open import open_faults
 from mxlab.model.topology import Topology
-from mxlab_services.control.replies import SubmittedMessage
-from mxlab_services.control.requests import Dig, MailboxList, Ping, QueueList, Record, Submit
+from mxlab.operate.zones import change_record, zones_served
+from mxlab.runner.now import inspect
+from mxlab.runner.reset import reset
+from mxlab_services.control.requests import (
+    ConfigChange,
+    ConfigList,
+    Dig,
+    MailboxList,
+    Ping,
+    QueueList,
+    RecordRead,
+    Submit,
+)
 from mxlab_services.events import encode
 from tests.support.liveness import keeps_what_is_so_already, refuses_when_it_does_not_run
+from tests.support.stories import in_lab, send
 
 R = TypeVar("R")
-
-
-def in_lab(
-    story: Callable[[SimLab], Awaitable[R]], *, seed: int = 1, topology: Topology | None = None
-) -> R:
-    """Run `story` in a simulated lab of its own."""
-
-    async def main() -> R:
-        order = Order("lab", "run", topology or Topology(), seed=seed)
-        async with SimBackend().deploy(order, lambda _: None) as lab:
-            return await story(lab)
-
-    return simulate(main)
-
-
-async def send(lab: SimLab, count: int = 1) -> list[SubmittedMessage]:
-    request = Submit(sender="alice@client.test", recipients=["bob@example.test"], count=count)
-    return await lab.nodes["client"].request(request)
 
 
 async def until_delivered(lab: SimLab, count: int) -> None:
@@ -52,7 +47,7 @@ async def until_delivered(lab: SimLab, count: int) -> None:
 async def outage(lab: SimLab) -> str:
     """Three messages through an outage of the primary, as a digest of all events."""
     await lab.nodes["mx1"].kill()
-    await send(lab, 3)
+    await send(lab, count=3)
     await lab.clock.sleep(3600)
     assert len(await lab.nodes["mx2"].request(QueueList())) == 3
     await lab.nodes["mx1"].start()
@@ -100,7 +95,7 @@ def test_starttls_is_used_where_the_topology_asks_for_it() -> None:
 def test_a_killed_node_is_unreachable_and_comes_back_with_its_queue() -> None:
     async def story(lab: SimLab) -> int:
         await lab.nodes["mx1"].kill()
-        await send(lab, 2)
+        await send(lab, count=2)
         await lab.clock.sleep(60)
         mx2 = lab.nodes["mx2"]
         await mx2.kill()
@@ -129,13 +124,13 @@ def test_a_paused_node_does_not_answer_until_resumed() -> None:
 def test_a_crash_before_the_sync_loses_what_was_not_acknowledged() -> None:
     async def story(lab: SimLab) -> tuple[int, int]:
         client = lab.nodes["client"]
-        submitting = asyncio.ensure_future(send(lab, 5))
+        submitting = asyncio.ensure_future(send(lab, count=5))
         await asyncio.sleep(0.001)  # virtual: half a sync
         await client.kill()
         with pytest.raises(NodeUnreachable):
             await submitting
         await client.start()
-        return (await client.request(Ping())).queued, len(await client.request(Record()))
+        return (await client.request(Ping())).queued, len(await client.request(RecordRead()))
 
     assert in_lab(story) == (0, 0)
 
@@ -220,5 +215,30 @@ def test_a_node_that_is_not_up_behaves_as_in_every_backend(
 ) -> None:
     async def story(lab: SimLab) -> None:
         await common(lab.nodes["mx1"])
+
+    in_lab(story)
+
+
+def test_a_lab_that_is_reset_is_as_it_came_up() -> None:
+    async def story(lab: SimLab) -> None:
+        zones, settings = await zones_served(lab), await lab.nodes["mx2"].request(ConfigList())
+        await send(lab, count=3)
+        await until_delivered(lab, 3)
+        await change_record(lab, "x.example.test. 60 IN A 10.0.0.1", adding=True)
+        await lab.nodes["mx2"].request(ConfigChange({"limits.message_size": 5000}))
+        await lab.nodes["mx1"].kill()
+        await send(lab, count=2)
+        await lab.clock.sleep(60)
+        assert len(await lab.nodes["mx2"].request(QueueList())) == 2
+        await lab.nodes["client"].pause()
+        await reset(lab)
+        assert await zones_served(lab) == zones
+        assert await lab.nodes["mx2"].request(ConfigList()) == settings
+        assert await open_faults(lab) == []
+        assert await lab.nodes["mx1"].request(MailboxList()) == []
+        assert not (await inspect(lab)).units
+        await send(lab, count=1)  # a life like any other
+        await lab.clock.sleep(5)
+        assert {unit.state for unit in (await inspect(lab)).units} == {"delivered"}
 
     in_lab(story)

@@ -9,10 +9,10 @@ from mxlab.backends.base import Order
 from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.errors import Unsupported
 from mxlab.faults import inject, undo
-from mxlab.faults.active import heal, standing
-from mxlab.model.outer import Segments
+from mxlab.faults.open import heal, open_faults
+from mxlab.model.mechanism import Segments
 from mxlab.model.topology import Topology
-from tests.unit.backends.test_sim_network import A, B, World
+from tests.support.sim_hosts import A, B, World
 
 WRITES = [b"250-first\r\n", b"250 second\r\n", b"x" * 300, b"354 go\r\n"]
 ALL = b"".join(WRITES)
@@ -130,13 +130,13 @@ def test_the_fault_is_set_seen_healed_and_the_finest_of_several_counts() -> None
             await inject(lab, "x", Segments("mx1", most=50))
             await inject(lab, "y", Segments("client", most=9, peers=("mx1",)))
             assert (most("client", "mx1"), most("mx2", "mx1"), most("client", "mx2")) == (9, 50, 0)
-            assert [(one.name, one.kind) for one in await standing(lab)] == [
+            assert [(one.name, one.kind) for one in await open_faults(lab)] == [
                 ("x", "segments"), ("y", "segments"),
             ]  # fmt: skip
             await undo(lab, "y", Segments("client", most=9, peers=("mx1",)))
             assert most("client", "mx1") == 50
-            await heal(lab, (await standing(lab))[0])
-            assert await standing(lab) == []
+            await heal(lab, (await open_faults(lab))[0])
+            assert await open_faults(lab) == []
             assert most("client", "mx1") == 0
 
     simulate(main)

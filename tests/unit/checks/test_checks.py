@@ -1,17 +1,20 @@
 """Every check can fail, passes on a good run, and says UNKNOWN where it has nothing to look at."""
 
+from typing import Literal
+
+import msgspec
 import pytest
 
 from mxlab.checks import judge as checks
-from mxlab.checks.judge import CHECKS, judge
-from mxlab.checks.result import Case, Opinion
+from mxlab.checks.judge import judge
+from mxlab.checks.registry import CHECKS
+from mxlab.checks.result import Case, Check, CheckResult
 from mxlab.history.evidence import Evidence
+from mxlab.history.ledger import make_ledger
 from mxlab.history.trace import Trace
 from mxlab.model.condition import AnyCondition, Bounced, Deferred, Delivered, Queue
 from mxlab.model.finding import Finding, Verdict, overall
-from mxlab.model.scenario import CHECKS as NAMES
-from mxlab.model.topology import Topology
-from mxlab.scenario.describe import MEANING
+from mxlab.model.topology import Family, Topology
 from mxlab_services import events
 from mxlab_services.control.replies import RecordEntry
 from mxlab_services.events import Event
@@ -41,27 +44,26 @@ def verdict(name: str, history: History) -> Verdict:
     return finding(name, history).verdict
 
 
-def test_the_checks_are_those_that_a_scenario_may_name_and_have_a_meaning() -> None:
-    assert set(CHECKS) == set(NAMES) == set(MEANING)
+NOTHING_THERE = (
+    "queued-at-sender", "bounces-justified", "failures-notified", "faults-struck",
+    "no-expired-answers",
+)  # fmt: skip
 
 
-NOTHING_THERE = ("queued-at-sender", "bounces-justified", "failures-notified", "faults-struck")
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in NOTHING_THERE])
+@pytest.mark.parametrize("name", [name for name in CHECKS if name not in NOTHING_THERE])
 def test_a_good_run_passes(name: str) -> None:
     found = finding(name, through_both())
     assert found.verdict is PASS, found
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHECKS)
 def test_an_empty_run_is_unknown(name: str) -> None:
     empty = Evidence(topology=Topology())
     (found,) = judge([name], Trace(), empty)
     assert found.verdict is UNKNOWN
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHECKS)
 def test_where_a_check_may_be_idle_it_passes_but_not_on_evidence_with_gaps(name: str) -> None:
     empty = Evidence(topology=Topology())
     (found,) = judge([name], Trace(), empty, idle_passes=True)
@@ -73,7 +75,7 @@ def test_where_a_check_may_be_idle_it_passes_but_not_on_evidence_with_gaps(name:
     assert found.verdict is not PASS
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHECKS)
 def test_a_gap_in_the_trace_never_passes(name: str) -> None:
     history = through_both()
     trace = history.trace()
@@ -81,7 +83,7 @@ def test_a_gap_in_the_trace_never_passes(name: str) -> None:
     assert finding(name, history, trace).verdict is not PASS
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHECKS)
 def test_a_node_that_cannot_be_asked_never_passes(name: str) -> None:
     history = through_both()
     history.missing["mx1"] = "it is stopped"
@@ -89,11 +91,11 @@ def test_a_node_that_cannot_be_asked_never_passes(name: str) -> None:
 
 
 def test_a_check_that_crashes_is_unknown_and_says_why() -> None:
-    def crash(_: Case) -> Opinion:
+    def crash(_: Case) -> CheckResult:
         raise ZeroDivisionError("planted")
 
     history = through_both()
-    (found,) = judge(["x"], history.trace(), history.evidence(), {"x": crash})
+    (found,) = judge(["x"], history.trace(), history.evidence(), {"x": Check("x", "", "", crash)})
     assert found.verdict is UNKNOWN
     assert "ZeroDivisionError: planted" in found.text
 
@@ -103,7 +105,7 @@ def test_a_ledger_that_crashes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> No
         raise ValueError("planted")
 
     monkeypatch.setattr(checks, "make_ledger", crash)
-    assert {verdict(name, through_both()) for name in NAMES} == {UNKNOWN}
+    assert {verdict(name, through_both()) for name in CHECKS} == {UNKNOWN}
 
 
 # --- nothing-lost ---
@@ -251,6 +253,21 @@ def test_the_record_and_the_trace_of_one_unknown_explain_one_copy_only() -> None
     assert verdict("duplicates-explained", history) is FAIL
 
 
+def test_another_clients_record_explains_a_copy_too() -> None:
+    history = twice()
+    lost = RecordEntry(MESSAGE, BOB, "mx1.example.test", "unknown", "", 5.0)
+    evidence = msgspec.structs.replace(history.evidence(), records={"stranger": (lost,)})
+    unit = make_ledger(history.trace(), evidence).units[MESSAGE, BOB]
+    assert unit.unknowns == ["stranger's record of mx1.example.test ends without a reply"]
+
+
+def test_what_another_client_alone_has_a_250_for_is_owed() -> None:
+    history = through_both()
+    entry = RecordEntry("<o@stranger.test>", BOB, "mx1.example.test", "acked", "250 Ok", 7.0)
+    evidence = msgspec.structs.replace(history.evidence(), records={"stranger": (entry,)})
+    assert make_ledger(history.trace(), evidence).units["<o@stranger.test>", BOB].state == "lost"
+
+
 def test_a_transaction_that_the_client_died_in_is_an_unknown() -> None:
     history = twice()
     history.record.append(RecordEntry(MESSAGE, BOB, "mx1.example.test", "invoked", "", 5.0))
@@ -305,6 +322,76 @@ def test_a7_a_backup_that_relays_to_itself_or_worse_fails() -> None:
     found = finding("mx-order", history)
     assert found.verdict is FAIL
     assert "no better than itself" in found.details[0]
+
+
+# --- mx-order: addresses ---
+
+SIX, FOUR = "2001:db8::2", "10.0.0.2"
+
+
+def at_addresses(
+    *places: tuple[str, str],
+    outcome: Literal["delivered", "deferred", "unknown"] = "deferred",
+    discarded: tuple[str, ...] = (),
+    client_ip: tuple[Family, ...] = (4, 6),
+) -> Finding:
+    """One attempt: the client asks for two hosts of two addresses each, and tries these."""
+    history = submitted()
+    history.topology = Topology(ip=(4, 6), client_ip=client_ip)
+    event = history.event
+    event("client", events.AttemptStarted("C1", "example.test", [BOB], 1))
+    for name in ("mx1.example.test", "mx2.example.test"):
+        number = name[2]
+        listed = [FOUR[:-1] + number, SIX[:-1] + number]
+        event("client", events.Lookup(name, "A", "ok", listed, False))
+    hosts = ["mx1.example.test", "mx2.example.test"]
+    event("client", events.Routed("example.test", hosts, list(discarded), "", "RFC 5321 §5.1"))
+    for host, address in places:
+        name, preference = f"{host}.example.test", 10 * int(host[2])
+        event("client", events.Tried("C1", name, address, preference, "connect", "", 0.1, []))
+    event("client", events.Outcome("C1", BOB, outcome, ""))
+    if outcome != "delivered":
+        event("client", events.Deferred("C1", [BOB], 1, 9.0, "timed out"))
+    return finding("mx-order", history)
+
+
+BOTH = (("mx1", "2001:db8::1"), ("mx1", "10.0.0.1"), ("mx2", "2001:db8::2"), ("mx2", "10.0.0.2"))
+
+
+def test_a5_an_attempt_at_all_addresses_passes_and_may_end_where_a_host_took_the_mail() -> None:
+    assert at_addresses(*BOTH).verdict is PASS
+    assert at_addresses(*BOTH[:1], outcome="delivered").verdict is PASS
+    assert at_addresses(*BOTH[:3], outcome="unknown").verdict is PASS  # no second copy
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ((BOTH[0], BOTH[2], BOTH[3]), "at 2001:db8::1 and never at 10.0.0.1"),
+        (BOTH[:3], "mx2.example.test at 2001:db8::2 and never at 10.0.0.2"),
+        (BOTH[:2], "never tried mx2.example.test"),
+        ((BOTH[1], BOTH[0], *BOTH[2:]), "by IPv4 before IPv6"),
+    ],
+)
+def test_a5_an_address_that_is_left_out_or_out_of_order_fails(
+    places: tuple[tuple[str, str], ...], words: str
+) -> None:
+    found = at_addresses(*places)
+    assert found.verdict is FAIL
+    assert words in found.details[0]
+
+
+def test_a5_an_address_of_a_family_that_the_sender_has_not_is_left_out() -> None:
+    four = BOTH[1::2]
+    assert at_addresses(*four, client_ip=(4,)).verdict is PASS
+    found = at_addresses(*BOTH, client_ip=(4,))
+    assert found.verdict is FAIL
+    assert "has no address of that family" in found.details[0]
+
+
+def test_a5_an_address_that_the_sender_discarded_for_a_reason_may_be_left_out() -> None:
+    away = ("mx1.example.test[10.0.0.1]: it lies outside the lab's networks",)
+    assert at_addresses(BOTH[0], *BOTH[2:], discarded=away).verdict is PASS
 
 
 # --- the rest ---

@@ -7,7 +7,7 @@ from mxlab.model.condition import CONDITIONS
 from mxlab.model.finding import Verdict
 from mxlab.runner import runner
 from mxlab.scenario.load import loads
-from tests.unit.scenario.test_lint import END, HEAD
+from tests.support.scenario_text import END, HEAD
 
 SEND = "  - send: {id: batch, count: 3, from: alice@client.test, to: bob@example.test}\n"
 TWO = SEND.replace("to: bob@example.test", "to: [bob@example.test, carol@example.test]")
@@ -70,6 +70,19 @@ CASES = [
         FULL.replace("bob", "carol") + SEND,
         "struck: x",
         ["x was set 20s ago; mail or a question came to mx1 3 times since"],
+    ),
+    (SEND, "attempt: {host: mx2, by: client}", ["client tried mx1 (", "wanted: mx2 is tried"]),
+    (SEND, "reply: {from: mx1, code: 450, verb: RCPT}", ["mx1 to RCPT: 250 2.1.5 ("]),
+    (
+        BUSY.replace("451", "550") + SEND,
+        "notified: {address: alice@client.test, code: 5.1.1}",
+        ["alice@client.test is told failed with 5.0.0 (3)"],
+    ),
+    (SEND, "asked: {name: example.test, type: TXT}", ["client asked dns for example.test MX ("]),
+    (
+        BUSY.replace("451", "550") + SEND,
+        "bounced: {batch: batch, code: 5.1.1}",
+        ["3 of 3 bounced; 3 for another reason: 5.0.0 550 5.0.0 busy"],
     ),
     (FULL + "  - heal: x\n" + SEND, "struck: x", ["x was healed 20s ago"]),
 ]

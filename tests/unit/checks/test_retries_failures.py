@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from mxlab.checks.failures import Failures, failures
 from mxlab.checks.retry_spacing import Spacing, spacing
 from mxlab.history.trace import Trace
+from mxlab.model.topology import Exchange, RetryHabit, Topology
 from mxlab_services import events
 from mxlab_services.events import Body, Event
 
 BOB, ALICE, HOME, KEY = "bob@example.test", "alice@client.test", "example.test", "<1@client>"
 ACCEPTED = events.Accepted("Q1", ALICE, [BOB], 100, "d", "")
 BEGUN = events.AttemptStarted("Q1", HOME, [BOB], 1)
+BOUNCED = events.Bounced("Q2", KEY, "Q1", ALICE, [BOB], "failed")
 SILENT = events.Tried("Q1", "mx1", "10.0.0.1", 10, "connect", "4.4.1 refused", 0.0, [])
 Story = Iterable[tuple[float, Body]]
 
@@ -23,11 +27,11 @@ def trace_of(story: Story, message: str = KEY) -> Trace:
 
 
 def spaced(story: Story) -> Spacing:
-    return spacing(trace_of(story), "postfix")
+    return spacing(trace_of(story), Topology(schedule="postfix"))
 
 
 def judged(*story: tuple[float, Body]) -> Failures:
-    return failures(trace_of(story), "postfix")
+    return failures(trace_of(story), Topology(schedule="postfix"))
 
 
 def kept(at: float, until: float) -> tuple[float, Body]:
@@ -98,6 +102,16 @@ def test_d1_a_null_sender_is_never_told() -> None:
     assert judged((0.0, ACCEPTED), (1.0, said("failed", "550 no")), (1.0, silent)).untold != []
 
 
+def test_d3_who_asked_for_silence_is_not_told_and_nobody_else_goes_untold() -> None:
+    asked = events.Accepted("Q1", ALICE, [BOB], 100, "d", "", silent=[BOB])
+    failed = (1.0, said("failed", "550 no"))
+    silent = (1.0, events.BounceSuppressed("Q1", [BOB], "the sender asked for none"))
+    bounce = (1.0, events.Bounced("Q2", KEY, "Q1", ALICE, [BOB], "failed"))
+    assert judged((0.0, asked), failed, silent).untold == []
+    assert "told unasked" in judged((0.0, asked), failed, bounce).untold[0]
+    assert "was not told" in judged((0.0, ACCEPTED), failed, silent).untold[0]
+
+
 def test_a1_giving_up_on_a_temporary_failure_is_wrong() -> None:
     bounce = (4.0, events.Bounced("Q2", KEY, "Q1", ALICE, [BOB], "failed"))
     servfail = (1.0, events.Lookup(HOME, "MX", "servfail", [], False))
@@ -126,5 +140,74 @@ def test_a7_the_address_of_an_exchange_that_is_no_better_changes_nothing() -> No
 
 
 def test_c_the_end_of_a_lifetime_justifies() -> None:
-    late = (5 * 86400.0, events.Bounced("Q2", KEY, "Q1", ALICE, [BOB], "failed"))
+    late = (5 * 86400.0, BOUNCED)
     assert judged((0.0, ACCEPTED), (2.0, said("deferred", "451 later")), late).unjustified == []
+
+
+def changed(at: float, key: str, new: str) -> tuple[float, Body]:
+    return at, events.ConfigChanged(f"retry.{key}", "", new)
+
+
+def test_a_wait_is_by_the_schedule_to_which_the_node_was_changed() -> None:
+    short = [(5.0, BEGUN), (6.0, SILENT), kept(6.0, 10.0)]
+    begun = [(0.0, ACCEPTED), (0.0, BEGUN), (1.0, SILENT), kept(1.0, 301.0)]
+    asked = (4.0, events.Flushed("all", 1))
+    to_workshop = changed(3.0, "schedule", '"workshop"')
+    assert spaced([*begun, to_workshop, asked, *short]).wrong == []
+    (wrong,) = spaced([*begun, asked, *short]).wrong
+    assert "postfix says 300.0 s" in wrong
+    back = changed(3.5, "schedule", '"exim"')
+    (wrong,) = spaced([*begun, to_workshop, back, asked, *short]).wrong
+    assert "exim says 900.0 s" in wrong
+
+
+def test_a_wait_that_was_decided_before_the_change_is_right() -> None:
+    late = changed(1.5, "schedule", '"exim"')  # while the disk took the outcome
+    assert (
+        spaced([(0.0, ACCEPTED), (0.0, BEGUN), (1.0, SILENT), late, kept(2.0, 301.0)]).wrong == []
+    )
+
+
+def test_mail_is_given_up_at_the_lifetime_to_which_it_was_changed() -> None:
+    def given_up(*change: tuple[float, Body]) -> list[str]:
+        bounce = events.Bounced("Q2", KEY, "Q1", ALICE, [BOB], "failed")
+        return judged((0.0, ACCEPTED), *change, (100.0, bounce)).unjustified
+
+    assert given_up(changed(50.0, "lifetime", "60.0")) == []
+    assert len(given_up()) == 1
+    assert len(given_up(changed(50.0, "lifetime", "500.0"))) == 1
+    assert len(given_up(changed(50.0, "lifetime", "60.0"), changed(60.0, "lifetime", "null"))) == 1
+
+
+def test_c_each_host_is_judged_by_its_own_schedule() -> None:
+    hasty = [(0.0, ACCEPTED), (0.0, BEGUN), (1.0, SILENT), kept(1.0, 100.0)]
+    lab = Topology(schedule="postfix", client_retry=RetryHabit(schedule="workshop"))
+    assert spacing(trace_of(hasty), lab).wrong == []
+    (wrong,) = spacing(trace_of(hasty), Topology(client_retry=RetryHabit(schedule="rfc"))).wrong
+    assert "rfc says 1800.0 s" in wrong
+    others = Topology(mx=(Exchange("mx1", 10, schedule="rfc"),))
+    assert spacing(trace_of(hasty), others).wrong == []
+
+
+def test_c_a_product_counts_whole_real_seconds() -> None:
+    lab = Topology(schedule="postfix", client_software="postfix")
+    again = msgspec.structs.replace(BEGUN, attempt=2)
+    silent = msgspec.structs.replace(SILENT, domain=HOME)
+    story = [(0.0, ACCEPTED), (0.0, BEGUN), (1.0, silent), kept(1.0, 0.0)]
+    for at, scale, wrong in ((301.0, 1.0, 0), (280.0, 1.0, 1), (280.0, 60.0, 0), (230.0, 60.0, 1)):
+        trace = trace_of([*story, (at, again), (at, silent)])
+        assert len(spacing(trace, lab, scale).wrong) == wrong
+
+
+def test_c_each_host_may_give_up_at_the_end_of_its_own_lifetime() -> None:
+    story = [(0.0, ACCEPTED), (0.0, BEGUN), kept(1.0, 301.0), (7300.0, BOUNCED)]
+    assert judged(*story).unjustified != []
+    lab = Topology(schedule="postfix", client_retry=RetryHabit(lifetime=7200.0))
+    assert failures(trace_of(story), lab).unjustified == []
+
+
+def test_c_a_clock_that_runs_fast_makes_a_second_of_a_moment() -> None:
+    lab, given_up = Topology(lifetime=1200.0), "was given up after"
+    for at, wrong in ((1189.0, False), (1150.0, True)):
+        story = [(0.0, ACCEPTED), (0.0, BEGUN), kept(1.0, 301.0), (at, BOUNCED)]
+        assert (given_up in str(failures(trace_of(story), lab).unjustified)) is wrong

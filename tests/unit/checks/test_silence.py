@@ -41,6 +41,26 @@ def test_a_reply_that_was_read_needs_no_fault() -> None:
     assert judged(("client", attempt(reply="451 4.3.0 later"))).verdict is Verdict.PASS
 
 
+def program(reply: str, stage: str = "auth") -> list[Body]:
+    host, who = "client.client.test", "alice@client.test"
+    tried = events.HandedIn(host, "10.0.0.3", "alice", who, [BOB], 1, stage, reply, 0.1, [])
+    return [tried]
+
+
+def test_a_program_hears_every_reply_too() -> None:
+    lost = "4.4.2 no reply within 5 s with client.client.test[10.0.0.3]:587 after AUTH"
+    found = judged(("client", program(lost)))
+    assert found.verdict is Verdict.FAIL
+    assert found.details == (f"client: a program at client.client.test: {lost}",)
+    assert judged(("client", program(lost, "connect"))).verdict is Verdict.UNKNOWN
+    assert judged(("client", program("535 5.7.8 no"))).verdict is Verdict.PASS
+    assert judged(("client", program("no TLS: expired", "starttls"))).verdict is Verdict.PASS
+    reset = fault("reset", "client")
+    assert judged((LAB, reset), ("client", program(lost))).verdict is Verdict.PASS
+    other = fault("reset", "mx1")
+    assert judged((LAB, other), ("client", program(lost))).verdict is Verdict.FAIL
+
+
 def test_a_host_that_could_not_be_connected_to_said_nothing_that_could_be_missed() -> None:
     assert judged(("client", attempt("connect"))).verdict is Verdict.UNKNOWN
 

@@ -1,18 +1,19 @@
 """What the command line makes of its words, without any lab."""
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from mxlab.cli import app
-from mxlab.cli.dns import question
+from mxlab.cli.dns import asked_of, question
 from mxlab.cli.output import table
-from mxlab.cli.queue import shape
+from mxlab.cli.queue import print_queue, shape
 from mxlab.cli.send import parse_header, parse_size
 from mxlab.cli.up import make_topology
-from mxlab.doctor.machine import Check, engine_check, works
+from mxlab.doctor.machine import MachineCheck, engine_check, works
 from mxlab.errors import UnknownName, UsageError
 from mxlab_services.control.replies import QueueEntry, QueueRecipient
 
@@ -87,6 +88,19 @@ def test_qshape_counts_recipients_by_domain_and_age() -> None:
     assert sum(shapes["TOTAL"]) == 4
 
 
+def test_a_queue_tells_when_each_message_is_tried_next(capsys: pytest.CaptureFixture[str]) -> None:
+    def entry(queue_name: Literal["active", "deferred"], at: float | None) -> QueueEntry:
+        bob = [QueueRecipient("bob@example.test", "450 later")]
+        return QueueEntry(queue_name, "Q1", 0, 9, "a@b.test", bob, "<m>", "d", 1, at)
+
+    print_queue([entry("deferred", 86400.0), entry("deferred", None), entry("active", 5.0)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in lines if "attempt" in line] == [
+        "(next attempt Fri Jan  2 00:00:00)",
+        "(next attempt not told)",
+    ]
+
+
 def test_tables_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
     table(("NAME", "N"), [("a", 5), ("longer", 10)])
     assert capsys.readouterr().out == "NAME     N\na        5\nlonger  10\n"
@@ -110,7 +124,10 @@ def test_doctor_knows_engines(version: str, result: str) -> None:
 
 
 def test_doctor_tells_worlds_apart() -> None:
-    checks = [Check("engine", "docker", "problem", "none"), Check("netem", "docker", "warning", "")]
+    checks = [
+        MachineCheck("engine", "docker", "problem", "none"),
+        MachineCheck("netem", "docker", "warning", ""),
+    ]
     assert not works(checks, "docker")
     assert works(checks, "process")
 
@@ -140,6 +157,13 @@ def test_doctor_tells_worlds_apart() -> None:
         ("send --to b@c.test --size big", 2, "--size"),
         ("send --to b@c.test --header x", 2, "--header"),
         ("send --to b@c.test --body @/none", 2, "--body"),
+        ("send --to b@c.test --notify newer", 2, "did you mean 'NEVER'?"),
+        ("send --to b@c.test --notify never,delay", 2, "NEVER alone"),
+        ("send --to b@c.test --ret all", 2, "known: FULL, HDRS"),
+        ("send --to b@c.test --ret full,hdrs", 2, "one of the two"),
+        ("send --to b@c.test --eml /none.eml", 2, "/none.eml cannot be read"),
+        ("send --to b@c.test --eml /", 2, "/ is no file"),
+        ("send --to b@c.test --eml x --body y", 2, "its own subject, body and size"),
         ("send", 2, "--to"),
         ("queue mx1", 3, "mxlab up"),
         ("queue --hold ALL", 2, "in which node's queue"),
@@ -166,6 +190,43 @@ def test_bad_input_is_told_with_its_exit_code(
     assert result.exit_code == code, result.output
     assert said in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_chaos_without_hypothesis_says_what_to_install(
+    cli: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = cli.invoke(app, ["chaos", "--runs", "1"])
+    assert result.exit_code == 3, result.output
+    assert "Hypothesis" in result.stderr
+    assert "pip install 'mxlab[chaos]'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"Subject: x\n\na\0b\n", "line 3: a NUL"),
+        (b"Subject: x\n\n" + b"x" * 999, "line 3: 999 octets"),
+        (b"From alice Fri Nov 27\nSubject: x\n", "line 1: no header field"),
+        (b"Subject: x\r\n" * 900_000, "more than the 10485760"),
+    ],
+)
+def test_a_message_that_is_none_is_told_with_its_file_and_line(
+    cli: CliRunner, tmp_path: Path, content: bytes, said: str
+) -> None:
+    file = tmp_path / "m.eml"
+    file.write_bytes(content)
+    result = cli.invoke(app, ["send", "--to", "b@c.test", "--eml", str(file)])
+    assert result.exit_code == 2, result.output
+    assert f"{file}" in result.stderr
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("text", ["X-A: b\r\nBcc: eve@example.test", "X-A: b\nBcc: e@f.test"])
+def test_a_header_brings_no_second_one_along(cli: CliRunner, text: str) -> None:
+    result = cli.invoke(app, ["send", "--to", "b@c.test", "--header", text])
+    assert result.exit_code == 2
+    assert "a line break or control character" in result.stderr
 
 
 def test_where_nothing_is_nothing_is_wrong(cli: CliRunner) -> None:
@@ -245,3 +306,18 @@ def test_no_address_and_no_domain_is_usage_with_the_rule(
 def test_a_labs_domain_may_be_written_as_people_write_it() -> None:
     for written in ("bücher.example", "BÜCHER.Example.", "xn--bcher-kva.example"):
         assert make_topology(None, None, written, None).domain == "xn--bcher-kva.example"
+
+
+def test_digs_other_words_are_a_server_and_options() -> None:
+    assert asked_of(["@ns1", "example.test", "+TRACE"][1:]) == ("", {"trace"}, ["example.test"])
+    assert asked_of(["@ns1", "MX", "example.test", "+tcp"]) == (
+        "ns1", {"tcp"}, ["MX", "example.test"],
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="begins at the root"):
+        asked_of(["@ns1", "example.test", "+trace"])
+    for words in (["@a", "@b", "x"], ["@", "x"]):
+        with pytest.raises(UsageError, match="name one server"):
+            asked_of(words)
+    with pytest.raises(UnknownName, match=r"'\+trase'") as caught:
+        asked_of(["x", "+trase"])
+    assert "+trace" in caught.value.hint

@@ -43,3 +43,18 @@ def test_a_lab_without_exchanges_has_a_picture_too() -> None:
     assert picture("example.test", [node("dns", "dns")], 80) == [
         "dns: running; tells all where to go"
     ]
+
+
+def test_imap_servers_stand_beside_the_nodes() -> None:
+    beside = [{"node": "imap", "for": "mx1", "state": "stopped", "published": {}}]
+    lines = picture("example.test", LAB, None, beside)
+    assert "imap: stopped; shows the mailboxes of mx1" in lines
+    assert picture("example.test", LAB, None) == [one for one in lines if "imap" not in one]
+
+
+def test_whose_mail_server_a_node_is_stands_with_it() -> None:
+    lab = [{**one, "software": "exim 4.96"} for one in LAB if one["node"] in ("mx2", "client")]
+    assert picture("example.test", lab, None) == [
+        "client (exim 4.96): running, 3 queued",
+        "  |-- 20 --> mx2  running, 12 queued; keeps mail for example.test with exim 4.96",
+    ]

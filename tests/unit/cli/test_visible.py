@@ -9,11 +9,13 @@ import pytest
 
 from mxlab.model.finding import Finding, Verdict
 from mxlab.model.scenario import Scenario
-from mxlab.report import html, junit, text, to_json
+from mxlab.report.document import to_json
+from mxlab.report.html import html
+from mxlab.report.junit import junit
+from mxlab.report.text import text
 from mxlab.visible import exact_json, shown_json, visible, visible_text
 from tests.harm import HARM, harmful
-from tests.unit.report.test_report import result
-from tests.unit.report.test_report_html import data_of
+from tests.support.reports import data_of, result
 
 
 @pytest.mark.parametrize(

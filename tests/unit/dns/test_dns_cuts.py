@@ -14,9 +14,10 @@ from mxlab_services.control.rpc import Controls
 from mxlab_services.dns.answers import Mx
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.dns.server import DnsServer
-from mxlab_services.dns.zone import Zones
+from mxlab_services.dns.zones import Zones
 from mxlab_services.errors import ZoneError
-from tests.support.dns_lab import Emitted, StillClock
+from tests.support.dns_lab import Emitted
+from tests.support.fakes import StillClock
 
 HEAD = "$TTL 300\n@ IN SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n"
 TOP = (

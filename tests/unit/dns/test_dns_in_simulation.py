@@ -7,8 +7,9 @@ from typing import Any
 from mxlab_services.dns.answers import Answer
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.dns.server import DnsServer
-from tests.support.dns_lab import Emitted, StillClock, zones
-from tests.unit.backends.test_sim_network import B, World
+from tests.support.dns_lab import Emitted, zones
+from tests.support.fakes import StillClock
+from tests.support.sim_hosts import B, World
 
 
 def simulate(drop: bool) -> tuple[list[Answer], float, list[str]]:

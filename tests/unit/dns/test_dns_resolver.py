@@ -17,7 +17,8 @@ from mxlab_services.dns.answers import Mx
 from mxlab_services.dns.query import read_reply
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.errors import ControlError
-from tests.support.dns_lab import DnsLab, Emitted, StillClock, dns_lab
+from tests.support.dns_lab import DnsLab, Emitted, dns_lab
+from tests.support.fakes import StillClock
 
 Answerer = Callable[[dns.message.Message], list[bytes]]
 
@@ -153,7 +154,7 @@ async def scripted(
     )
     address: tuple[str, int] = transport.get_extra_info("sockname")
     clock = StillClock()
-    resolver = StubResolver(address, clock, random.Random(1), Emitted(), (0.05, 2.0))
+    resolver = StubResolver(address, clock, random.Random(1), Emitted(), (0.5, 2.0))
     try:
         yield server, resolver, clock
     finally:
@@ -277,3 +278,20 @@ async def test_dig_asks_past_the_cache_and_prints_as_dig_does(lab: DnsLab) -> No
     for name, kind in (("example.test", "NOPE"), ("a..b", "A")):
         with pytest.raises(ControlError):
             await lab.resolver.dig(name, kind)
+
+
+@pytest.mark.parametrize(
+    ("sources", "peer"),
+    [
+        (("127.0.0.77",), "127.0.0.77"),
+        (("2001:db8::1", "127.0.0.78"), "127.0.0.78"),
+        (("2001:db8::1", "0.0.0.0"), "127.0.0.1"),
+    ],
+)
+async def test_it_asks_from_its_own_address_of_the_servers_family(
+    lab: DnsLab, sources: tuple[str, ...], peer: str
+) -> None:
+    server, looked = ("127.0.0.1", lab.server.port), Emitted()
+    resolver = StubResolver(server, lab.clock, random.Random(1), looked, sources=sources)
+    assert (await resolver.mx("example.test")).status == "ok"
+    assert {query.peer for query in lab.served.queries()} == {peer}

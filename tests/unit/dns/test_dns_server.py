@@ -186,7 +186,7 @@ def test_edns_versions_that_nobody_knows_get_badvers() -> None:
 
 def test_unknown_opcodes_get_notimp_and_transfers_are_refused() -> None:
     query = dns.message.make_query("example.test", "SOA")
-    query.set_opcode(dns.opcode.NOTIFY)
+    query.set_opcode(dns.opcode.UPDATE)
     wire = server().respond(query.to_wire(), "udp", "192.0.2.1")
     assert dns.message.from_wire(wire).rcode() == dns.rcode.NOTIMP
     assert ask(server(), "example.test", "AXFR").rcode() == dns.rcode.REFUSED

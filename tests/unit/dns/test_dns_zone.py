@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mxlab_services.dns.names import parse_name
-from mxlab_services.dns.zone import Zone, Zones, load_zone
+from mxlab_services.dns.zone import Zone, load_zone
+from mxlab_services.dns.zones import Zones
 from mxlab_services.errors import ZoneError
 from tests.support.dns_lab import ZONE, zones
 
@@ -15,20 +16,20 @@ SOA = "$TTL 60\n@ SOA ns h 4294967295 1 1 1 1\n NS ns\n"
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("@ A 1.2.3", "line 4: A: "),
-        ("a AAAA ::g", "line 4: AAAA: "),
-        ("\n\na MX mx", "line 6: MX takes 2 fields, not 1"),
-        ("a MX 65536 mx", "line 4: '65536' is not a number up to 65535"),
-        ('a TXT (\n"x"', "line 4: a parenthesis is never closed"),
-        ("a TXT )", "line 4: parentheses do not match"),
-        ('a TXT "x', "line 4: cannot read '\"x'"),
-        ("a BOGUS 0 0 1 b", "line 4: record type 'BOGUS' is not one of SOA,"),
-        ("a CH A 1.2.3.4", "line 4: class CH"),
-        ("a", "line 4: the record type is missing"),
-        ("a..b A 1.2.3.4", "line 4: 'a..b' is no domain name"),
+        ("@ A 1.2.3", "line 4, column 5: A: "),
+        ("a AAAA ::g", "line 4, column 8: AAAA: "),
+        ("\n\na MX mx", "line 6, column 6: MX takes 2 fields, not 1"),
+        ("a MX 65536 mx", "line 4, column 6: MX: '65536' is not a number up to 65535"),
+        ('a TXT (\n"x"', "line 4, column 7: a parenthesis is never closed"),
+        ("a TXT )", "line 4, column 7: parentheses do not match"),
+        ('a TXT "x', "line 4, column 7: cannot read '\"x'"),
+        ("a BOGUS 0 0 1 b", "line 4, column 3: record type 'BOGUS' is not one of SOA,"),
+        ("a CH A 1.2.3.4", "line 4, column 3: class CH"),
+        ("a", "line 4, column 1: the record type is missing"),
+        ("a..b A 1.2.3.4", "line 4, column 1: 'a..b' is no domain name"),
         (f"{'a' * 64} A 1.2.3.4", "longer than 63"),
-        ("a 3000000000 A 1.2.3.4", "line 4: TTL 3000000000 is above"),
-        ("$INCLUDE other", "line 4: $INCLUDE is not understood"),
+        ("a 3000000000 A 1.2.3.4", "line 4, column 3: TTL 3000000000 is above"),
+        ("$INCLUDE other", "line 4, column 1: $INCLUDE is not followed"),
         ("a.other.test. A 1.2.3.4", "outside the zone example.test."),
         ("a CNAME b\na A 1.2.3.4", "a.example.test. has a CNAME beside other data"),
         ("a CNAME b\na CNAME c", "a.example.test. has a CNAME beside other data"),
@@ -42,9 +43,9 @@ def test_a_zone_error_names_the_line_and_the_reason(text: str, reason: str) -> N
 
 
 def test_the_first_record_needs_an_owner_and_a_ttl() -> None:
-    with pytest.raises(ZoneError, match="line 1: the first record has no owner"):
+    with pytest.raises(ZoneError, match="line 1, column 2: the first record has no owner"):
         load_zone("example.test", " A 1.2.3.4")
-    with pytest.raises(ZoneError, match="line 1: no TTL"):
+    with pytest.raises(ZoneError, match="line 1, column 1: no TTL"):
         load_zone("example.test", "@ A 1.2.3.4")
 
 

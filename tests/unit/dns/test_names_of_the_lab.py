@@ -8,16 +8,17 @@ import pytest
 
 from mxlab.backends.sim.backend import SimLab
 from mxlab.model.topology import RESERVED_DOMAINS, Topology
-from mxlab.plan.plan import KEPT, World, make_plan
+from mxlab.plan.plan import AddressPlan, make_plan
+from mxlab.plan.zones import KEPT
 from mxlab_services.config import DnsConfig
 from mxlab_services.dns.server import DnsServer
-from mxlab_services.dns.zone import Zones
+from mxlab_services.dns.zones import Zones
 from tests.support.dns_lab import Emitted
 from tests.support.stories import ALICE, MINUTE, in_lab, queue, reports, send
 
 
 def server(topology: Topology) -> DnsServer:
-    config = make_plan("lab", "run", topology, World("10.0.0.0/24")).nodes[0]
+    config = make_plan("lab", "run", topology, AddressPlan("10.0.0.0/24")).nodes[0]
     assert isinstance(config, DnsConfig)
     zones = Zones()
     for origin, text in config.zones.items():

@@ -7,12 +7,13 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from mxlab.backends.sim.backend import SimBackend, SimLab, SimNode, simulate
+from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
+from mxlab.backends.sim.node import SimNode
 from mxlab.backends.sim.shaping import Shaping
 from mxlab.cli import app
 from mxlab.doctor.faults import Probe, probe_faults
 from mxlab.faults import CATALOGUE
-from mxlab_services.faults.injector import Board
+from mxlab_services.faults.injector import NodeInjector
 from mxlab_services.smtp.server.listener import Edge
 
 
@@ -54,7 +55,7 @@ def test_a_fault_that_cannot_be_undone_has_failed(monkeypatch: pytest.MonkeyPatc
 def test_faults_that_are_listed_and_strike_nothing_have_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Board, "strikes", lambda *_: False)
+    monkeypatch.setattr(NodeInjector, "strikes", lambda *_: False)
     monkeypatch.setattr(Edge, "refuse", lambda _: None)
     found = probed()
     wrong = {name for name, probe in found.items() if probe.result == "failed"}

@@ -1,6 +1,5 @@
 """The catalogue of faults: each is done, seen, undone, and says beforehand where it cannot be."""
 
-import msgspec
 import pytest
 
 from mxlab.backends.base import Order
@@ -9,26 +8,30 @@ from mxlab.backends.process import ProcessBackend
 from mxlab.backends.sim.backend import SimBackend, SimLab, simulate
 from mxlab.cli.fault import read_fault
 from mxlab.errors import LabError, ScenarioError, Unsupported, UsageError
-from mxlab.faults import CATALOGUE, fault_called, inject, problem_of, refuse_unsupported, undo
-from mxlab.faults.active import heal, standing
-from mxlab.faults.inner import to_service
+from mxlab.faults import CATALOGUE, fault_called, inject, refuse_unsupported, undo
+from mxlab.faults.open import heal, open_faults
 from mxlab.faults.table import sample
 from mxlab.model.condition import AnyCondition, Deferred, Delivered, Mailbox, Queue
 from mxlab.model.finding import Verdict
-from mxlab.model.mechanism import MECHANISMS, Kill, inner, outer
+from mxlab.model.mechanism import MECHANISMS, Drop, Kill, Partition, Reject
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import AnyStep, Eventually, Fault, Heal, Never, Send, Wait
 from mxlab.model.topology import Topology
-from mxlab.report import text
+from mxlab.report.text import text
 from mxlab.runner import runner
 from mxlab.runner.result import RunResult
 from mxlab.scenario.load import loads
 from mxlab_services import events
-from mxlab_services.faults.kinds import AnyFault, Select, problem
+from mxlab_services.faults.kinds import (
+    DnsNxdomain,
+    DnsServfail,
+    LoseAck,
+    Refuse,
+    ReplyWith,
+    TlsBroken,
+    problem,
+)
 
-SELECTORS = set(Select.__struct_fields__)
-SERVICE = {kind.__struct_config__.tag: kind for kind in AnyFault.__args__}
-NUMBERS = (msgspec.inspect.IntType, msgspec.inspect.FloatType)
 SEND = Send("batch", "alice@client.test", "bob@example.test", count=3)
 TLS = Topology(tls=True)
 
@@ -38,53 +41,20 @@ def play(*steps: AnyStep, expect: tuple[str | AnyCondition, ...] = ("nothing-los
     return simulate(lambda: runner.run(scenario, SimBackend(), lab="t", run_id="r"))
 
 
-def test_the_model_has_each_fault_of_the_services_with_its_fields() -> None:
-    of_model = {
-        name: kind for name, kind in MECHANISMS.items() if issubclass(kind, inner.InnerFault)
-    }
-    assert set(of_model) == set(SERVICE)
-    for name, kind in of_model.items():
-        fields = {field.name for field in msgspec.structs.fields(kind)}
-        theirs = {field.name for field in msgspec.structs.fields(SERVICE[name])}
-        assert fields - SELECTORS - {"host"} == theirs - {"select", "certificate", "key"}, name
-        fault = to_service(sample(kind))
-        assert fault.selectors() <= fields, name
-        if "verb" not in fields:
-            assert fields & SELECTORS == fault.selectors() or isinstance(fault, SERVICE["greylist"])
-
-
-def test_numbers_have_the_bounds_of_the_services() -> None:
-    select = {field.name: field.type for field in msgspec.structs.fields(Select)}
-    for name, service in SERVICE.items():
-        theirs = select | {f.name: f.type for f in msgspec.structs.fields(service)}
-        for field in msgspec.structs.fields(MECHANISMS[name]):
-            mine = msgspec.inspect.type_info(field.type)
-            if isinstance(mine, NUMBERS) or field.name in ("first", "nth", "chance"):
-                assert mine == msgspec.inspect.type_info(theirs[field.name]), (name, field.name)
-
-
-def test_defaults_are_those_of_the_services() -> None:
-    for name, service in SERVICE.items():
-        mine = {f.name: f.default for f in msgspec.structs.fields(MECHANISMS[name])}
-        for field in msgspec.structs.fields(service):
-            if field.name in mine and not field.required:
-                assert mine[field.name] == field.default, (name, field.name)
-
-
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_each_fault_is_done_seen_and_undone(name: str) -> None:
     mechanism = sample(MECHANISMS[name])
-    means = fault_called(name).means
+    injector = fault_called(name).injector
 
     async def main() -> None:
         async with SimBackend().deploy(Order("t", "r", TLS), lambda _: None) as lab:
-            assert not await means.seen(lab, "x", mechanism)
+            assert not await injector.seen(lab, "x", mechanism)
             await inject(lab, "x", mechanism)
-            assert await means.seen(lab, "x", mechanism)
+            assert await injector.seen(lab, "x", mechanism)
             await undo(lab, "x", mechanism)
-            assert not await means.seen(lab, "x", mechanism)
+            assert not await injector.seen(lab, "x", mechanism)
             await undo(lab, "x", mechanism)  # twice is no mistake
-            assert await standing(lab) == []
+            assert await open_faults(lab) == []
 
     simulate(main)
 
@@ -96,11 +66,11 @@ def test_what_is_broken_is_found_in_the_lab_and_healed(name: str) -> None:
     async def main() -> None:
         async with SimBackend().deploy(Order("t", "r", TLS), lambda _: None) as lab:
             await inject(lab, "x", mechanism)
-            (found,) = await standing(lab)
+            (found,) = await open_faults(lab)
             assert found.host == mechanism.host
             assert found.name in ("x", mechanism.host)
             await heal(lab, found)
-            assert await standing(lab) == []
+            assert await open_faults(lab) == []
 
     simulate(main)
 
@@ -127,7 +97,7 @@ def test_a_scenario_for_another_world_starts_nothing() -> None:
 def test_a_fault_that_ended_with_the_nodes_life_is_set_again() -> None:
     """Both deliveries are refused: the one before the restart, and the one after."""
     result = play(
-        Fault("no", inner.Reply("mx1", verb="RCPT", code=550)),
+        Fault("no", ReplyWith("mx1", verb="RCPT", code=550)),
         Fault("down", Kill("mx1")),
         Heal("down"),
         SEND,
@@ -138,7 +108,7 @@ def test_a_fault_that_ended_with_the_nodes_life_is_set_again() -> None:
 
 def test_a_healed_fault_is_not_set_again() -> None:
     result = play(
-        Fault("no", inner.Reply("mx1", verb="RCPT", code=550)),
+        Fault("no", ReplyWith("mx1", verb="RCPT", code=550)),
         Fault("down", Kill("mx1")),
         Heal("no"),
         Heal("down"),
@@ -150,8 +120,8 @@ def test_a_healed_fault_is_not_set_again() -> None:
 
 def test_a_run_heals_inner_faults_and_links_in_the_end() -> None:
     result = play(
-        Fault("a", outer.Drop("mx1")),
-        Fault("b", inner.Refuse("mx2")),
+        Fault("a", Drop("mx1")),
+        Fault("b", Refuse("mx2")),
         SEND,
         Eventually(Deferred("batch"), 60.0),
     )
@@ -161,7 +131,7 @@ def test_a_run_heals_inner_faults_and_links_in_the_end() -> None:
 
 def test_a_drop_between_two_hosts_leaves_the_others_alone() -> None:
     result = play(
-        Fault("x", outer.Drop("mx1", peers=("client",))),
+        Fault("x", Drop("mx1", peers=("client",))),
         SEND,
         Eventually(Delivered("batch"), 120.0),  # by way of mx2
     )
@@ -170,16 +140,14 @@ def test_a_drop_between_two_hosts_leaves_the_others_alone() -> None:
 
 
 def test_a_rejected_connection_is_refused_at_once() -> None:
-    result = play(
-        Fault("x", outer.Reject("mx1")), SEND, Eventually(Queue("mx2", holds="batch"), 1.0)
-    )
+    result = play(Fault("x", Reject("mx1")), SEND, Eventually(Queue("mx2", holds="batch"), 1.0))
     assert result.verdict is Verdict.PASS, text(result)
 
 
 def test_two_drops_on_one_link_are_undone_one_by_one() -> None:
     result = play(
-        Fault("x", outer.Drop("mx1")),
-        Fault("y", outer.Partition("mx1", peers=("client", "mx2"))),
+        Fault("x", Drop("mx1")),
+        Fault("y", Partition("mx1", peers=("client", "mx2"))),
         SEND,
         Heal("x"),
         Never(Mailbox("bob@example.test", at_least=1), 120.0),
@@ -191,7 +159,7 @@ def test_two_drops_on_one_link_are_undone_one_by_one() -> None:
 
 def test_hosts_may_be_named_as_peers() -> None:
     result = play(
-        Fault("x", inner.Reply("mx1", verb="CONNECT", code=421, peer="client")),
+        Fault("x", ReplyWith("mx1", verb="CONNECT", code=421, peer="client")),
         SEND,
         Eventually(Delivered("batch"), 60.0),
     )
@@ -206,10 +174,10 @@ def verdict_on(what: str | AnyCondition, *steps: AnyStep) -> Verdict:
 
 
 def test_faults_struck_tells_a_fault_that_nothing_met() -> None:
-    once = inner.Reply("mx1", verb="RCPT", code=451, first=1)
+    once = ReplyWith("mx1", verb="RCPT", code=451, first=1)
     assert verdict_on("faults-struck", Fault("x", once)) is Verdict.PASS
-    assert verdict_on("faults-struck", Fault("x", inner.LoseAck("client"))) is Verdict.FAIL
-    assert verdict_on("faults-struck", Fault("x", inner.Refuse("mx1"))) is Verdict.UNKNOWN
+    assert verdict_on("faults-struck", Fault("x", LoseAck("client"))) is Verdict.FAIL
+    assert verdict_on("faults-struck", Fault("x", Refuse("mx1"))) is Verdict.UNKNOWN
     assert verdict_on("faults-struck") is Verdict.UNKNOWN
 
 
@@ -233,11 +201,11 @@ def scenario_with(fault: str) -> Scenario:
 
 def test_faults_are_read_long_and_short() -> None:
     (fault, _) = scenario_with("{id: x, reply: {host: mx1, verb: RCPT, code: 451, first: 2}}").steps
-    assert fault == Fault("x", inner.Reply("mx1", verb="RCPT", code=451, first=2))
+    assert fault == Fault("x", ReplyWith("mx1", verb="RCPT", code=451, first=2))
     (fault, _) = scenario_with("{id: x, refuse: mx1}").steps
-    assert fault == Fault("x", inner.Refuse("mx1"))
+    assert fault == Fault("x", Refuse("mx1"))
     (fault, _) = scenario_with("{id: x, dns-nxdomain: example.test}").steps
-    assert fault == Fault("x", inner.DnsNxdomain(name="example.test"))
+    assert fault == Fault("x", DnsNxdomain(name="example.test"))
 
 
 @pytest.mark.parametrize(
@@ -264,13 +232,11 @@ def test_wrong_faults_are_told_with_their_place(fault: str, words: str) -> None:
 
 
 def test_the_command_line_reads_the_same() -> None:
-    wanted = inner.Reply("mx1", verb="RCPT", code=451, text="no room", first=2)
+    wanted = ReplyWith("mx1", verb="RCPT", code=451, text="no room", first=2)
     words = ["verb=RCPT", "--code", "451", "--text=no room", "first=2"]
     assert read_fault("mx1", "reply", words) == wanted
-    assert read_fault("dns", "dns-servfail", ["a.test"]) == inner.DnsServfail(name="a.test")
-    assert read_fault("mx1", "drop", ["peers=mx2,client"]) == outer.Drop(
-        "mx1", peers=("mx2", "client")
-    )
+    assert read_fault("dns", "dns-servfail", ["a.test"]) == DnsServfail(name="a.test")
+    assert read_fault("mx1", "drop", ["peers=mx2,client"]) == Drop("mx1", peers=("mx2", "client"))
 
 
 @pytest.mark.parametrize(
@@ -290,17 +256,21 @@ def test_wrong_words_are_usage_errors(kind: str, words: list[str]) -> None:
 
 
 def test_parameters_from_python_are_checked_before_anything_starts() -> None:
-    wrong = inner.Reply("mx1", verb="EHLO", code=451, sender="a@b.test")
-    assert problem_of(wrong)
+    wrong = ReplyWith("mx1", verb="EHLO", code=451, sender="a@b.test")
+    assert problem(wrong)
     with pytest.raises(LabError, match="sender"):
         play(Fault("x", wrong), SEND)
 
 
-def test_broken_certificates_are_what_the_node_takes() -> None:
-    for how in ("expired", "wrong-name"):
-        fault = to_service(inner.TlsBroken("mx1", how=how))
-        assert problem(fault) is None
-        assert fault == to_service(inner.TlsBroken("mx1", how=how))
+def test_a_node_takes_each_broken_certificate_and_the_same_one_again() -> None:
+    async def main() -> None:
+        async with SimBackend().deploy(Order("t", "r", TLS), lambda _: None) as lab:
+            for fault in (TlsBroken("mx1", "expired"), TlsBroken("mx1", "wrong-name")):
+                await inject(lab, fault.how, fault)
+                await inject(lab, fault.how, fault)
+            assert {one.name for one in await open_faults(lab)} == {"expired", "wrong-name"}
+
+    simulate(main)
 
 
 def test_a_lab_of_the_simulation_can_be_shaped() -> None:

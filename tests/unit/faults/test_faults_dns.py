@@ -16,25 +16,25 @@ from mxlab_services.dns.faults import DnsFaults
 from mxlab_services.dns.resolver import StubResolver
 from mxlab_services.dns.server import DnsServer
 from mxlab_services.errors import ControlError
-from mxlab_services.faults.injector import Board
+from mxlab_services.faults.injector import NodeInjector
 from mxlab_services.faults.kinds import (
     AnyFault,
     DnsDelay,
+    DnsMxWithoutAddress,
+    DnsNullMx,
+    DnsNxdomain,
     DnsRefused,
+    DnsServfail,
     DnsStale,
+    DnsSwappedMx,
     DnsTimeout,
     DnsTruncate,
-    MxWithoutAddress,
-    NullMx,
-    Nxdomain,
+    DnsWrongMx,
     Refuse,
-    Select,
-    Servfail,
-    SwappedMx,
-    WrongMx,
 )
 from mxlab_services.faults.requests import FaultList
-from tests.support.dns_lab import Emitted, StillClock, zones
+from tests.support.dns_lab import Emitted, zones
+from tests.support.fakes import StillClock
 from tests.support.fault_lab import Faulty
 
 HOME = "example.test"
@@ -48,9 +48,9 @@ class Asked(Faulty):
     def __init__(self) -> None:
         super().__init__()
         self.zones = zones()
-        board = Board(self.emit)
-        faults = DnsFaults(board, self.zones)
-        board.answer(self.controls, faults)
+        injector = NodeInjector(self.emit)
+        faults = DnsFaults(injector, self.zones)
+        injector.answer(self.controls, faults)
         self.server = DnsServer(self.zones, self.emit, faults=faults)
 
     async def ask(
@@ -97,14 +97,23 @@ async def asked() -> AsyncIterator[Asked]:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Nxdomain(HOME, "MX"), ["NXDOMAIN"]),
-        (Servfail(HOME, "mx"), ["SERVFAIL"]),
-        (DnsRefused("EXAMPLE.test."), ["REFUSED"]),
-        (DnsTimeout(HOME), ["timeout"]),
-        (SwappedMx(HOME, ("mx1.example.test", "mx2.example.test")), [f"20 {MX1}", f"10 {MX2}"]),
-        (WrongMx(HOME, "gone.example.test"), ["10 gone.example.test.", "20 gone.example.test."]),
-        (WrongMx(HOME, "gone.test", "mx1.example.test"), ["10 gone.test.", f"20 {MX2}"]),
-        (NullMx(HOME), ["0 ."]),
+        (DnsNxdomain(name=HOME, type="MX"), ["NXDOMAIN"]),
+        (DnsServfail(name=HOME, type="mx"), ["SERVFAIL"]),
+        (DnsRefused(name="EXAMPLE.test."), ["REFUSED"]),
+        (DnsTimeout(name=HOME), ["timeout"]),
+        (
+            DnsSwappedMx(name=HOME, exchanges=("mx1.example.test", "mx2.example.test")),
+            [f"20 {MX1}", f"10 {MX2}"],
+        ),
+        (
+            DnsWrongMx(name=HOME, exchange="gone.example.test"),
+            ["10 gone.example.test.", "20 gone.example.test."],
+        ),
+        (
+            DnsWrongMx(name=HOME, exchange="gone.test", instead_of="mx1.example.test"),
+            ["10 gone.test.", f"20 {MX2}"],
+        ),
+        (DnsNullMx(name=HOME), ["0 ."]),
     ],
 )
 async def test_a_fault_strikes_its_question_and_no_other(
@@ -122,11 +131,11 @@ async def test_a_fault_strikes_its_question_and_no_other(
 
 async def test_the_first_and_the_nth_question_and_one_peer() -> None:
     async with asked() as dns_node:
-        await dns_node.put(Servfail(HOME, "MX", select=Select(first=2)))
+        await dns_node.put(DnsServfail(name=HOME, type="MX", first=2))
         assert [await dns_node.says() for _ in range(3)] == [["SERVFAIL"], ["SERVFAIL"], BOTH]
-        await dns_node.put(DnsRefused(HOME, select=Select(nth=2)), "second")
+        await dns_node.put(DnsRefused(name=HOME, nth=2), "second")
         assert [await dns_node.says() for _ in range(3)] == [BOTH, ["REFUSED"], BOTH]
-        await dns_node.put(Nxdomain(HOME, select=Select(peer="10.0.0.0/8")), "others")
+        await dns_node.put(DnsNxdomain(name=HOME, peer="10.0.0.0/8"), "others")
         assert await dns_node.says() == BOTH
         state = await dns_node.state("others")
         assert (state.met, state.struck) == (0, 0)
@@ -134,7 +143,7 @@ async def test_the_first_and_the_nth_question_and_one_peer() -> None:
 
 async def test_a_suffix_and_any_type() -> None:
     async with asked() as dns_node:
-        await dns_node.put(Servfail(HOME, subdomains=True))
+        await dns_node.put(DnsServfail(name=HOME, subdomains=True))
         assert await dns_node.says(MX1, "A") == ["SERVFAIL"]
         assert await dns_node.says() == ["SERVFAIL"]
         assert await dns_node.says("mail.other.test", "A") == ["10.0.0.9"]
@@ -142,18 +151,18 @@ async def test_a_suffix_and_any_type() -> None:
 
 async def test_nxdomain_says_for_how_long() -> None:
     async with asked() as dns_node:
-        await dns_node.put(Nxdomain(HOME, "MX"))
+        await dns_node.put(DnsNxdomain(name=HOME, type="MX"))
         reply = await dns_node.ask()
         assert [rrset.ttl for rrset in reply.authority] == [60]  # the SOA's minimum
 
 
 async def test_a_resolver_asks_again_after_a_lost_answer() -> None:
     async with asked() as dns_node:
-        await dns_node.put(DnsTimeout(HOME, "MX", select=Select(first=2)))
+        await dns_node.put(DnsTimeout(name=HOME, type="MX", first=2))
         answer = await dns_node.resolver().mx(HOME)
         assert (answer.status, len(answer.mx)) == ("ok", 2)
         assert (await dns_node.state()).struck == 2
-        await dns_node.put(DnsTimeout(HOME, "MX"), "for good")
+        await dns_node.put(DnsTimeout(name=HOME, type="MX"), "for good")
         assert (await dns_node.resolver().mx(HOME)).status == "timeout"
 
 
@@ -170,7 +179,7 @@ async def test_a_delay_is_before_the_answer(tcp: bool) -> None:
 
 async def test_truncation_is_by_udp_only_and_a_resolver_goes_on_by_tcp() -> None:
     async with asked() as dns_node:
-        await dns_node.put(DnsTruncate(HOME, "MX"))
+        await dns_node.put(DnsTruncate(name=HOME, type="MX"))
         reply = await dns_node.ask()
         assert reply.flags & dns.flags.TC
         assert (reply.answer, reply.additional) == ([], [])
@@ -181,7 +190,7 @@ async def test_truncation_is_by_udp_only_and_a_resolver_goes_on_by_tcp() -> None
 
 async def test_stale_answers_are_those_of_the_zone_when_it_was_set() -> None:
     async with asked() as dns_node:
-        await dns_node.put(DnsStale(HOME, subdomains=True))
+        await dns_node.put(DnsStale(name=HOME, subdomains=True))
         dns_node.zones.update(HOME, ["mx1 A 10.9.9.9"], ["mx1 A", "@ MX"])
         assert await dns_node.says() == BOTH
         assert await dns_node.says(MX1, "A") == ["10.0.0.3"]
@@ -194,7 +203,7 @@ async def test_stale_answers_are_those_of_the_zone_when_it_was_set() -> None:
 async def test_an_exchange_without_address_is_there_all_the_same() -> None:
     async with asked() as dns_node:
         before = await dns_node.ask()
-        await dns_node.put(MxWithoutAddress("mx1.example.test"))
+        await dns_node.put(DnsMxWithoutAddress(name="mx1.example.test"))
         for kind in ("A", "AAAA"):
             reply = await dns_node.ask(MX1, kind)
             assert (reply.rcode(), reply.answer) == (dns.rcode.NOERROR, [])
@@ -209,14 +218,13 @@ async def test_an_exchange_without_address_is_there_all_the_same() -> None:
 @pytest.mark.parametrize(
     ("fault", "text"),
     [
-        (Refuse(), "set it at an MTA"),
-        (Nxdomain("a..b"), "empty label"),
-        (Servfail(HOME, "MXX"), "no such record type"),
-        (SwappedMx(HOME, ("mx1.example.test", "mx9.example.test")), "no MX mx9"),
-        (SwappedMx(HOME, ("mx1.example.test", "MX1.example.test")), "not one"),
-        (WrongMx("mx1.example.test", "gone.test"), "no MX records"),
-        (MxWithoutAddress("gone.example.test"), "no address to lose"),
-        (NullMx(HOME, Select(recipient="bob@example.test")), "cannot be selected by `recipient`"),
+        (Refuse("mx1"), "set it at an MTA"),
+        (DnsNxdomain(name="a..b"), "empty label"),
+        (DnsServfail(name=HOME, type="MXX"), "no such record type"),
+        (DnsSwappedMx(name=HOME, exchanges=("mx1.example.test", "mx9.example.test")), "no MX mx9"),
+        (DnsSwappedMx(name=HOME, exchanges=("mx1.example.test", "MX1.example.test")), "not one"),
+        (DnsWrongMx(name="mx1.example.test", exchange="gone.test"), "no MX records"),
+        (DnsMxWithoutAddress(name="gone.example.test"), "no address to lose"),
     ],
 )
 async def test_what_cannot_strike_is_refused(fault: AnyFault, text: str) -> None:

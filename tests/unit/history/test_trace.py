@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from mxlab.checks.conditions import observed, seems
+from mxlab.checks.conditions import rule_of
 from mxlab.history.biography import biography, describe
 from mxlab.history.trace import LAB, Trace
 from mxlab.model.condition import Bounced, Deferred, Delivered, Mailbox, Queue, Retries
 from mxlab_services import events
-from mxlab_services.events import KINDS, Body, Event
+from mxlab_services.events import KINDS, Body, Event, Source
 from tests.support.history import ALICE, BOB, MESSAGE, accepted, submitted, through_both
 
 
@@ -44,20 +44,34 @@ def test_events_are_merged_by_time_and_keep_their_nodes_order() -> None:
 def test_conditions_follow_the_events() -> None:
     trace = submitted().trace()
     at_client, at_backup = Queue("client", holds="batch"), Queue("mx2", holds="batch")
-    assert not seems(at_client, trace)  # no such batch yet
+    assert not rule_of(at_client).seems(trace)  # no such batch yet
     trace.add_batch("batch", [(MESSAGE, [BOB])])
-    assert seems(at_client, trace)
-    assert seems(Queue("client", count=1), trace)
-    assert not seems(at_backup, trace)
-    assert not seems(Delivered("batch"), trace)
-    assert observed(at_backup, trace) == "mx2 holds 0 of 1; queued: 1 at client"
+    assert rule_of(at_client).seems(trace)
+    assert rule_of(Queue("client", count=1)).seems(trace)
+    assert not rule_of(at_backup).seems(trace)
+    assert not rule_of(Delivered("batch")).seems(trace)
+    assert rule_of(at_backup).observed(trace) == "mx2 holds 0 of 1; queued: 1 at client"
+
+
+def test_what_was_before_a_node_was_erased_does_not_count() -> None:
+    trace = Trace()
+    delivered = events.MailboxDelivered("q1", BOB, "key", "digest")
+    struck = events.FaultStruck("busy", "reply", "RCPT", "10.0.0.5")
+    for seq, body in enumerate((delivered, struck)):
+        trace.add(Event(1.0 + seq, seq, "mx1", MESSAGE, body))
+    assert (trace.mailboxes[BOB].total(), trace.struck["busy"]) == (1, 1)
+    trace.add(Event(3.0, 0, "mx1", None, events.NodeErased()))
+    assert (trace.mailboxes[BOB].total(), trace.struck["busy"]) == (0, 0)
+    assert [event.kind for event in trace.events()] == ["node.erased"]
+    trace.add(Event(4.0, 1, "mx1", MESSAGE, delivered))
+    assert trace.mailboxes[BOB].total() == 1
 
 
 def test_a_batch_named_late_counts_what_came_before() -> None:
     trace = through_both().trace()
     trace.add_batch("batch", [(MESSAGE, [BOB])])
-    assert seems(Delivered("batch"), trace)
-    assert not seems(Deferred("batch"), trace)
+    assert rule_of(Delivered("batch")).seems(trace)
+    assert not rule_of(Deferred("batch")).seems(trace)
     assert trace.queued.total() == 0
 
 
@@ -93,19 +107,19 @@ def test_retries_count_where_they_come_in_a_rush(count: int, seconds: float, hol
         for event in retried(108.0, 100.0, 104.0, 190.0):
             trace.add(event)
     late.add_batch("batch", [(MESSAGE, [BOB])])
-    assert [seems(rush, trace) for trace in (early, late)] == [holds, holds]
+    assert [rule_of(rush).seems(trace) for trace in (early, late)] == [holds, holds]
     most = {10.0: 3, 100.0: 4, 1000.0: 4, 1.0: 1}[seconds]
     said = f"of 4 retries at most {most} begin within {seconds:g} s"
-    assert observed(rush, early) == observed(rush, late) == said
+    assert rule_of(rush).observed(early) == rule_of(rush).observed(late) == said
 
 
 def test_deferred_takes_a_failed_attempt() -> None:
     history = submitted()
     trace = history.trace()
     trace.add_batch("batch", [(MESSAGE, [BOB])])
-    assert not seems(Deferred("batch"), trace)
+    assert not rule_of(Deferred("batch")).seems(trace)
     trace.add(Event(99.0, 2, "client", MESSAGE, events.Deferred("C1", [BOB], 1, 99.0, "no")))
-    assert seems(Deferred("batch"), trace)
+    assert rule_of(Deferred("batch")).seems(trace)
 
 
 def test_a_message_behind_a_dead_destination_counts_as_deferred() -> None:
@@ -114,10 +128,26 @@ def test_a_message_behind_a_dead_destination_counts_as_deferred() -> None:
     trace.add(Event(8.0, 2, "client", second, accepted("C2")))
     trace.add_batch("batch", [(MESSAGE, [BOB]), (second, [BOB])])
     trace.add(Event(99.0, 3, "client", MESSAGE, events.Deferred("C1", [BOB], 1, 99.0, "no")))
-    assert not seems(Deferred("batch"), trace)
+    assert not rule_of(Deferred("batch")).seems(trace)
     dead = events.DestinationDead("example.test", 99.0, "no")
     trace.add(Event(99.0, 4, "client", MESSAGE, dead))
-    assert seems(Deferred("batch"), trace)
+    assert rule_of(Deferred("batch")).seems(trace)
+
+
+def test_what_was_not_tried_is_deferred_only_where_its_own_host_has_found_out() -> None:
+    """What other hosts have, which may not tell what they leave alone, was tried there."""
+    trace = submitted().trace()
+    second = "<second@client.test>"
+    trace.add(Event(8.0, 0, "mx2", second, accepted("M2")))
+    trace.add_batch("batch", [(MESSAGE, [BOB]), (second, [BOB])])
+    trace.add(Event(99.0, 3, "client", MESSAGE, events.Deferred("C1", [BOB], 1, 99.0, "no")))
+    dead = events.DestinationDead("example.test", 99.0, "no")
+    trace.add(Event(99.0, 4, "client", MESSAGE, dead))
+    assert not rule_of(Deferred("batch")).seems(trace)
+    trace.add(Event(99.0, 1, "mx2", second, dead))
+    assert rule_of(Deferred("batch")).seems(trace)
+    trace.add(Event(99.0, 5, "client", MESSAGE, events.DestinationAlive("example.test")))
+    assert rule_of(Deferred("batch")).seems(trace)
 
 
 def test_a_bounce_counts_for_its_message() -> None:
@@ -125,7 +155,7 @@ def test_a_bounce_counts_for_its_message() -> None:
     trace.add_batch("batch", [(MESSAGE, [BOB])])
     sent = events.Bounced("N1", MESSAGE, "C1", ALICE, [BOB], "failed")
     trace.add(Event(99.0, 2, "client", "<n@client.test>", sent))
-    assert seems(Bounced("batch"), trace)
+    assert rule_of(Bounced("batch")).seems(trace)
 
 
 def test_what_a_damaged_spool_lost_is_not_queued() -> None:
@@ -133,7 +163,7 @@ def test_what_a_damaged_spool_lost_is_not_queued() -> None:
     trace.add_batch("batch", [(MESSAGE, [BOB])])
     trace.add(Event(99.0, 0, "client", None, events.SpoolDamaged("page 3", 0, ["C1"])))
     assert trace.queued["client"] == 0
-    assert not seems(Queue("client", holds="batch"), trace)
+    assert not rule_of(Queue("client", holds="batch")).seems(trace)
 
 
 def test_a_node_that_comes_back_with_an_empty_queue_holds_nothing() -> None:
@@ -144,17 +174,19 @@ def test_a_node_that_comes_back_with_an_empty_queue_holds_nothing() -> None:
     assert trace.queued["client"] == 1
     trace.add(Event(9.0, 0, "client", None, events.NodeReady("client", [], queued=0)))
     assert trace.queued["client"] == 0
-    assert not seems(Queue("client", holds="batch"), trace)
+    assert not rule_of(Queue("client", holds="batch")).seems(trace)
 
 
 def test_mailboxes_are_counted_by_address_and_host() -> None:
     trace = through_both().trace()
-    assert seems(Mailbox(BOB, count=1), trace)
-    assert seems(Mailbox(BOB.upper(), at_least=1, host="mx1"), trace)
-    assert not seems(Mailbox(BOB, at_least=1, host="mx2"), trace)
-    assert not seems(Mailbox(ALICE, at_least=1), trace)
-    assert seems(Mailbox(ALICE, count=0), trace)
-    assert observed(Mailbox(BOB, count=2), trace) == f"the mailbox of {BOB} holds 1 messages"
+    assert rule_of(Mailbox(BOB, count=1)).seems(trace)
+    assert rule_of(Mailbox(BOB.upper(), at_least=1, host="mx1")).seems(trace)
+    assert not rule_of(Mailbox(BOB, at_least=1, host="mx2")).seems(trace)
+    assert not rule_of(Mailbox(ALICE, at_least=1)).seems(trace)
+    assert rule_of(Mailbox(ALICE, count=0)).seems(trace)
+    assert (
+        rule_of(Mailbox(BOB, count=2)).observed(trace) == f"the mailbox of {BOB} holds 1 messages"
+    )
 
 
 def test_a_biography_tells_every_hop_with_its_section() -> None:
@@ -186,6 +218,17 @@ def test_a_biography_begins_with_the_faults_in_effect() -> None:
     assert len(lines) == 3
 
 
+def test_what_is_known_of_another_product_says_from_where() -> None:
+    trace = Trace()
+    whence: tuple[Source, ...] = ("log", "queue", "proxy", "")
+    for seq, source in enumerate(whence):
+        trace.add(Event(1.0, seq, "mx2", MESSAGE, events.Removed("B1"), source))
+    lines = biography(trace, MESSAGE)[1:]
+    assert [line.partition("is done with B1")[2] for line in lines] == [
+        " [log]", " [queue]", " [proxy]", "",
+    ]  # fmt: skip
+
+
 def test_a_bounce_stands_in_the_life_of_its_message() -> None:
     trace = submitted().trace()
     sent = events.Bounced("N1", MESSAGE, "C1", ALICE, [BOB], "failed")
@@ -210,3 +253,25 @@ def test_every_kind_of_event_has_words() -> None:
         words = describe(Event(0.0, 0, "n", None, made))
         assert words
         assert words != kind, kind
+
+
+def test_settings_that_were_changed_stand_in_the_stories_of_who_may_have_met_them() -> None:
+    trace = Trace()
+    change = events.ConfigChanged
+    for at, body in enumerate(
+        (
+            change("limits.hops", "100", "9"),
+            change("limits.hops", "9", "8"),
+            accepted("Q1"),
+            change("limits.errors", "20", "1"),
+            events.Removed("Q1"),
+            change("limits.errors", "1", "2"),
+        )
+    ):
+        message = None if isinstance(body, change) else MESSAGE
+        trace.add(Event(float(at), at, "mx1", message, body))
+    told = [line for line in biography(trace, MESSAGE) if "another setting" in line]
+    assert [line.partition("setting: ")[2] for line in told] == [
+        "limits.hops = 8, was 9",
+        "limits.errors = 1, was 20",
+    ]

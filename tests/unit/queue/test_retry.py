@@ -53,8 +53,15 @@ def test_c_exim_every_quarter_then_growing_then_every_six_hours() -> None:
     assert tried[-1] - tried[-2] == 6 * HOUR
 
 
-def test_c_opensmtpd_grows_with_the_square_of_the_attempts() -> None:
-    assert times("opensmtpd", HOUR * 4) == [0, 400, 2000, 5600, 12000]
+def test_c_opensmtpd_tries_at_the_squares_of_its_step_after_the_message_came() -> None:
+    assert times("opensmtpd", HOUR * 4) == [0, 400, 1600, 3600, 6400, 10000, 14400]
+
+
+def test_c_opensmtpd_passes_over_what_is_past_and_counts_what_was_tried_early() -> None:
+    schedule = SCHEDULES["opensmtpd"]
+    assert schedule.delay(2, 10.0) == 1590  # a flush was its second attempt
+    assert schedule.delay(2, 5000.0) == 1400  # it had slept
+    assert schedule.delay(1, 400.0) == 1200
 
 
 def test_c_chasquid_one_five_ten_then_twenty_minutes() -> None:

@@ -15,7 +15,7 @@ from mxlab_services.message import Recipient
 from mxlab_services.queue.ports import Deferred, Delivered, Failed, Job, Result, Route
 from mxlab_services.reply import Reply
 from mxlab_services.storage.memory_disk import MemoryDisk
-from tests.support.fakes import EPOCH, OK, REFUSED, FakeRelay, Mta, accepts
+from tests.support.fakes import EPOCH, OK, REFUSED, FakeRelay, QueueLab, accepts
 
 BOB = "bob@example.test"
 HOUR = 3600.0
@@ -50,7 +50,7 @@ def greylists(route: Route, job: Job, address: str) -> Result:
 
 @in_virtual_time
 async def test_the_first_attempt_is_immediate_and_ends_the_message() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         queue_id = await mta.send(BOB)
         await asyncio.sleep(1)
         kinds = [body.kind for _, body, _ in mta.heard.events]
@@ -63,7 +63,7 @@ async def test_the_first_attempt_is_immediate_and_ends_the_message() -> None:
 
 @in_virtual_time
 async def test_local_mail_goes_to_the_mailbox_with_the_fields_of_final_delivery() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         await mta.send("carol@local.test")
         await asyncio.sleep(1)
         (stored,) = await mta.mailboxes.read("carol@local.test")
@@ -77,7 +77,7 @@ async def test_local_mail_goes_to_the_mailbox_with_the_fields_of_final_delivery(
 
 @in_virtual_time
 async def test_c1_a_dead_destination_costs_messages_plus_attempts() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         mta.relay.answer = refuses
         for _ in range(500):
             await mta.send(BOB)
@@ -95,12 +95,12 @@ async def test_c1_a_dead_destination_costs_messages_plus_attempts() -> None:
 
 @in_virtual_time
 async def test_c1_the_listing_tells_of_the_suspension() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         mta.relay.answer = refuses
         first = await mta.send(BOB)
         await asyncio.sleep(1)
         second = await mta.send(BOB)
-        entries = {e.queue_id: e for e in await mta.operator.entries(QueueList())}
+        entries = {e.queue_id: e for e in await mta.queue.operator.entries(QueueList())}
         assert entries[first].recipients[0].delay_reason == "connection refused"
         reason = entries[second].recipients[0].delay_reason
         assert reason == "delivery temporarily suspended: connection refused"
@@ -111,7 +111,7 @@ async def test_c1_the_listing_tells_of_the_suspension() -> None:
 
 @in_virtual_time
 async def test_c1_a_dns_failure_suspends_the_destination_too() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         failure = Deferred(Reply(451, "4.4.3", "SERVFAIL"))
         mta.router.failures["example.test"] = Route("example.test", (), (), failure=failure)
         for _ in range(20):
@@ -122,7 +122,7 @@ async def test_c1_a_dns_failure_suspends_the_destination_too() -> None:
 
 @in_virtual_time
 async def test_c2_concurrency_starts_low_grows_on_success_and_is_bounded() -> None:
-    async with Mta(relay=FakeRelay(seconds=1.0), most=8) as mta:
+    async with QueueLab(relay=FakeRelay(seconds=1.0), most=8) as mta:
         for _ in range(200):
             await mta.send(BOB)
         await asyncio.sleep(0.5)
@@ -134,7 +134,7 @@ async def test_c2_concurrency_starts_low_grows_on_success_and_is_bounded() -> No
 
 @in_virtual_time
 async def test_c2_concurrency_falls_on_failure() -> None:
-    async with Mta(relay=FakeRelay(seconds=1.0), most=8) as mta:
+    async with QueueLab(relay=FakeRelay(seconds=1.0), most=8) as mta:
         for _ in range(100):
             await mta.send(BOB)
         await asyncio.sleep(6.5)
@@ -146,7 +146,7 @@ async def test_c2_concurrency_falls_on_failure() -> None:
 
 @in_virtual_time
 async def test_a_lone_message_follows_the_schedule_and_bounces_at_its_lifetime() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         mta.relay.answer = greylists
         await mta.send(BOB)
         await asyncio.sleep(6 * DAY)
@@ -163,7 +163,7 @@ async def test_a_lone_message_follows_the_schedule_and_bounces_at_its_lifetime()
 @in_virtual_time
 async def test_d3_one_delay_warning_and_a_report_at_the_end() -> None:
     retry = RetryConfig("postfix", lifetime=DAY, warning=4 * HOUR)
-    async with Mta(retry) as mta:
+    async with QueueLab(retry) as mta:
         mta.relay.answer = lambda route, job, address: (
             accepts(route, job, address) if address.endswith("client.test") else REFUSED
         )
@@ -183,7 +183,7 @@ async def test_d3_one_delay_warning_and_a_report_at_the_end() -> None:
 
 @in_virtual_time
 async def test_d1_a_failure_of_a_null_sender_is_not_reported() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         mta.relay.answer = rejects
         await mta.send(BOB, sender="")
         await mta.send(Recipient(BOB, notify="NEVER"))
@@ -203,7 +203,7 @@ async def test_b_outcomes_are_per_recipient() -> None:
                 return greylists(route, job, address)
         return Delivered(OK, route.targets[0].host)
 
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         mta.relay.answer = answer
         queue_id = await mta.send("no@example.test", "later@example.test", "yes@example.test")
         await asyncio.sleep(1)
@@ -217,35 +217,35 @@ async def test_b_outcomes_are_per_recipient() -> None:
 
 @in_virtual_time
 async def test_c4_flush_ignores_the_dead_list() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         mta.relay.answer = refuses
         ids = [await mta.send(BOB) for _ in range(5)]
         other = await mta.send("dan@elsewhere.test")
         await asyncio.sleep(1)
         mta.relay.answer = accepts
         tried = len(mta.relay.jobs)
-        assert await mta.operator.flush(QueueFlush(queue_id=ids[4])) == 1
+        assert await mta.queue.operator.flush(QueueFlush(queue_id=ids[4])) == 1
         await asyncio.sleep(1)
         assert mta.relay.jobs[tried].queue_id == ids[4]
-        assert await mta.operator.flush(QueueFlush(site="Example.test.")) <= 5
+        assert await mta.queue.operator.flush(QueueFlush(site="Example.test.")) <= 5
         await asyncio.sleep(1)
-        assert [e.queue_id for e in await mta.operator.entries(QueueList())] == [other]
-        assert await mta.operator.flush(QueueFlush()) == 1
+        assert [e.queue_id for e in await mta.queue.operator.entries(QueueList())] == [other]
+        assert await mta.queue.operator.flush(QueueFlush()) == 1
         await asyncio.sleep(1)
         assert await mta.spool.count() == 0
 
 
 @in_virtual_time
 async def test_the_operator_holds_releases_deletes_and_expires() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         mta.relay.answer = greylists
         one, two, three = [await mta.send(BOB, sender=f"s{n}@x.test") for n in range(3)]
         await asyncio.sleep(1)
-        edit = mta.operator.edit
+        edit = mta.queue.operator.edit
         assert await edit(QueueEdit("hold", ["ALL"])) == 3
         mta.relay.answer = accepts
         await asyncio.sleep(6 * DAY)
-        names = {e.queue_name for e in await mta.operator.entries(QueueList())}
+        names = {e.queue_name for e in await mta.queue.operator.entries(QueueList())}
         assert names == {"hold"}
         assert await edit(QueueEdit("delete", [one])) == 1
         assert await edit(QueueEdit("expire", [two])) == 1
@@ -260,12 +260,12 @@ async def test_the_operator_holds_releases_deletes_and_expires() -> None:
 @in_virtual_time
 async def test_a_restart_goes_on_with_what_was_durable() -> None:
     disk = MemoryDisk()
-    async with Mta(disk=disk) as mta:
+    async with QueueLab(disk=disk) as mta:
         mta.relay.answer = refuses
         for _ in range(10):
             await mta.send(BOB)
         await asyncio.sleep(1)
-    async with Mta(disk=disk) as mta:
+    async with QueueLab(disk=disk) as mta:
         await asyncio.sleep(HOUR)
         assert len(mta.relay.jobs) == 10
         assert await mta.spool.count() == 0
@@ -273,7 +273,7 @@ async def test_a_restart_goes_on_with_what_was_durable() -> None:
 
 @in_virtual_time
 async def test_an_outcome_waits_for_the_disk_and_is_not_repeated() -> None:
-    async with Mta(relay=FakeRelay(seconds=1.0)) as mta:
+    async with QueueLab(relay=FakeRelay(seconds=1.0)) as mta:
         await mta.send(BOB)
         await asyncio.sleep(0.5)
         await mta.spool.restrict(read_only=True)
@@ -286,11 +286,11 @@ async def test_an_outcome_waits_for_the_disk_and_is_not_repeated() -> None:
 
 @in_virtual_time
 async def test_entries_come_in_pages() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         mta.relay.answer = refuses
         ids = [await mta.send(BOB) for _ in range(5)]
-        page = await mta.operator.entries(QueueList(limit=3))
-        rest = await mta.operator.entries(QueueList(after=page[-1].queue_id, limit=3))
+        page = await mta.queue.operator.entries(QueueList(limit=3))
+        rest = await mta.queue.operator.entries(QueueList(after=page[-1].queue_id, limit=3))
         assert [e.queue_id for e in (*page, *rest)] == ids
         assert page[0].arrival_time == int(EPOCH)
 
@@ -298,7 +298,7 @@ async def test_entries_come_in_pages() -> None:
 @in_virtual_time
 async def test_d3_success_is_reported_where_asked_and_the_host_does_not_carry_it() -> None:
     asked = Recipient(BOB, notify="SUCCESS")
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         await mta.send(asked)
         await mta.send(Recipient("carol@local.test", notify="SUCCESS"))
         await asyncio.sleep(1)
@@ -315,7 +315,7 @@ async def test_d3_success_is_reported_where_asked_and_the_host_does_not_carry_it
 @in_virtual_time
 async def test_a_warning_comes_in_time_although_an_older_message_waits() -> None:
     retry = RetryConfig("postfix", lifetime=5 * DAY, warning=4 * HOUR)
-    async with Mta(retry) as mta:
+    async with QueueLab(retry) as mta:
         mta.relay.answer = lambda route, job, address: (
             accepts(route, job, address) if address.endswith("client.test") else REFUSED
         )
@@ -328,14 +328,14 @@ async def test_a_warning_comes_in_time_although_an_older_message_waits() -> None
 
 @in_virtual_time
 async def test_many_destinations_do_not_hinder_each_other() -> None:
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         mta.relay.answer = lambda route, job, address: (
             REFUSED if route.domain.startswith("dead") else accepts(route, job, address)
         )
         for n in range(50):
             await mta.send(f"x@dead{n}.test", f"y@alive{n}.test")
         await asyncio.sleep(1)
-        left = await mta.operator.entries(QueueList())
+        left = await mta.queue.operator.entries(QueueList())
         assert [len(entry.recipients) for entry in left] == [1] * 50
         assert len(mta.heard.of("destination.dead")) == 50
         await asyncio.sleep(6 * DAY)
@@ -348,7 +348,7 @@ async def test_a_bug_in_a_part_defers_and_loses_nothing() -> None:
     def breaks(route: Route, job: Job, address: str) -> Result:
         raise RuntimeError("a bug")
 
-    async with Mta() as mta:
+    async with QueueLab() as mta:
         mta.relay.answer = breaks
         await mta.send(BOB)
         await asyncio.sleep(HOUR)
@@ -361,7 +361,7 @@ async def test_a_bug_in_a_part_defers_and_loses_nothing() -> None:
 @in_virtual_time
 async def test_closing_waits_for_a_running_attempt_and_records_its_outcome() -> None:
     disk = MemoryDisk()
-    async with Mta(disk=disk, relay=FakeRelay(seconds=2.0)) as mta:
+    async with QueueLab(disk=disk, relay=FakeRelay(seconds=2.0)) as mta:
         await mta.send(BOB)
         await asyncio.sleep(1)
     assert not disk.messages
@@ -369,13 +369,13 @@ async def test_closing_waits_for_a_running_attempt_and_records_its_outcome() -> 
 
 @in_virtual_time
 async def test_a_message_to_two_destinations_is_removed_once_and_told_once() -> None:
-    async with Mta(relay=FakeRelay(seconds=1.0)) as mta:
+    async with QueueLab(relay=FakeRelay(seconds=1.0)) as mta:
         queue_id = await mta.send(BOB, "dan@elsewhere.test")
         await asyncio.sleep(0.5)
-        (entry,) = await mta.operator.entries(QueueList())
+        (entry,) = await mta.queue.operator.entries(QueueList())
         assert entry.queue_name == "active"
-        assert await mta.operator.edit(QueueEdit("expire", [queue_id])) == 0
-        assert await mta.operator.edit(QueueEdit("delete", [queue_id])) == 1
+        assert await mta.queue.operator.edit(QueueEdit("expire", [queue_id])) == 0
+        assert await mta.queue.operator.edit(QueueEdit("delete", [queue_id])) == 1
         await asyncio.sleep(10)
         assert len(mta.heard.of("queue.removed")) == 1
         assert len(mta.heard.of("attempt.started")) == 2

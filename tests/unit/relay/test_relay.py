@@ -1,7 +1,6 @@
 """MAIL-RULES B: the outcome at each stage, against servers that misbehave there."""
 
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,14 +10,6 @@ from mxlab_services.queue.ports import Deferred, Delivered, Failed, Route, Targe
 from mxlab_services.reply import Reply
 from tests.support.relay_lab import BOB, BOTH, CAROL, CONTENT, DAVE, SERIAL, RelayLab
 from tests.support.smtp_sink import Sink
-
-
-@pytest.fixture
-async def lab() -> AsyncIterator[RelayLab]:
-    lab = RelayLab()
-    yield lab
-    await lab.close()
-
 
 # --- success -------------------------------------------------------------------------------------
 
@@ -122,6 +113,8 @@ async def test_b_refused_connection_goes_to_the_next_mx(lab: RelayLab) -> None:
 async def test_b_no_greeting_or_ehlo_goes_to_the_next_mx(
     lab: RelayLab, verb: str, reply: str, stage: str
 ) -> None:
+    if reply == "hang":
+        lab.impatient("helo" if stage == "ehlo" else stage)
     await lab.hosts(Sink({verb: [reply]}), Sink())
     assert isinstance(await lab.one(), Delivered)
     assert lab.stages == [("mx1", stage), ("mx2", "done")]
@@ -151,6 +144,7 @@ async def test_b_one_host_that_answers_means_not_dead(lab: RelayLab) -> None:
 
 
 async def test_b3_a_connection_that_is_not_accepted_times_out(lab: RelayLab) -> None:
+    lab.impatient("connect")
     with socket.socket() as full:
         full.bind(("127.77.0.1", 0))
         full.listen(0)

@@ -1,7 +1,6 @@
 """MAIL-RULES C, connection reuse for a backlog: kept, shared out, given up, replaced when dead."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -9,13 +8,6 @@ from mxlab_services.queue.ports import Deferred, Delivered
 from mxlab_services.smtp.client import connect as connections
 from tests.support.relay_lab import BOB, RelayLab
 from tests.support.smtp_sink import Sink
-
-
-@pytest.fixture
-async def lab() -> AsyncIterator[RelayLab]:
-    lab = RelayLab()
-    yield lab
-    await lab.close()
 
 
 async def test_a_connection_serves_one_message_after_another(lab: RelayLab) -> None:

@@ -2,7 +2,7 @@
 it does not."""
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,6 @@ from tests.support.relay_lab import BOB, CONTENT, RelayLab
 from tests.support.smtp_sink import Sink
 
 UMLAUT = "jürgen@example.test"
-
-
-@pytest.fixture
-async def lab() -> AsyncIterator[RelayLab]:
-    lab = RelayLab()
-    yield lab
-    await lab.close()
 
 
 async def sent(lab: RelayLab, job: Job, extensions: Sequence[str]) -> tuple[Result, Sink]:
@@ -227,10 +220,25 @@ async def test_b7_starttls_that_breaks_goes_on_in_plain_text(
     lab: RelayLab, authority: TrustedServers, how: str
 ) -> None:
     lab.tls = TlsConfig("", "", authority.pem)
+    if how == "hang":
+        lab.impatient("starttls")
     sink = Sink({"STARTTLS": [how]}, extensions=["STARTTLS"])
     await lab.hosts(sink)
     assert isinstance(await lab.one(), Delivered)
     assert sink.connections == 2
+
+
+async def test_b7_what_is_injected_before_the_handshake_is_discarded(
+    lab: RelayLab, authority: TrustedServers, tmp_path: Path
+) -> None:
+    lab.tls = TlsConfig("", "", authority.pem)
+    script = {"STARTTLS": ["220 go\r\n250 forged\r\n250-forged"]}
+    tls = authority.server("mx1.example.test", tmp_path)
+    sink = Sink(script, extensions=["STARTTLS", "SIZE"], tls=tls)
+    await lab.hosts(sink)
+    assert isinstance(await lab.one(), Delivered)
+    assert sink.connections == 1
+    assert not any("forged" in line for line in lab.tried[0].dialog)
 
 
 async def test_b7_starttls_is_left_alone_without_the_labs_ca(lab: RelayLab) -> None:

@@ -1,24 +1,19 @@
 """Whatever a peer says, the relay answers every recipient with a value, and tells all of it."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mxlab.backends.sim.loop import Life, SimLoop
-from mxlab.backends.sim.network import Network
 from mxlab_services import events
-from mxlab_services.config import ClientConfig
-from mxlab_services.message import Envelope, Recipient
-from mxlab_services.queue.ports import Deferred, Delivered, Failed, Job, Result, Route, Target
-from mxlab_services.relay.relay import SmtpRelay
+from mxlab_services.queue.ports import Deferred, Delivered, Failed, Result
 from tests.support.relay_lab import Notebook
+from tests.support.sim_relay import SimRelay
 
 RECIPIENTS = ("bob@example.test", "carol@example.test", "dave@example.test")
-ADDRESSES = ("10.0.0.1", "10.0.0.2")
 
 _LINE = st.builds(
     lambda code, dash, text: f"{code}{dash}{text}\r\n".encode(),
@@ -73,59 +68,37 @@ class Parrot(asyncio.Protocol):
         return said
 
 
-async def _deliver(
-    loop: SimLoop, scripts: list[Script], emit: events.Emit, notebook: Notebook
-) -> Mapping[str, Result]:
-    network = Network(loop, 1)
-    client = network.add_host("client", "10.0.0.9")
-    client.life = Life("client", loop)
-    for address, script in zip(ADDRESSES, scripts, strict=True):
-        host = network.add_host(address, address)
-        host.life = Life(address, loop)
-        make = partial(Parrot, script, count())
-        server = loop.create_server(make, address, 25)
-        await loop.create_task(server, context=host.life.context)
-    config = ClientConfig(
-        node="client", address="10.0.0.9", hostname="c.test", dns="10.0.0.3", networks=[]
-    )
-    relay = SmtpRelay(config, notebook, emit)
-    targets = tuple(Target(f"mx{a[-1]}.example.test", int(a[-1]), (a,)) for a in ADDRESSES)
-    envelope = Envelope("a@c.test", tuple(Recipient(address) for address in RECIPIENTS))
+class Parrots:
+    """A host with this script for all its connections together."""
 
-    async def work() -> Mapping[str, Result]:
-        results: Mapping[str, Result] = {}
-        for _ in range(2):  # the second may find a kept connection
-            job = Job("Q1", "<m@c.test>", envelope, b"Subject: x\r\n\r\n.x\r\n")
-            results = await relay.deliver(Route("example.test", targets, ()), job)
-        await relay.close()
-        return results
+    def __init__(self, script: Script) -> None:
+        self._make = partial(Parrot, script, count())
 
-    return await loop.create_task(work(), context=client.life.context)
+    async def start(self, address: str, port: int = 0) -> None:
+        self._server = await asyncio.get_running_loop().create_server(self._make, address, port)
+
+    async def stop(self) -> None:
+        self._server.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(_SCRIPT, min_size=2, max_size=2))
 def test_any_conversation_ends_in_a_result_for_every_recipient(
     scripts: list[Script],
 ) -> None:
-    told: list[events.Body] = []
-    lines: list[bytes] = []
     problems: list[object] = []
-
-    def emit(body: events.Body, message: str | None = None) -> None:
-        told.append(body)
-        lines.append(events.encode(events.Event(0.0, 0, "client", message, body)))
-
     notebook = Notebook()
-    loop = SimLoop()
-    loop.set_exception_handler(lambda _, context: problems.append(context))
-    try:
-        results = loop.run_until_complete(_deliver(loop, scripts, emit, notebook))
-    finally:
-        loop.close()
+    world = SimRelay(*map(Parrots, scripts), witness=notebook)
+    world.loop.set_exception_handler(lambda _, context: problems.append(context))
+
+    async def story() -> list[Result]:
+        await world.send(*RECIPIENTS)
+        return await world.send(*RECIPIENTS)  # may find a kept connection
+
+    results = world.run(story)
     assert problems == []
-    assert set(results) == set(RECIPIENTS)
-    for address, result in results.items():
+    told = world.events
+    for address, result in zip(RECIPIENTS, results, strict=True):
         last = [e for e in told if isinstance(e, events.Outcome) and e.recipient == address][-1]
         match result:
             case Delivered():
@@ -134,6 +107,7 @@ def test_any_conversation_ends_in_a_result_for_every_recipient(
                 assert last.outcome == "failed"
             case Deferred(unknown=unknown):
                 assert last.outcome == ("unknown" if unknown else "deferred")
+    lines = [events.encode(events.Event(0.0, 0, "client", None, body)) for body in told]
     assert [events.decode(line).body for line in lines] == told
     open_ones: dict[tuple[str, str], int] = {}
     for kind, _, host, *who in notebook.pages:

@@ -1,22 +1,13 @@
 """MAIL-RULES B: connections lost and peers gone silent, before and after the final dot."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from mxlab_services.config import Timeouts
 from mxlab_services.queue.ports import Deferred, Delivered, Failed
 from mxlab_services.reply import Reply
 from tests.support.relay_lab import BOB, BOTH, CAROL, DAVE, SERIAL, RelayLab
 from tests.support.smtp_sink import Sink
-
-
-@pytest.fixture
-async def lab() -> AsyncIterator[RelayLab]:
-    lab = RelayLab()
-    yield lab
-    await lab.close()
 
 
 @BOTH
@@ -25,6 +16,8 @@ async def lab() -> AsyncIterator[RelayLab]:
 async def test_b_lost_before_the_dot_goes_to_the_next_mx(
     lab: RelayLab, verb: str, how: str, extensions: tuple[str, ...]
 ) -> None:
+    if how == "hang":
+        lab.impatient(verb.lower())
     await lab.hosts(Sink({verb: [how]}, extensions=extensions), Sink())
     assert isinstance(await lab.one(), Delivered)
     assert lab.stages == [("mx1", verb.lower()), ("mx2", "done")]
@@ -62,6 +55,7 @@ async def test_b_lost_within_a_long_message_is_before_the_dot(lab: RelayLab) -> 
 
 
 async def test_b3_a_peer_that_stops_reading_a_long_message_times_out(lab: RelayLab) -> None:
+    lab.impatient("block")
     long = b"Subject: long\r\n\r\n" + (b"0123456789abcdef" * 60 + b"\r\n") * 14_000
     await lab.hosts(Sink({"content": ["hang"]}, extensions=("PIPELINING",)))
     result = (await lab.deliver(lab.job(BOB, content=long)))[BOB]
@@ -71,6 +65,7 @@ async def test_b3_a_peer_that_stops_reading_a_long_message_times_out(lab: RelayL
 
 
 async def test_b_5yz_in_the_middle_of_a_long_message_fails_it(lab: RelayLab) -> None:
+    lab.impatient("block")
     long = b"Subject: long\r\n\r\n" + (b"0123456789abcdef" * 60 + b"\r\n") * 14_000
     second = Sink()
     await lab.hosts(Sink({"content": ["552 5.3.4 too much|hang"]}, extensions=SERIAL), second)
@@ -84,6 +79,8 @@ async def test_b_lost_after_the_dot_is_unknown_and_asks_no_other_mx(
     lab: RelayLab, how: str
 ) -> None:
     second = Sink()
+    if how == "hang":
+        lab.impatient("dot")
     await lab.hosts(Sink({"dot": [how]}), second)
     result = await lab.one()
     assert isinstance(result, Deferred)
@@ -107,15 +104,14 @@ async def test_b_unknown_for_one_still_moves_the_other_on(lab: RelayLab) -> None
 
 
 async def test_b3_the_final_dot_has_its_own_timeout(lab: RelayLab) -> None:
-    lab.times = Timeouts(connect=5, greeting=5, command=5, data=5, dot=0.1)
+    lab.impatient("dot")
     await lab.hosts(Sink({"dot": ["hang"]}))
     result = await lab.one()
     assert isinstance(result, Deferred)
-    assert result.reply.text.startswith("no reply within 0.1 s with mx1.example.test[127.77.0.1]")
+    assert result.reply.text.startswith("no reply within 0.3 s with mx1.example.test[127.77.0.1]")
 
 
 async def test_cancelled_it_drops_the_connection(lab: RelayLab) -> None:
-    lab.times = Timeouts(dot=60)
     sink = Sink({"dot": ["hang"]})
     await lab.hosts(sink)
     task = asyncio.create_task(lab.send(BOB))

@@ -183,7 +183,7 @@ def test_a_kept_connection_on_which_half_a_reply_came_unasked_is_not_used_again(
 
 @pytest.mark.parametrize("verb", ["greeting", "EHLO", "MAIL", "DATA", "dot"])
 def test_a_reply_whose_last_line_never_comes_is_awaited_for_its_whole_time(verb: str) -> None:
-    within = {"dot": RFC.dot, "DATA": RFC.data}.get(verb, RFC.command)
+    within = {"dot": RFC.dot, "DATA": RFC.data}.get(verb, RFC.mail)
     peer = Sink({verb: ["250-2.0.0 more to come|hang"]})
     world = SimRelay(peer)
     [result] = world.run(world.send)

@@ -1,20 +1,11 @@
 """MAIL-RULES B: what a reply to RCPT means, for its recipient alone."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from mxlab_services.queue.ports import Deferred, Delivered, Failed
 from mxlab_services.reply import Reply
 from tests.support.relay_lab import BOB, BOTH, CAROL, DAVE, RelayLab
 from tests.support.smtp_sink import Sink
-
-
-@pytest.fixture
-async def lab() -> AsyncIterator[RelayLab]:
-    lab = RelayLab()
-    yield lab
-    await lab.close()
 
 
 @BOTH

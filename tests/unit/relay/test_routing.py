@@ -1,109 +1,28 @@
 """MAIL-RULES A1-A9: where mail for a domain goes, and why."""
 
 import asyncio
-import random
-from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mxlab_services import events
-from mxlab_services.dns.answers import Answer, Mx, Status
-from mxlab_services.queue.ports import Deferred, Failed, Route
-from mxlab_services.relay.routing import ADDRESS_LIMIT, MxRouter, report
-
-D = "example.test"
-SELF = "mx2.example.test"
-SELF_ADDRESS = "10.0.0.3"
-
-
-class Table:
-    """A resolver that answers from a table: MX lists, address lists, aliases and failures."""
-
-    def __init__(
-        self,
-        mx: Mapping[str, list[tuple[int, str]] | Status] | None = None,
-        addresses: Mapping[str, list[str] | Status] | None = None,
-        aliases: Mapping[str, str] | None = None,
-    ) -> None:
-        self._mx = mx or {}
-        self._addresses = addresses or {}
-        self._aliases = aliases or {}
-        self.asked: list[tuple[str, str]] = []
-
-    async def mx(self, name: str, message: str | None = None) -> Answer:
-        self.asked.append((name, "MX"))
-        canonical = self._aliases.get(name, name)
-        match self._mx.get(canonical, "nodata"):
-            case str() as status:
-                return Answer(name, "MX", status, canonical)
-            case records:
-                return Answer(name, "MX", "ok", canonical, mx=tuple(Mx(*r) for r in records))
-
-    async def addresses(self, name: str, message: str | None = None) -> Answer:
-        self.asked.append((name, "A"))
-        canonical = self._aliases.get(name, name)
-        match self._addresses.get(canonical, "nxdomain"):
-            case str() as status:
-                return Answer(name, "A", status, canonical)
-            case found:
-                return Answer(name, "A", "ok", canonical, addresses=tuple(found))
-
-
-HOSTS: dict[str, list[str] | Status] = {
-    "mx1.example.test": ["10.0.0.2"],
-    SELF: [SELF_ADDRESS],
-    "mx3.example.test": ["10.0.0.4"],
-    "mx4.example.test": ["10.0.0.5"],
-}
-
-
-class Seen:
-    def __init__(self) -> None:
-        self.events: list[tuple[events.Body, str | None]] = []
-
-    def __call__(self, body: events.Body, message: str | None = None) -> None:
-        self.events.append((body, message))
-
-
-def router(
-    table: Table,
-    *,
-    seed: int = 0,
-    networks: Sequence[str] = ("10.0.0.0/24",),
-    seen: Seen | None = None,
-) -> MxRouter:
-    return MxRouter(
-        table,
-        names=[SELF],
-        addresses=[SELF_ADDRESS],
-        networks=networks,
-        rng=random.Random(seed),
-        emit=seen or Seen(),
-    )
-
-
-def zone(*mx: tuple[int, str], **hosts: list[str] | Status) -> Table:
-    """A zone for D with these MX records; `hosts` adds or replaces addresses of NAME.D."""
-    return Table({D: list(mx)}, HOSTS | {f"{name}.{D}": value for name, value in hosts.items()})
-
-
-def hosts(route: Route) -> list[str]:
-    return [target.host for target in route.targets]
-
-
-def reply(route: Route) -> str:
-    assert route.failure is not None
-    assert route.targets == ()
-    return str(route.failure.reply)
-
-
-def said(route: Route, words: str) -> str:
-    """The section of the decision that says `words`."""
-    found = [decision.section for decision in route.decisions if words in decision.text]
-    assert found, f"{words!r} in none of {[d.text for d in route.decisions]}"
-    return found[0]
+from mxlab_services.dns.answers import Status
+from mxlab_services.queue.ports import Deferred, Failed
+from mxlab_services.relay.routing import ADDRESS_LIMIT, report
+from tests.support.routing_lab import (
+    HOSTS,
+    SELF,
+    SELF_ADDRESS,
+    D,
+    Seen,
+    Table,
+    hosts,
+    reply,
+    router,
+    said,
+    zone,
+)
 
 
 async def test_a1_alias_at_the_domain_is_followed() -> None:
@@ -310,7 +229,8 @@ async def test_the_same_host_twice_counts_once_at_its_best() -> None:
 )
 async def test_address_literals_need_no_lookup(literal: str, address: str) -> None:
     table = Table()
-    route = await router(table, networks=["10.0.0.0/24", "fd00::/64"]).route(literal)
+    both = ["10.0.0.0/24", "fd00::/64"]
+    route = await router(table, networks=both, own=[SELF_ADDRESS, "fd00::3"]).route(literal)
     assert [t.addresses for t in route.targets] == [(address,)]
     assert hosts(route) == [literal.lower()]
     assert table.asked == []

@@ -13,8 +13,9 @@ from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.cli import app
 from mxlab.errors import Damaged, UnknownName, UsageError
 from mxlab.model.finding import Finding, Verdict, overall
-from mxlab.report import judge_again, record, to_json
+from mxlab.report.document import to_json
 from mxlab.report.plain import from_plain, to_plain
+from mxlab.report.recording import judge_again, record
 from mxlab.runner import runner
 from mxlab.runner.result import RunResult
 from mxlab.scenario.load import load, loads, scenario_ids

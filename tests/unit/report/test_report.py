@@ -4,34 +4,15 @@ import json
 from xml.etree import ElementTree as Xml
 
 from mxlab.errors import EXIT_FAILED, EXIT_INCONCLUSIVE
-from mxlab.model.finding import Finding, Verdict, overall
-from mxlab.model.scenario import Scenario
-from mxlab.model.step import Say
-from mxlab.report import SCHEMA, junit, text, to_json
-from mxlab.runner.result import RunResult
-from tests.support.history import through_both
+from mxlab.model.finding import Finding, Verdict
+from mxlab.report.document import SCHEMA, to_json
+from mxlab.report.junit import junit
+from mxlab.report.text import text
+from tests.support.reports import result
 
 PASSED = Finding("nothing-lost", Verdict.PASS, "all 1 that were taken are accounted for")
 FAILED = Finding("step 3", Verdict.FAIL, "it never came \x00", ("a detail",), "x.yaml:7")
 OPEN = Finding("mx-order", Verdict.UNKNOWN, "the evidence has gaps", ("mx1: events are missing",))
-
-
-def result(*findings: Finding) -> RunResult:
-    history = through_both()
-    return RunResult(
-        scenario=Scenario(title="A title", steps=(Say("x"),), expect=("nothing-lost",), id="story"),
-        backend="sim",
-        run_id="r1",
-        seed=5,
-        time_scale=1.0,
-        verdict=overall(findings),
-        findings=findings,
-        trace=history.trace(),
-        evidence=history.evidence(),
-        durations={"deploy": 0.5, "steps": 1.25},
-        lab_seconds=7200.0,
-        replay="mxlab run story --backend sim --seed 5",
-    )
 
 
 def test_the_text_says_the_verdict_why_and_how_to_run_it_again() -> None:

@@ -3,11 +3,8 @@ What a browser makes of it is tested in tests/e2e/test_report_browser.py."""
 
 import base64
 import hashlib
-import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
-from typing import Any
 
 import msgspec
 
@@ -15,12 +12,13 @@ from mxlab.history.trace import LAB
 from mxlab.model.finding import Finding, Verdict
 from mxlab.model.scenario import Scenario
 from mxlab.model.step import Say
-from mxlab.report import html
+from mxlab.report.html import html
 from mxlab.report.view import View
 from mxlab.report.viewer import view
 from mxlab.runner.result import RunResult
 from mxlab_services import events
 from tests.support.history import ALICE, BOB, MESSAGE, History, through_both
+from tests.support.reports import Reader, data_of
 
 
 def result(history: History, title: str = "A title") -> RunResult:
@@ -38,34 +36,6 @@ def result(history: History, title: str = "A title") -> RunResult:
         lab_seconds=60.0,
         replay="mxlab run story",
     )
-
-
-class Reader(HTMLParser):
-    """Collects elements, attributes and the content of scripts and styles."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.content: dict[str, list[str]] = {}
-        self._inside = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        kind = dict(attrs).get("type") or "code" if tag == "script" else tag
-        self._inside = kind if tag in ("script", "style", "title", "pre") else ""
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        self.content.setdefault(self._inside, []).append(data)
-
-
-def data_of(page: str) -> Any:
-    return json.loads("".join(Reader(page).content["application/json"]))
 
 
 def test_the_page_needs_nothing_else() -> None:

@@ -37,7 +37,7 @@ from mxlab.model.step import (
     Wait,
 )
 from mxlab.runner import runner
-from mxlab.runner.progress import Asked, Judged, Seen, StepBegan, Update, Waiting
+from mxlab.runner.progress import Asked, Judged, Seen, StepBegan, Update, WaitBegan
 from mxlab.runner.result import RunResult
 from mxlab.scenario.load import load, loads
 from mxlab_services.control.requests import Ping, Request
@@ -157,7 +157,7 @@ mxlab: 1
 title: t
 steps:
   - send: {id: batch, from: alice@client.test, to: bob@example.test}
-  - fault: {id: full, mailbox-full: {host: mx1, address: dan@elsewhere.test}}
+  - fault: {id: full, mailbox-full: {host: mx1, address: "dan@[192.0.2.9]"}}
 expect: [nothing-lost]
 """
     result = run(loads(text, "x.yaml"))
@@ -220,7 +220,7 @@ def test_progress_tells_steps_waits_and_findings() -> None:
     heard: list[Update] = []
     run(story(SEND, Eventually(Delivered("batch"), 60.0)), heard=heard)
     assert [u.number for u in heard if isinstance(u, StepBegan)] == [1, 2]
-    assert any(isinstance(u, Waiting) and u.seconds == 60.0 for u in heard)
+    assert any(isinstance(u, WaitBegan) and u.seconds == 60.0 for u in heard)
     assert any(isinstance(u, Seen) and u.text.endswith("of 3 delivered") for u in heard)
     assert sum(isinstance(u, Judged) for u in heard) == 1 + len(ALL)
 
@@ -349,7 +349,7 @@ def test_cancelled_it_heals_and_removes_even_when_cancelled_again() -> None:
     hurt = asyncio.Event()
 
     def progress(update: Update) -> None:
-        if isinstance(update, Waiting):
+        if isinstance(update, WaitBegan):
             hurt.set()
 
     async def main() -> None:

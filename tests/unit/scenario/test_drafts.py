@@ -9,14 +9,14 @@ from mxlab.backends.sim.backend import SimBackend, simulate
 from mxlab.errors import UsageError
 from mxlab.faults.table import example
 from mxlab.model.finding import Verdict
-from mxlab.model.inner import InnerFault
 from mxlab.model.mechanism import MECHANISMS, STRIKING
-from mxlab.report import text as report
+from mxlab.report.text import text as report
 from mxlab.runner import runner
 from mxlab.scenario.draft import Draft
 from mxlab.scenario.lint import remarks
 from mxlab.scenario.load import loads
 from mxlab_services.events import FaultStruck, LabFault, LabHealed, Lookup, Tried
+from mxlab_services.faults.base import NodeFault
 
 
 @pytest.mark.parametrize("fault", MECHANISMS)
@@ -27,7 +27,7 @@ def test_in_every_draft_the_fault_does_what_it_does(fault: str, host: str) -> No
     if "peers" in given:
         given["peers"] = ["client"]
     draft = Draft("draft", fault=fault, host=host, parameters=given)
-    elsewhere = host and issubclass(MECHANISMS[fault], InnerFault)
+    elsewhere = host and issubclass(MECHANISMS[fault], NodeFault)
     if elsewhere and (fault.startswith("dns-") != (host == "dns") or fault == "mailbox-full"):
         with pytest.raises(UsageError, match=r"is a fault of|has no mailbox"):
             draft.scenario()
@@ -81,3 +81,10 @@ def test_mail_is_such_as_the_fault_can_strike(fault: str, given: dict[str, Any])
 def test_where_nothing_would_meet_it_is_refused(fault: str, host: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Draft("draft", fault=fault, host=host).check()
+
+
+@pytest.mark.parametrize("host", ["", "client"])
+def test_nobody_authenticates_himself_in_a_draft(host: str) -> None:
+    given = {"verb": "AUTH", "code": 454}
+    with pytest.raises(UsageError, match="nobody authenticates himself"):
+        Draft("draft", fault="reply", host=host, parameters=given).check()

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from mxlab.backends.registry import told_in
 from mxlab.cli import app
 from mxlab.errors import UnknownName, UsageError
-from mxlab.model.scenario import Scenario, World, told_in
+from mxlab.model.scenario import BackendName, Scenario
 from mxlab.model.topology import Exchange, Topology
-from mxlab.plan.plan import checked_topology
+from mxlab.plan.checked import checked_topology
 from mxlab.scenario.load import candidates, find, load_topology
 
 STORY = """\
@@ -152,22 +153,25 @@ def test_a_domain_that_cannot_be_is_refused_before_anything_starts(domain: str, 
 @pytest.mark.parametrize(
     ("backends", "prefers", "wish", "told"),
     [
-        ((), None, None, "auto"),
-        ((), "sim", None, "sim"),
-        ((), "sim", "process", "process"),
-        ((), "sim", "auto", "auto"),
-        (("sim",), None, None, "sim"),
-        (("sim",), None, "auto", "sim"),
-        (("sim",), None, "docker", "docker"),  # and is refused there
-        (("process",), None, None, "process"),
-        (("sim", "process"), None, None, "process"),
-        (("docker", "sim"), None, None, "docker"),
-        (("process", "docker"), None, None, "auto"),
-        (("sim", "process", "docker"), "process", None, "process"),
+        ((), None, None, ("docker", "process")),
+        ((), "sim", None, ("sim",)),
+        ((), "sim", "process", ("process",)),
+        ((), "sim", "auto", ("docker", "process")),
+        (("sim",), None, None, ("sim",)),
+        (("sim",), None, "auto", ("sim",)),
+        (("sim",), None, "docker", ("docker",)),  # and is refused there
+        (("process",), None, None, ("process",)),
+        (("sim", "process"), None, None, ("process", "sim")),
+        (("docker", "sim"), None, None, ("docker", "sim")),
+        (("process", "docker"), None, None, ("docker", "process")),
+        (("sim", "process", "docker"), "process", None, ("process",)),
     ],
 )
 def test_it_is_told_where_it_can_be_told(
-    backends: tuple[World, ...], prefers: World | None, wish: str | None, told: str
+    backends: tuple[BackendName, ...],
+    prefers: BackendName | None,
+    wish: str | None,
+    told: tuple[str, ...],
 ) -> None:
     scenario = Scenario(title="t", steps=(), expect=(), backends=backends, backend=prefers)
     assert told_in(scenario, wish) == told
@@ -179,6 +183,19 @@ def test_a_story_for_the_simulation_alone_is_played_there(here: Path) -> None:
     assert "sim" in mxlab("run", "x").stdout
     assert "would use: sim" in mxlab("run", "x", "--dry-run").stdout
     assert "not for process" in mxlab("run", "x", "--backend", "process", code=3).stderr
+
+
+def test_a_story_is_played_in_the_first_of_its_backends_that_can_be_had(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{here}/no-engine.sock")
+    file = story(here / "x", "here")
+    file.write_text(file.read_text().replace("steps:", "backends: [docker, sim]\nsteps:"))
+    run = mxlab("run", "x")
+    assert "PASS" in run.stdout
+    assert "mxlab: the simulation, because no Docker engine" in run.stderr
+    assert "would use: sim" in mxlab("run", "x", "--dry-run").stdout
+    assert "no Docker engine" in mxlab("run", "x", "--backend", "docker", code=3).stderr
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,9 @@ from mxlab.cli import app
 from mxlab.errors import ScenarioError
 from mxlab.scenario.lint import Remark, remarks
 from mxlab.scenario.load import load, loads, problem_at, read, scenario_ids
+from tests.support.scenario_text import END, HEAD, SEND
 
 WORLDS = (DockerBackend(), ProcessBackend(), SimBackend())
-HEAD = "mxlab: 1\ntitle: t\nsteps:\n"
-SEND = "  - send: {id: batch, from: alice@client.test, to: bob@example.test}\n"
-END = "expect: [nothing-lost]\n"
 
 
 def lint(steps: str, end: str = END, head: str = HEAD) -> list[str]:
@@ -52,6 +50,46 @@ def test_what_ships_is_clean(name: str) -> None:
         (
             "  - eventually: {within: 1s, queue: {host: mx2, count: 3}}\n" + SEND,
             "4: `queue`: no mail was sent before: it can never happen",
+        ),
+        *(
+            (
+                f"{SEND}  - eventually: {{within: 1s, {condition}}}\n",
+                f"5: {why}: it can never happen",
+            )
+            for condition, why in (
+                ("attempt: {host: mx1, by: mx1}", "`by`: mx1 never tries itself"),
+                ("reply: {from: mx2, code: 450, by: mx2}", "`by`: mx2 never tries itself"),
+                (
+                    "reply: {from: mx1, code: 354, verb: RCPT}",
+                    "`code`: RCPT never gets 354: 3yz asks for more (RFC 5321 §4.2.1)",
+                ),
+                (
+                    "reply: {from: mx1, code: 220, verb: STARTTLS, by: client}",
+                    "`verb`: client never says STARTTLS without `tls: true`",
+                ),
+                (
+                    "notified: alice@clientt.test",
+                    "`notified`: 'clientt.test': no host of the lab has mailboxes for that domain",
+                ),
+                (
+                    "asked: {name: example.test, type: XM}",
+                    "`type`: 'XM': there is no such type of records",
+                ),
+            )
+        ),
+        (
+            SEND + "  - never: {during: 1s, attempt: {host: mx2, count: 0}}\n",
+            "5: `count`: it holds before anything is seen; that there was none stands in `expect`",
+        ),
+        (
+            SEND + "  - fault: {id: x, kill: mx1}\n"
+            + SEND.replace("batch", "two")
+            + "  - eventually: {within: 1s, reply: {from: mx1, code: 250, batch: two}}\n",
+            "7: `reply`: mx1 is down since before two was sent: it can never happen",
+        ),
+        (
+            SEND + "  - eventually: {within: 1s, queue: {host: dns, at-least: 1}}\n",
+            "5: `queue`: dns has no queue: it can never happen",
         ),
         (
             SEND + "  - eventually: {within: 1s, queue: {host: dns, holds: batch}}\n",
@@ -88,6 +126,12 @@ def test_what_ships_is_clean(name: str) -> None:
 )  # fmt: skip
 def test_a_step_that_can_never_happen(steps: str, said: str) -> None:
     assert lint(steps) == [said]
+
+
+def test_every_sender_can_be_notified() -> None:
+    head = HEAD.replace("steps:", "topology: {clients: [{host: shop, domain: shop.test}]}\nsteps:")
+    step = SEND + "  - eventually: {within: 1s, notified: orders@shop.test}\n"
+    assert lint(step, head=head) == []
 
 
 @pytest.mark.parametrize(
@@ -261,7 +305,7 @@ def test_a_file_with_many_mistakes_has_them_all_in_one_go(tmp_path: Path) -> Non
         ("x BOGUS 1", "record type 'BOGUS' is not one of"),
         ("x MX mx1", "MX takes 2 fields, not 1"),
         ("x.other.test. A 10.0.0.1", "x.other.test. lies outside the zone example.test."),
-        ("$INCLUDE file", "$INCLUDE is not understood"),
+        ("$INCLUDE file", "$INCLUDE is not followed"),
         ("mx1 CNAME mx2", "mx1.example.test. has a CNAME beside other data"),
         ("@ MX 0 .", "example.test. has a null MX beside other MX records"),
         ("@ SOA a b 1 1 1 1 1", "the SOA is changed by replacing the zone"),
@@ -303,7 +347,7 @@ def test_a_record_that_the_server_takes_is_no_remark(step: str) -> None:
     [
         ('  - dns: {remove: ["MX"]}\n', "the record type is missing"),
         ('  - dns: {origin: new.com, add: ["@ A 10.0.0.1"]}\n', "no zone new.com here"),
-        ("  - dns: {zone: '@ A 10.0.0.1'}\n", "line 1: no TTL"),
+        ("  - dns: {zone: '@ A 10.0.0.1'}\n", "line 1, column 1: no TTL"),
         ("  - dns: {zone: '$TTL 5'}\n", "needs exactly one SOA"),
         (
             "  - dns: {remove: ['@ MX']}\n  - fault: {id: x, dns-swapped-mx: {name: example.test, "
@@ -332,3 +376,32 @@ def test_after_a_step_of_ones_own_the_zone_may_be_another() -> None:
         assert len(lint(SEND + steps)) == 1
         assert lint(SEND + own + steps) == []
     assert len(lint(SEND + own + "  - dns: {add: ['mx1 A 1.2.3']}\n")) == 1
+
+
+BY_PROGRAM = HEAD.replace("steps", "topology: {submission: {users: {al: x}}}\nsteps")
+HANDED_IN = SEND.replace("}\n", ", submission: {user: al, HOW}}\n")
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("delivered: batch", "`delivered`: all of batch is to be refused with 535"),
+        ("deferred: batch", "`deferred`: all of batch is to be refused with 535"),
+        ("reply: {from: client, code: 535, batch: batch}", ""),
+        ("reply: {from: client, by: client, code: 535}", ""),
+        ("reply: {from: mx1, code: 535, verb: AUTH}", "`verb`: mx1 has no AUTH"),
+    ],
+)
+def test_what_is_to_be_refused_goes_nowhere(condition: str, said: str) -> None:
+    step = HANDED_IN.replace("HOW", "password: y, refused: 535")
+    wait = f"  - eventually: {{within: 1s, {condition}}}\n"
+    found = lint(step + wait, head=BY_PROGRAM)
+    assert len(found) == bool(said)
+    assert all(text.startswith(f"6: {said}") for text in found)
+
+
+def test_a_program_waits_for_what_a_server_says() -> None:
+    bad = "  - fault: {id: x, reply: {host: client, verb: AUTH, code: 454}}\n"
+    steps = bad + HANDED_IN.replace("HOW", "refused: 454") + "  - heal: x\n"
+    assert said(steps, head=BY_PROGRAM) == []
+    assert len(said(bad + SEND + "  - heal: x\n", head=BY_PROGRAM)) == 1

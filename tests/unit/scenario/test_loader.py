@@ -8,10 +8,11 @@ from mxlab.errors import EXIT_USAGE, ScenarioError, UnknownName, UsageError
 from mxlab.model.condition import Delivered, Queue
 from mxlab.model.duration import format_duration, parse_duration
 from mxlab.model.mechanism import Kill
-from mxlab.model.scenario import Scenario, fault_kinds, problems
+from mxlab.model.scenario import Scenario, fault_kinds
 from mxlab.model.step import Eventually, Fault, Heal, Parallel, Say, Send, Wait
 from mxlab.model.topology import Exchange
 from mxlab.scenario.load import find, load, load_topology, loads, scenario_ids
+from mxlab.scenario.sound import unsound
 
 BAD = sorted((Path(__file__).parents[2] / "badconfigs").glob("*/scenario.yaml"))
 GOOD = """
@@ -99,7 +100,7 @@ def test_a_hint_names_the_nearest_host() -> None:
 
 def test_a_scenario_made_in_python_is_checked_likewise() -> None:
     wrong = Scenario(title="t", steps=(Heal("nothing"),), expect=("nothing-lost",))
-    assert [problem.path for problem in problems(wrong)] == [("steps", 0, "heal")]
+    assert [problem.path for problem in unsound(wrong)] == [("steps", 0, "heal")]
 
 
 def test_the_scenarios_that_ship_load_and_have_their_lesson() -> None:

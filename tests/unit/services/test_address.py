@@ -10,7 +10,7 @@ from mxlab_services.address import canonical, distinct, domain_of, local_part_of
 from mxlab_services.dns.names import name_text, parse_name
 from mxlab_services.domain import DomainError, checked, fold_domain
 from mxlab_services.errors import ZoneError
-from mxlab_services.faults.kinds import same_address
+from mxlab_services.faults.base import same_address
 
 BOB = "bob@example.test"
 

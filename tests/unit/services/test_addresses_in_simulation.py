@@ -12,7 +12,7 @@ from mxlab.model.step import AnyStep
 from mxlab.model.topology import Exchange, Topology
 from mxlab.runner.result import RunResult
 from mxlab_services import events
-from mxlab_services.control.requests import Dig, Etrn, MailboxList, QueueFlush, Route
+from mxlab_services.control.requests import Dig, Etrn, MailboxList, QueueFlush, RouteRead
 from tests.support.peers import Peer, take_over
 from tests.support.stories import (
     ALONE,
@@ -210,7 +210,7 @@ def test_a_local_part_beyond_ascii_needs_smtputf8() -> None:
 def test_route_dig_zone_and_etrn_take_either_label() -> None:
     async def story(lab: SimLab) -> None:
         client = lab.nodes["client"]
-        told = [await client.request(Route(f"bob@{name}")) for name in (U, A)]
+        told = [await client.request(RouteRead(f"bob@{name}")) for name in (U, A)]
         assert told[0].decisions == told[1].decisions
         assert told[0].status == "relay"
         assert "alias" not in " ".join(told[0].decisions)
@@ -315,7 +315,7 @@ def test_an_address_is_tried_once_in_an_attempt_under_whatever_names() -> None:
         await submit(lab)
         await until(lab, "client", events.Deferred)
         tried = [event.address for event in await happened(lab, "client", events.Tried)]
-        route = await lab.nodes["client"].request(Route(BOB))
+        route = await lab.nodes["client"].request(RouteRead(BOB))
         return tried, [line for line in route.decisions if "tried already" in line]
 
     tried, said = in_lab(story)

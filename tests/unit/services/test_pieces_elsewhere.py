@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mxlab.api import build as api
+from mxlab.api.run import run
 from mxlab.backends.docker.channel import HEADER, _frames
 from mxlab.model.finding import Verdict, overall
 from mxlab.scenario.load import loads
@@ -33,7 +33,7 @@ expect: [nothing-lost, nothing-altered, duplicates-explained, silence-explained,
 
 @pytest.mark.parametrize("most", [1, 3, 40])
 def test_a_whole_lab_with_tls_etrn_and_dns_over_tcp_in_pieces(most: int) -> None:
-    result = api.run(loads(STORY.replace("MOST", str(most)), "x.yaml", "x"), "sim")
+    result = run(loads(STORY.replace("MOST", str(most)), "x.yaml", "x"), "sim")
     assert overall(result.findings) is Verdict.PASS, result.findings
     bodies = [event.body for event in result.trace.events()]
     dialogs = [b.dialog for b in bodies if isinstance(b, events.Tried) and b.stage == "done"]

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -165,7 +166,7 @@ CONTENTS = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(CONTENTS, st.lists(st.integers(1, 40), min_size=1, max_size=40), st.integers(4, 60))
 def test_content_put_aside_is_the_same_content(body: bytes, cuts: list[int], most: int) -> None:
     """Wherever it is split, and however little is held in memory."""
@@ -218,7 +219,7 @@ def test_a_full_disk_refuses_it_in_the_simulation_too() -> None:
     async def story(lab: SimLab) -> list[str]:
         large = "x" * 500
         body = "\r\n".join([large] * 700)
-        await lab.nodes["mx1"].request(FaultSet("full", DiskFull()))
+        await lab.nodes["mx1"].request(FaultSet("full", DiskFull("mx1")))
         opening = ["EHLO x.test", "MAIL FROM:<a@client.test>", f"RCPT TO:<{BOB}>", "DATA"]
         refused = await talk(lab, "mx1", *opening, f"{body}\r\n.")
         await lab.nodes["mx1"].request(FaultClear(all=True))
@@ -306,3 +307,34 @@ async def test_large_content_waits_for_its_turn_and_is_accepted_though_its_clien
         ends[0][1].close()
     assert 1 <= len(at.taken) <= 2
     assert all(len(one[1]) == len(content) for one in at.taken)
+
+
+async def test_limits_that_are_changed_hold_from_the_next_transaction_on() -> None:
+    async with desk(message_size=5000) as it:
+        reader, writer = await it.connect()
+
+        async def said(command: str) -> str:
+            writer.write(f"{command}\r\n".encode())
+            while (line := await reader.readline())[3:4] == b"-":
+                pass
+            return line.decode().rstrip()
+
+        await reader.readline()
+        await said("EHLO c.test")
+        assert (await said("MAIL FROM:<a@c.test> SIZE=4000")).startswith("250")
+        it.live.change(
+            msgspec.structs.replace(
+                it.live.config,
+                limits=Limits(message_size=1000, recipients=1),
+                recipients=["b@example.test"],
+            )
+        )
+        assert (await said("RCPT TO:<b@example.test>")).startswith("250")
+        assert (await said("RCPT TO:<c@example.test>")).startswith("550")
+        await said("RSET")
+        assert (await said("MAIL FROM:<a@c.test> SIZE=4000")).startswith("552")
+        assert (await said("MAIL FROM:<a@c.test> SIZE=400")).startswith("250")
+        assert (await said("RCPT TO:<b@example.test>")).startswith("250")
+        assert (await said("RCPT TO:<b@example.test>")).startswith("452")
+        writer.close()
+        await writer.wait_closed()

@@ -47,7 +47,7 @@ INPUT = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(data=INPUT, helo=st.booleans())
 def test_no_input_makes_a_traceback_or_stops_the_service(
     data: bytes, helo: bool, caplog: pytest.LogCaptureFixture

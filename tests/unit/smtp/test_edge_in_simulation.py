@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from mxlab.backends.sim.loop import Life, SimLoop
+from mxlab.backends.sim.loop import HostLife, SimLoop
 from mxlab.backends.sim.network import Network
 from tests.support.edge_lab import CONFIG, OPENING, Desk
 
@@ -23,7 +23,7 @@ class World:
             address: self._network.add_host(address, address) for address in (MX, SLOW, GOOD)
         }
         for host in self._hosts.values():
-            host.life = Life(host.name, self.loop)
+            host.life = HostLife(host.name, self.loop)
         self.desk = Desk(msgspec.structs.replace(CONFIG, address=MX, smtp_port=25))
 
     def on(self, address: str, work: Callable[[], Awaitable[float]]) -> "asyncio.Task[float]":

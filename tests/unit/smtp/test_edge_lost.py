@@ -23,13 +23,7 @@ async def flood(write: Callable[[], Awaitable[None]]) -> None:
 @pytest.mark.parametrize("how", ["fin", "reset"])
 async def test_b4_a_client_lost_while_its_message_is_accepted_is_accepted_once(how: str) -> None:
     async with desk(sessions=1) as made:
-        asked, go = asyncio.Event(), asyncio.Event()
-
-        async def hold() -> None:
-            asked.set()
-            await go.wait()
-
-        made.before = hold
+        asked, go = made.hold()
         _, writer = await made.connect()
         writer.write(OPENING + b"x\r\n.\r\n")
         await asked.wait()
@@ -47,13 +41,7 @@ async def test_b4_a_client_lost_while_its_message_is_accepted_is_accepted_once(h
 
 async def test_b4_half_closed_after_the_dot_still_gets_its_250() -> None:
     async with desk() as made:
-        asked, go = asyncio.Event(), asyncio.Event()
-
-        async def hold() -> None:
-            asked.set()
-            await go.wait()
-
-        made.before = hold
+        asked, go = made.hold()
         reader, writer = await made.connect()
         writer.write(OPENING + b"x\r\n.\r\nQUIT\r\n")
         writer.write_eof()

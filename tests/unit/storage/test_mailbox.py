@@ -1,12 +1,15 @@
 """Mailboxes: Maildir folders and those of the simulated disk."""
 
 import asyncio
+import itertools
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 from mxlab_services.clock import ScaledClock
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.ids import SeededIds
-from mxlab_services.storage.maildir import MaildirMailboxes, folder_of
+from mxlab_services.storage.maildir import MaildirMailboxes, folder_of, is_own, unique_name
 from mxlab_services.storage.memory import MemoryMailboxes
 from mxlab_services.storage.memory_disk import MemoryDisk
 from mxlab_services.storage.ports import Mailboxes
@@ -126,13 +129,53 @@ async def test_what_a_mail_reader_moved_and_another_program_put_is_read_too(
     name = await maildir.deliver("bob@example.test", b"seen", 5.0)
     folder = tmp_path / "mailboxes" / "bob@example.test"
     (folder / "new" / name).rename(folder / "cur" / f"{name}:2,S")
-    (folder / "new" / "foreign.name").write_bytes(b"foreign")
+    (folder / "new" / "foreign.name").write_bytes(b"foreign\n")
     (folder / "tmp" / "half").write_bytes(b"not yet")
     found = await maildir.read("bob@example.test")
     assert [(m.name, m.content) for m in found] == [
-        (f"{name}:2,S", b"seen"), ("foreign.name", b"foreign"),
+        (f"{name}:2,S", b"seen"), ("foreign.name", b"foreign\r\n"),
     ]  # fmt: skip
     assert found[0].at == 5.0
+
+
+async def test_a_primarys_own_files_are_told_from_a_mail_programs(
+    maildir: MaildirMailboxes,
+) -> None:
+    name = await maildir.deliver("bob@example.test", b"own", 5.0)
+    assert is_own(name)
+    assert is_own(f"{name}:2,RS")
+    assert not is_own("1795806543.M797820P31.79c17595c897,S=32,W=36:2,S")
+    assert not is_own(f"x{name}")
+
+
+async def test_each_message_is_read_once_while_a_mail_reader_marks_them(
+    maildir: MaildirMailboxes, tmp_path: Path
+) -> None:
+    given = [
+        await maildir.deliver("bob@example.test", f"{n}".encode(), float(n)) for n in range(20)
+    ]
+    cur, new = (tmp_path / "mailboxes" / "bob@example.test" / part for part in ("cur", "new"))
+    ended = threading.Event()
+
+    def mark() -> None:
+        """Show all, then mark and unmark each, over and over."""
+        for name in given:
+            (new / name).rename(cur / f"{name}:2,S")
+        flags = itertools.cycle([(":2,S", ":2,RS"), (":2,RS", ":2,S")])
+        while not ended.is_set():
+            old, now = next(flags)
+            for name in given:
+                (cur / f"{name}{old}").rename(cur / f"{name}{now}")
+
+    with ThreadPoolExecutor(1) as reader:
+        marking = reader.submit(mark)
+        try:
+            for _ in range(100):
+                found = await maildir.read("bob@example.test")
+                assert [unique_name(m.name) for m in found] == given
+        finally:
+            ended.set()
+            marking.result()
 
 
 @pytest.mark.parametrize("world", ["maildir", "memory"])

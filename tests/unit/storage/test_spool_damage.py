@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from mxlab_services.errors import SpoolError
 from mxlab_services.message import Pending, Queued, Recipient
 from mxlab_services.storage.ports import Settled
 from mxlab_services.storage.sqlite import check as spool_check
+from mxlab_services.storage.sqlite import spool, tables
 from mxlab_services.storage.sqlite.spool import SqliteSpool
 
 COUNT = 300
@@ -264,6 +266,38 @@ async def test_a_spool_of_another_version_is_refused_and_left_alone(tmp_path: Pa
     with pytest.raises(SpoolError, match="version 9"):
         await SqliteSpool.open(path)
     assert not (tmp_path / "spool.db.damaged-1").exists()
+
+
+@pytest.mark.parametrize("step", ["schema", "check", "reader"])
+async def test_an_open_that_fails_leaves_no_connection_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def refuse(*_: object) -> str:
+        raise OSError(5, "Input/output error")
+
+    made: list[sqlite3.Connection] = []
+    real = sqlite3.connect
+
+    def connect(*given: Any, **more: Any) -> sqlite3.Connection:
+        made.append(real(*given, **more | {"check_same_thread": False}))
+        return made[-1]
+
+    if step != "schema":
+        await (await SqliteSpool.open(tmp_path / "spool.db")).close()
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    match step:
+        case "schema":
+            monkeypatch.setattr(tables, "SCHEMA", "CREATE nothing;")
+        case "check":
+            monkeypatch.setattr(spool_check, "_check", refuse)
+        case "reader":
+            monkeypatch.setattr(spool, "connect", refuse)
+    with pytest.raises(SpoolError):
+        await SqliteSpool.open(tmp_path / "spool.db")
+    assert made
+    for db in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            db.execute("SELECT 1")
 
 
 async def test_changed_counters_of_a_recipient_survive_a_repair(tmp_path: Path) -> None:

@@ -4,18 +4,28 @@ import asyncio
 import email
 import email.policy
 import random
+from typing import Any
 
 import pytest
 
 from mxlab.backends.sim.backend import simulate
-from mxlab_services.config import Limits
+from mxlab_services.config import ClientConfig
 from mxlab_services.control.replies import SubmittedMessage
 from mxlab_services.control.requests import Submit
 from mxlab_services.errors import ControlError, SpoolFull
 from mxlab_services.ids import SeededIds
 from mxlab_services.message import Envelope, Origin, content_digest, message_key
+from mxlab_services.queue.live import LiveConfig
 from mxlab_services.submit.submission import Submission
 from tests.support.fakes import FakeClock
+
+CONFIG = ClientConfig(
+    node="client",
+    address="10.0.0.9",
+    hostname="client.client.test",
+    dns="10.0.0.3",
+    networks=[],
+)
 
 ALICE, BOB = "alice@client.test", "bob@example.test"
 
@@ -47,7 +57,7 @@ def submit(request: Submit, queue: Queue | None = None) -> tuple[Queue, list[Sub
     async def main() -> list[SubmittedMessage]:
         clock = FakeClock()
         ids = SeededIds(clock, random.Random(1))
-        return await Submission("client.client.test", found, Limits(), clock, ids)(request)
+        return await Submission(LiveConfig(CONFIG), found, clock, ids)(request)
 
     return found, simulate(main)
 
@@ -170,3 +180,63 @@ def test_each_mailbox_is_in_the_envelope_once() -> None:
 def test_a_full_disk_says_how_many_are_stored() -> None:
     with pytest.raises(ControlError, match="stored 3 of 10, then: no space"):
         submit(Submit(ALICE, [BOB], count=10, concurrency=1), Queue(room=3))
+
+
+WHOLE = b"Subject: whole\nTo: somebody else\n\n.\nbody\n"
+
+
+def test_a_whole_message_keeps_its_bytes_and_gets_a_message_id() -> None:
+    queue, (told,) = submit(Submit(ALICE, [BOB], content=WHOLE, headers=[("X-Lab", "1")]))
+    ((_, content),) = queue.stored
+    head, rest = content[: -len(WHOLE) - 5], content[-len(WHOLE) - 5 :]
+    assert rest == WHOLE.replace(b"\n", b"\r\n")
+    assert head.decode() == f"Message-ID: {told.message}\r\nX-Lab: 1\r\n"
+    assert told.message == message_key(content)
+    assert told.digest == content_digest(content)
+
+
+def test_a_whole_message_without_a_message_id_can_be_sent_often() -> None:
+    _, told = submit(Submit(ALICE, [BOB], content=WHOLE, count=3))
+    assert len({one.message for one in told}) == 3
+
+
+def test_its_own_message_id_is_kept() -> None:
+    queue, (told,) = submit(Submit("", [BOB], content=b"Message-ID: <a@b.test>\n\nx\n"))
+    assert told.message == "<a@b.test>"
+    assert queue.stored[0][1] == b"Message-ID: <a@b.test>\r\n\r\nx\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "needs"),
+    [
+        (b"Subject: x\n\nx\n", (False, False)),
+        (b"Subject: x\n\n\xff\n", (True, False)),
+        ("Subject: é\n\nx\n".encode(), (True, True)),
+    ],
+)
+def test_the_envelope_asks_for_what_a_whole_message_needs(
+    content: bytes, needs: tuple[bool, bool]
+) -> None:
+    queue, _ = submit(Submit(ALICE, [BOB], content=content, ret="hdrs", notify="never"))
+    envelope = queue.stored[0][0]
+    assert (envelope.eightbit, envelope.smtputf8) == needs
+    assert (envelope.ret, envelope.recipients[0].notify) == ("HDRS", "NEVER")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"content": b"hello\n"}, "the message: line 1: no header field"),
+        ({"content": WHOLE, "size": 100}, "its own body and size"),
+        ({"content": WHOLE, "body": "x"}, "its own body and size"),
+        ({"content": b"Message-ID: <a@b.test>\n\n", "count": 2}, "one message, not 2"),
+        (
+            {"content": b"Message-ID: <a@b.test>\n\n", "headers": [("Message-ID", "<c@d.test>")]},
+            "has a Message-ID already",
+        ),
+        ({"ret": "ALL"}, "ret: FULL or HDRS"),
+    ],
+)
+def test_what_a_whole_message_cannot_be_is_refused(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ControlError, match=said):
+        submit(Submit(ALICE, [BOB], **more))

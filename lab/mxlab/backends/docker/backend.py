@@ -12,22 +12,24 @@ from typing import Any
 import msgspec
 from docker import APIClient
 
-from mxlab.backends.base import Found, Lab, Node, Order, Progress, Removed
-from mxlab.backends.base import Shape as LinkShape
-from mxlab.backends.docker import image as images
+from mxlab.backends.base import Found, ImapServer, Lab, Node, Order, Progress, Removal, Shape
 from mxlab.backends.docker.engine import Engine, connect
+from mxlab.backends.docker.image import Base, ensure_image
 from mxlab.backends.docker.imaging import ImageStore
+from mxlab.backends.docker.imap import DockerImapServer, find_imap, start_imap
 from mxlab.backends.docker.links import Links
 from mxlab.backends.docker.make import Networks, already_up, make_container, make_networks
 from mxlab.backends.docker.node import DockerNode
+from mxlab.backends.docker.products import DOVECOT, MAIL_SERVERS, PRODUCTS, ensure_product
 from mxlab.backends.docker.shape import (
     CONFIG,
     LAB,
     RUN,
     TOPOLOGY,
-    Shape,
+    ContainerShape,
     check_names,
     decode_topology,
+    endpoint,
     shapes,
 )
 from mxlab.backends.docker.sweep import (
@@ -37,69 +39,50 @@ from mxlab.backends.docker.sweep import (
     sweep,
     uninterrupted,
 )
+from mxlab.backends.real.lab import RealLab
 from mxlab.errors import (
     AlreadyUp,
     EnvironmentProblem,
     LabError,
     NotUp,
-    UnknownName,
     first_of_group,
 )
+from mxlab.model.software import OURS, products_in
 from mxlab.model.topology import Topology
 from mxlab.names import check_lab_name
 from mxlab.plan.plan import Plan
-from mxlab_services.clock import Clock, ScaledClock
+from mxlab.plan.space import four_of
 from mxlab_services.config import AnyConfig, MtaConfig, decode_config
 from mxlab_services.errors import ConfigError
 
 
-class DockerLab:
+class DockerLab(RealLab[DockerNode]):
     """A lab that is up."""
 
     backend = "docker"
 
-    def __init__(self, engine: Engine, plan: Plan, nodes: Mapping[str, DockerNode]) -> None:
-        self._plan = plan
-        self._nodes = nodes
+    def __init__(
+        self,
+        engine: Engine,
+        plan: Plan,
+        nodes: Mapping[str, DockerNode],
+        imap: Mapping[str, DockerImapServer],
+    ) -> None:
+        super().__init__(plan, nodes)
+        self._imap = imap
         self._links = Links(
             engine,
             (plan.lab, plan.run),
             {name: node.container for name, node in nodes.items()},
-            {name: node.config.address for name, node in nodes.items()},
+            {name: node.config.addresses for name, node in nodes.items()},
+            {name: endpoint(*plan.endpoint(name)) for name in nodes},
         )
         for node in nodes.values():
             node.links = self._links
-        time = plan.nodes[0].time
-        self._clock = ScaledClock(time.scale, time.epoch)
 
     @property
-    def name(self) -> str:
-        return self._plan.lab
-
-    @property
-    def run(self) -> str:
-        return self._plan.run
-
-    @property
-    def clock(self) -> Clock:
-        return self._clock
-
-    @property
-    def topology(self) -> Topology:
-        return self._plan.topology
-
-    @property
-    def plan(self) -> Plan:
-        return self._plan
-
-    @property
-    def nodes(self) -> Mapping[str, Node]:
-        return self._nodes
-
-    def logs(self, node: str, *, follow: bool) -> AsyncIterator[str]:
-        if node not in self._nodes:
-            raise UnknownName("node", node, self._nodes)
-        return self._nodes[node].logs(follow=follow)
+    def imap(self) -> Mapping[str, ImapServer]:
+        return self._imap
 
     async def disconnect(self, host: str) -> None:
         await self._nodes[host].disconnect(self.name)
@@ -110,18 +93,14 @@ class DockerLab:
     async def is_connected(self, host: str) -> bool:
         return await self._nodes[host].is_connected(self.name)
 
-    async def shape(self, name: str, host: str, peers: tuple[str, ...], shape: LinkShape) -> None:
+    async def shape(self, name: str, host: str, peers: tuple[str, ...], shape: Shape) -> None:
         await self._links.shape(name, host, peers, shape)
 
     async def unshape(self, name: str) -> None:
         await self._links.unshape(name)
 
-    async def shapes(self) -> Mapping[str, tuple[str, LinkShape]]:
+    async def shapes(self) -> Mapping[str, tuple[str, Shape]]:
         return await self._links.shapes()
-
-    async def let_go(self) -> None:
-        """Close every control channel."""
-        await asyncio.gather(*(node.let_go() for node in self._nodes.values()))
 
 
 class DockerBackend:
@@ -134,10 +113,15 @@ class DockerBackend:
     name = "docker"
     node_type: type[Node] = DockerNode
     lab_type: type[Lab] = DockerLab
+    products = tuple(product.name for product in MAIL_SERVERS)
 
-    def __init__(self, *, base: images.Base = "auto", subnet: str | None = None) -> None:
-        self._base: images.Base = base
+    def __init__(self, *, base: Base = "auto", subnet: str | None = None) -> None:
+        self._base: Base = base
         self._subnet = subnet
+
+    async def prepare(self, progress: Progress) -> None:
+        async with _engine() as engine:
+            await ensure_image(ImageStore(engine), progress, self._base)
 
     @contextlib.asynccontextmanager
     async def deploy(
@@ -166,15 +150,20 @@ class DockerBackend:
                 f"`mxlab down {order.lab}` removes it",
             )
         try:
-            image = await images.ensure_image(ImageStore(engine), progress, self._base)
+            store, imap = ImageStore(engine), dict[str, DockerImapServer]()
+            image = await ensure_image(store, progress, self._base)
+            products = await _products(store, progress, order.topology, self._base)
             progress("creating the network")
             networks, plan = await make_networks(engine, order, self._subnet)
             progress("starting the nodes")
-            nodes = await _start_all(engine, image, plan, networks)
+            nodes = await _start_all(engine, {OURS: image, **products}, plan, networks)
+            if order.topology.imap:
+                progress("starting Dovecot")
+                imap = await start_imap(engine, products[DOVECOT.name], plan, networks)
         except BaseException as error:
             await uninterrupted(_undo(engine, order, error))
             raise
-        return DockerLab(engine, plan, nodes)
+        return DockerLab(engine, plan, nodes, imap)
 
     @contextlib.asynccontextmanager
     async def attach(self, lab: str) -> AsyncIterator[DockerLab]:
@@ -190,7 +179,7 @@ class DockerBackend:
         async with _engine() as engine:
             return found_labs(await labelled(engine, LAB))
 
-    async def remove(self, lab: str) -> Removed:
+    async def remove(self, lab: str) -> Removal:
         check_lab_name(lab)
         async with _engine() as engine:
             return await sweep(engine, f"{LAB}={lab}")
@@ -205,24 +194,40 @@ async def _engine() -> AsyncIterator[Engine]:
         engine.close()
 
 
+async def _products(
+    store: ImageStore, progress: Progress, topology: Topology, base: Base
+) -> dict[str, str]:
+    """The images of other people's servers that the lab wants, by product, built side by side if
+    need be. Raises NoImage."""
+    wanted = [*products_in(topology.software), *([DOVECOT.name] if topology.imap else [])]
+    with first_of_group(LabError):
+        async with asyncio.TaskGroup() as group:
+            making = {
+                name: group.create_task(ensure_product(store, progress, PRODUCTS[name], base))
+                for name in wanted
+            }
+    return {name: task.result() for name, task in making.items()}
+
+
 async def _start_all(
-    engine: Engine, image: str, plan: Plan, networks: Networks
+    engine: Engine, images: Mapping[str, str], plan: Plan, networks: Networks
 ) -> dict[str, DockerNode]:
-    """All containers, in parallel, each ready.
+    """All containers, in parallel, each ready. `images` by software.
 
     The first one's name is the claim on the lab: it is created alone, so that of two deploys at
     once only one goes on from here.
     """
     nodes: dict[str, DockerNode] = {}
 
-    async def start(shape: Shape, container: str | None = None) -> None:
+    async def start(shape: ContainerShape, container: str | None = None) -> None:
+        image = images[shape.software]
         made = container or await make_container(engine, image, shape, networks)
         node = DockerNode(engine, made, shape.config)
         nodes[shape.config.node] = node
-        await node.first_start()
+        await node.begin()
 
     first, *others = shapes(plan)
-    claim = await make_container(engine, image, first, networks)
+    claim = await make_container(engine, images[first.software], first, networks)
     with first_of_group(LabError):
         async with asyncio.TaskGroup() as group:
             group.create_task(start(first, claim))
@@ -256,7 +261,7 @@ async def _discover(engine: Engine, lab: str) -> DockerLab:
         *(engine.call("inspect a node", _inspector(thing.id)) for thing in things)
     )
     try:
-        return _rebuild(engine, lab, inspected)
+        return _rebuild(engine, lab, inspected, await find_imap(engine, lab))
     except (ConfigError, msgspec.MsgspecError, KeyError) as error:
         raise EnvironmentProblem(
             f"the lab {lab!r} was made by another version of mxlab: {error}",
@@ -264,7 +269,12 @@ async def _discover(engine: Engine, lab: str) -> DockerLab:
         ) from error
 
 
-def _rebuild(engine: Engine, lab: str, inspected: list[dict[str, Any]]) -> DockerLab:
+def _rebuild(
+    engine: Engine,
+    lab: str,
+    inspected: list[dict[str, Any]],
+    imap: dict[str, DockerImapServer],
+) -> DockerLab:
     labels = inspected[0]["Config"]["Labels"]
     topology = decode_topology(labels[TOPOLOGY])
     configs: dict[str, AnyConfig] = {}
@@ -278,7 +288,7 @@ def _rebuild(engine: Engine, lab: str, inspected: list[dict[str, Any]]) -> Docke
         subnet = subnet or _subnet_of(config)
     present = [host for host in topology.hosts if host in nodes]
     plan = Plan(lab, labels[RUN], topology, subnet, tuple(configs[host] for host in present))
-    return DockerLab(engine, plan, {host: nodes[host] for host in present})
+    return DockerLab(engine, plan, {host: nodes[host] for host in present}, imap)
 
 
 def _inspector(container: str) -> Callable[[APIClient], dict[str, Any]]:
@@ -286,4 +296,4 @@ def _inspector(container: str) -> Callable[[APIClient], dict[str, Any]]:
 
 
 def _subnet_of(config: AnyConfig) -> str:
-    return config.networks[0] if isinstance(config, MtaConfig) else ""
+    return four_of(config.networks[0]) if isinstance(config, MtaConfig) else ""

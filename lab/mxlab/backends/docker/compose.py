@@ -9,10 +9,13 @@ import yaml
 
 from mxlab.backends.docker import shape as shapes
 from mxlab.backends.docker.image import LATEST
-from mxlab.backends.docker.shape import Shape, lab_labels
+from mxlab.backends.docker.products import PRODUCTS
+from mxlab.backends.docker.shape import ContainerShape, lab_labels
 from mxlab.backends.docker.subnets import CANDIDATES
+from mxlab.errors import Unsupported
+from mxlab.model.software import OURS, products_in
 from mxlab.model.topology import Topology
-from mxlab.plan.plan import World, make_plan
+from mxlab.plan.plan import AddressPlan, make_plan
 
 RUN = "compose"  # one file is one life: its volumes outlive `down`, unless it is told `-v`
 NETWORK = "lab"
@@ -23,11 +26,15 @@ HEADER = """\
 
 
 def export_compose(topology: Topology | None = None, lab: str = "lab") -> str:
-    """The Compose file's text. Raises UsageError for a topology or a name that cannot be."""
+    """The Compose file's text. Raises UsageError for a topology or a name that cannot be,
+    Unsupported for one with IMAP servers."""
     shapes.check_names(lab, RUN)
-    world = World(subnet=str(CANDIDATES[0]), listen="0.0.0.0")
+    if topology is not None and topology.imap:
+        raise Unsupported("a Compose file of mxlab has no IMAP server", "leave `imap` out")
+    world = AddressPlan(subnet=str(CANDIDATES[0]), listen="0.0.0.0")
     plan = make_plan(lab, RUN, topology or Topology(), world)
-    nodes = shapes.shapes(plan)
+    nodes, subnets = shapes.shapes(plan), plan.engine_subnets
+    software = {shape.config.node: shape.software for shape in nodes}
     document: dict[str, Any] = {
         "services": {shape.config.node: _service(shape) for shape in nodes},
         "networks": {
@@ -35,7 +42,8 @@ def export_compose(topology: Topology | None = None, lab: str = "lab") -> str:
                 "name": f"mxlab-{lab}",
                 "driver": "bridge",
                 "internal": True,
-                "ipam": {"config": [{"subnet": plan.subnet}]},
+                **({"enable_ipv6": True} if len(subnets) > 1 else {}),
+                "ipam": {"config": [{"subnet": subnet} for subnet in subnets]},
                 "labels": lab_labels(lab, RUN, "lab"),
             }
         },
@@ -46,28 +54,31 @@ def export_compose(topology: Topology | None = None, lab: str = "lab") -> str:
         },
     }
     text = yaml.safe_dump(document, sort_keys=False, width=100, allow_unicode=True)
-    return HEADER + text
+    more = (f"# Of {name}: the same, with `--product {name}`.\n" for name in products_in(software))
+    return HEADER + "".join(more) + text
 
 
-def _service(shape: Shape) -> dict[str, Any]:
+def _service(shape: ContainerShape) -> dict[str, Any]:
+    rights = shape.rights
     service: dict[str, Any] = {
-        "image": f"${{MXLAB_IMAGE:-{LATEST}}}",
+        "image": _image(shape),
         "container_name": shape.name,
-        "hostname": shape.hostname,
-        "user": shapes.USER,
+        **shapes.engine_names(shape.hostname),
+        "user": rights.user,
         "cap_drop": ["ALL"],
+        **({"cap_add": list(rights.capabilities)} if rights.capabilities else {}),
         "read_only": True,
         "security_opt": list(shapes.SECURITY),
         "mem_limit": shapes.MEMORY,
         "memswap_limit": shapes.MEMORY,
-        "pids_limit": shapes.PIDS,
+        "pids_limit": rights.pids,
         "sysctls": dict(shapes.SYSCTLS),
-        "tmpfs": [f"{path}:{options}" for path, options in shapes.TMPFS.items()],
+        "tmpfs": [f"{path}:{options}" for path, options in rights.tmpfs.items()],
         "dns": [shape.dns],
         "dns_search": list(shape.search),
-        "dns_opt": list(shapes.DNS_OPTIONS),
+        "dns_opt": shapes.dns_options(shape.dns),
         "logging": {"driver": "json-file", "options": dict(shapes.LOG_OPTIONS)},
-        "networks": {NETWORK: {"ipv4_address": shape.config.address}},
+        "networks": {NETWORK: dict(shape.endpoint)},
         "environment": _literal(shape.environment),
         "labels": _literal(shape.labels),
     }
@@ -76,6 +87,14 @@ def _service(shape: Shape) -> dict[str, Any]:
             {"type": "volume", "source": shape.config.node, "target": shapes.DATA}
         ]
     return service
+
+
+def _image(shape: ContainerShape) -> str:
+    """By a variable that may name another, e.g. MXLAB_IMAGE, or MXLAB_POSTFIX_IMAGE."""
+    if shape.software == OURS:
+        return f"${{MXLAB_IMAGE:-{LATEST}}}"
+    product = PRODUCTS[shape.software]
+    return f"${{MXLAB_{product.name.upper()}_IMAGE:-{product.latest}}}"
 
 
 def _literal(values: dict[str, str]) -> dict[str, str]:

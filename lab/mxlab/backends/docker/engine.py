@@ -40,7 +40,7 @@ class EngineRefused(EnvironmentProblem):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class EngineEndpoint:
     """Where the engine is, and the arguments that make the docker command go there too."""
 
     url: str
@@ -48,13 +48,13 @@ class Endpoint:
     tls: Any = None  # docker's own TLSConfig
 
 
-def find_endpoint() -> Endpoint:
+def find_endpoint() -> EngineEndpoint:
     """DOCKER_HOST if set, else the current Docker context (DOCKER_CONTEXT, or its config.json)."""
     try:
         if os.environ.get("DOCKER_HOST"):
             found = kwargs_from_env()
             url = str(found["base_url"])
-            return Endpoint(url, ("--host", os.environ["DOCKER_HOST"]), found.get("tls"))
+            return EngineEndpoint(url, ("--host", os.environ["DOCKER_HOST"]), found.get("tls"))
         name = os.environ.get("DOCKER_CONTEXT")
         context = docker.ContextAPI.get_context(name) if name else docker.ContextAPI.get_context()
         if context is None:
@@ -62,7 +62,9 @@ def find_endpoint() -> Endpoint:
                 f"there is no Docker context {name or 'of that name'!r}", "see `docker context ls`"
             )
         arguments = () if context.name == "default" else ("--context", context.name)
-        return Endpoint(context.Host or "unix:///var/run/docker.sock", arguments, context.TLSConfig)
+        return EngineEndpoint(
+            context.Host or "unix:///var/run/docker.sock", arguments, context.TLSConfig
+        )
     except (ContextException, TLSParameterError, DockerException, OSError, ValueError) as error:
         raise NoEngine(
             f"Docker's configuration is not usable: {error}",
@@ -76,7 +78,7 @@ class Engine:
     `tunnel` is what leads to it, if it is on another machine; it goes with the engine.
     """
 
-    def __init__(self, endpoint: Endpoint, tunnel: Tunnel | None) -> None:
+    def __init__(self, endpoint: EngineEndpoint, tunnel: Tunnel | None) -> None:
         """Ask for its version. Raises docker's and requests' exceptions."""
         self.endpoint = endpoint
         self._tunnel = tunnel
@@ -186,7 +188,7 @@ def _knock(url: str) -> None:
 
 
 @contextlib.contextmanager
-def _translated(doing: str, endpoint: Endpoint) -> Iterator[None]:
+def _translated(doing: str, endpoint: EngineEndpoint) -> Iterator[None]:
     try:
         yield
     except LabError:
@@ -198,7 +200,7 @@ def _translated(doing: str, endpoint: Endpoint) -> Iterator[None]:
         raise no_engine(error, endpoint) from error
 
 
-def no_engine(error: BaseException, endpoint: Endpoint) -> NoEngine:
+def no_engine(error: BaseException, endpoint: EngineEndpoint) -> NoEngine:
     """Why the engine does not answer, in words that say what to do."""
     where = endpoint.url.replace("http+unix://", "unix://")
     code = _errno(error)

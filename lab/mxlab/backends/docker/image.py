@@ -3,6 +3,8 @@
 Guarantee: the tag is the digest of all that decides the content (Dockerfile, the services' source,
 the pinned packages, the kind of base), so an image that is present is never stale and never built
 twice. Whatever fails is a NoImage that says what, where, and what to do next.
+
+Long: what is built, and where its base comes from, is what the digest is of.
 """
 
 import asyncio
@@ -13,9 +15,10 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -36,7 +39,7 @@ SUITE = "bookworm"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class BuildTarget:
     """What packages must fit: Python's version (3.11) and the machine (x86_64, aarch64)."""
 
     python: str
@@ -54,7 +57,7 @@ class Store(Protocol):
         """Make an image of a root file system (a tar)."""
         ...
 
-    async def target(self, name: str) -> Target:
+    async def target(self, name: str) -> BuildTarget:
         """Run the image's Python and ask."""
         ...
 
@@ -82,7 +85,7 @@ def image_tag(kind: Kind) -> str:
     digest = hashlib.sha256()
     base = PYTHON_BASE if kind == "python" else base_tag()
     digest.update(f"{kind} {base}\0".encode())
-    for path, content in sorted(_own_files().items()):
+    for path, content in sorted(own_files().items()):
         digest.update(f"{path} {len(content)}\0".encode())
         digest.update(content)
     return f"mxlab:{digest.hexdigest()[:12]}"
@@ -90,18 +93,19 @@ def image_tag(kind: Kind) -> str:
 
 def base_tag() -> str:
     """The name of the base made of Debian's packages: the digest of the script that makes it."""
-    digest = hashlib.sha256(_base_script().read_bytes() + SUITE.encode())
+    digest = hashlib.sha256(base_script().read_bytes() + SUITE.encode())
     return f"mxlab-base:{digest.hexdigest()[:12]}"
 
 
-def _base_script() -> Path:
+def base_script() -> Path:
     return assets("compose") / "base-image.sh"
 
 
-def _own_files() -> dict[str, bytes]:
+def own_files() -> dict[str, bytes]:
     """Path in the context -> content, but for the packages of others."""
     compose = assets("compose")
     files = {name: (compose / name).read_bytes() for name in ("Dockerfile", "requirements.txt")}
+    files["product/packages"] = b""  # see `products`
     for path in sorted(SERVICES.rglob("*.py")):
         files[f"packages/{SERVICES.name}/{path.relative_to(SERVICES)}"] = path.read_bytes()
     return files
@@ -116,52 +120,65 @@ async def ensure_image(store: Store, progress: Progress, base: Base = "auto") ->
 
 
 async def build_image(store: Store, progress: Progress, base: Base = "auto") -> str:
-    """Build the image, whether present or not; answers its name. Raises NoImage."""
+    """Build the image, whether present or not; returns its name. Raises NoImage."""
     kind, base_name = await _find_base(store, progress, base)
-    target = await store.target(base_name)
-    with tempfile.TemporaryDirectory(prefix="mxlab-image-") as folder:
-        progress(f"fetching the image's packages for Python {target.python}")
-        await _fetch_packages(target, Path(folder))
-        context = _context(Path(folder))
+    context = await node_context(store, progress, base_name, own_files())
     progress("building the image")
     name = image_tag(kind)
     await store.build(context, base_name, [name, LATEST])
     return name
 
 
-async def save_image(store: Store, progress: Progress, path: Path, base: Base = "auto") -> str:
-    """Write the image (built if need be) to a tar file; answers its name."""
-    name = await ensure_image(store, progress, base)
+async def node_context(
+    store: Store, progress: Progress, base: str, files: Mapping[str, bytes]
+) -> bytes:
+    """What an image that runs our services is built from: these files, and the packages of others
+    for the base's Python. Raises NoImage."""
+    target = await store.target(base)
+    with tempfile.TemporaryDirectory(prefix="mxlab-image-") as folder:
+        progress(f"fetching the image's packages for Python {target.python}")
+        await _fetch_packages(target, Path(folder))
+        return _context(Path(folder), files)
+
+
+async def write_image(store: Store, progress: Progress, path: Path, name: str) -> str:
+    """Write an image that is present to a tar file; returns its name."""
     progress(f"writing {path}")
     with _file_errors(path, "written"):
         await store.save(name, path)
     return name
 
 
-async def load_image(store: Store, progress: Progress, path: Path) -> str:
-    """Take the image from a tar file that `save_image` wrote; answers its name."""
+async def load_image(
+    store: Store, progress: Progress, path: Path, others: Iterable[str] = ()
+) -> str:
+    """Take the image, or one of the `others`, from a tar file that `write_image` wrote; returns its
+    name."""
     progress(f"reading {path}")
     with _file_errors(path, "read"):
         names = await store.load(path)
-    wanted = [image_tag(kind) for kind in KINDS]
+    own = [image_tag(kind) for kind in KINDS]
     for name in names:
-        if name in wanted:
-            await store.tag(name, LATEST)
+        if name in own or name in others:
+            await store.tag(name, f"{name.partition(':')[0]}:latest")
             return name
     raise NoImage(
-        f"{path} holds {', '.join(names) or 'no image'}; this mxlab needs {' or '.join(wanted)}",
+        f"{path} holds {', '.join(names) or 'no image'}; this mxlab needs {' or '.join(own)}",
         "save the image again with the version of mxlab that runs here",
     )
 
 
-async def prune_images(store: Store) -> tuple[list[str], list[str]]:
-    """Remove the images and bases that other versions of mxlab made; answers which, and which could
-    not be removed since containers use them."""
-    current = {LATEST, base_tag(), *(image_tag(kind) for kind in KINDS)}
-    there = [name for kind in ("mxlab", "mxlab-base") for name in await store.tagged(kind)]
+async def prune_images(
+    store: Store, others: Mapping[str, set[str]] | None = None
+) -> tuple[list[str], list[str]]:
+    """Remove the images and bases that other versions of mxlab made, in `others` (repository ->
+    names in use), too; returns which, and which could not be removed since containers use them."""
+    own = {LATEST, *(image_tag(kind) for kind in KINDS)}
+    current = {"mxlab": own, "mxlab-base": {base_tag()}, **(others or {})}
+    old = {name for kind, keep in current.items() for name in set(await store.tagged(kind)) - keep}
     removed: list[str] = []
     used: list[str] = []
-    for name in sorted(set(there) - current):
+    for name in sorted(old):
         (removed if await store.remove(name) else used).append(name)
     return removed, used
 
@@ -183,39 +200,78 @@ async def _find_base(store: Store, progress: Progress, base: Base) -> tuple[Kind
         for kind, name in (("python", PYTHON_BASE), ("debian", base_tag())):
             if await store.present(name):
                 return ("python" if kind == "python" else "debian"), name
+    source = BaseSource(
+        PYTHON_BASE, base_tag(), (), "the image", "a base image",
+        "where there is a network, `mxlab image build && mxlab image save lab.tar`; "
+        "here, `mxlab image load lab.tar`; or use `--backend process`",
+    )  # fmt: skip
+    return await pull_or_make(store, progress, base, source)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSource:
+    """Where an image's base comes from: a registry has it as `official`, or it is `made` here of
+    `packages` (see `make_base`). `image` and `itself` name them in words; `hint`: what else to do.
+    `beside`: the packages are not all, but come beside those of the lab's own image.
+    """
+
+    official: str
+    made: str
+    packages: tuple[str, ...]
+    image: str
+    itself: str
+    hint: str
+    beside: bool = False
+
+
+async def pull_or_make(
+    store: Store, progress: Progress, base: Base, source: BaseSource
+) -> tuple[Kind, str]:
+    """The base as asked, pulled or made if it is not present. Raises NoImage, with every reason."""
     problems = []
     if base in ("auto", "python"):
         try:
-            if not await store.present(PYTHON_BASE):
-                progress(f"pulling {PYTHON_BASE}")
-                await store.pull(PYTHON_BASE, progress)
-            return "python", PYTHON_BASE
+            if not await store.present(source.official):
+                progress(f"pulling {source.official}")
+                await store.pull(source.official, progress)
+            return "python", source.official
         except NoImage as error:
             problems.append(str(error))
     if base in ("auto", "debian"):
         try:
-            if not await store.present(base_tag()):
-                await _make_base(store, progress)
-            return "debian", base_tag()
+            if not await store.present(source.made):
+                progress(f"making {source.itself} from Debian's packages (half a minute)")
+                await make_base(store, progress, source.made, source.packages, beside=source.beside)
+            return "debian", source.made
         except NoImage as error:
             problems.append(str(error))
-    raise NoImage(
-        "there is no base for the image:\n  " + "\n  ".join(problems),
-        "where there is a network, `mxlab image build && mxlab image save lab.tar`; "
-        "here, `mxlab image load lab.tar`; or use `--backend process`",
-    )
+    text = f"there is no base for {source.image}:\n  " + "\n  ".join(problems)
+    raise NoImage(text, source.hint)
 
 
-async def _make_base(store: Store, progress: Progress) -> None:
+async def make_base(
+    store: Store,
+    progress: Progress,
+    name: str,
+    packages: tuple[str, ...] = (),
+    *,
+    beside: bool = False,
+) -> None:
+    """Make a base of these packages of Debian's, or of those that the lab's own image needs, or
+    (`beside`) of both.
+
+    Raises NoImage.
+    """
     if shutil.which("mmdebstrap") is None and os.environ.get(MAY_INSTALL):
         await _install_mmdebstrap(progress)
-    progress("making a base image from Debian's packages (half a minute)")
     with tempfile.TemporaryDirectory(prefix="mxlab-base-") as folder:
         archive = Path(folder) / "base.tar"
-        code, log = await _run(["sh", str(_base_script()), SUITE], archive)
+        listed = ("+" if beside else "") + ",".join(packages)
+        wanted = ("", listed) if packages else ()  # no mirror but Debian's own
+        code, log = await _run(["sh", str(base_script()), SUITE, *wanted], archive)
         if code != 0:
             raise NoImage(_base_problem(code, log))
-        await store.add_base(archive, base_tag())
+        await store.add_base(archive, name)
 
 
 async def _install_mmdebstrap(progress: Progress) -> None:
@@ -245,8 +301,13 @@ def _base_problem(code: int, log: list[str]) -> str:
 # --- the context ---------------------------------------------------------------------------------
 
 
-async def _fetch_packages(target: Target, folder: Path) -> None:
+async def _fetch_packages(target: BuildTarget, folder: Path) -> None:
     """Put the pinned packages for the image's Python, checked by hash, into `folder`."""
+    if find_spec("pip") is None:  # an environment made by uv has none
+        raise NoImage(
+            f"there is no pip for {sys.executable} to fetch the image's packages with",
+            "install it (`uv pip install pip`); or `mxlab image load` a saved image",
+        )
     platforms = [f"manylinux_2_28_{target.machine}", f"manylinux_2_17_{target.machine}"]
     platforms.append(f"manylinux2014_{target.machine}")
     code, log = await _run(
@@ -266,13 +327,18 @@ async def _fetch_packages(target: Target, folder: Path) -> None:
         )
 
 
-def _context(packages: Path) -> bytes:
-    """The build context as a tar: the same bytes for the same files."""
-    files = _own_files()
+def _context(packages: Path, own: Mapping[str, bytes]) -> bytes:
+    """The build context as a tar."""
+    files = dict(own)
     for path in sorted(packages.rglob("*")):
         place = path.relative_to(packages)
         if path.is_file() and place.parts[0] != "bin" and "__pycache__" not in place.parts:
             files[f"packages/{place}"] = path.read_bytes()
+    return tar_of(files)
+
+
+def tar_of(files: Mapping[str, bytes]) -> bytes:
+    """Files by name as a tar: the same bytes for the same files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in sorted(files.items()):
@@ -283,7 +349,7 @@ def _context(packages: Path) -> bytes:
 
 
 async def _run(command: list[str], output: Path | None = None) -> tuple[int, list[str]]:
-    """Run a program to its end, its standard output going to a file; answers code and log."""
+    """Run a program to its end, its standard output going to a file; returns code and log."""
     with output.open("wb") if output else tempfile.TemporaryFile() as sink:
         process = await asyncio.create_subprocess_exec(
             *command,

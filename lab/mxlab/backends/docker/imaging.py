@@ -10,7 +10,7 @@ from typing import Any
 
 from mxlab.backends.base import Progress
 from mxlab.backends.docker.engine import Engine, EngineRefused, connect
-from mxlab.backends.docker.image import Target
+from mxlab.backends.docker.image import BuildTarget
 from mxlab.backends.docker.sweep import CONFLICT
 from mxlab.errors import NoImage
 
@@ -76,7 +76,7 @@ class ImageStore:
 
         await self._engine.call(f"import {name}", work)
 
-    async def target(self, name: str) -> Target:
+    async def target(self, name: str) -> BuildTarget:
         def work(api: Any) -> tuple[str, str]:
             machine = str(api.inspect_image(name)["Architecture"])
             made = api.create_container(
@@ -95,7 +95,7 @@ class ImageStore:
         version, machine = await self._engine.call(f"run Python in {name}", work)
         if not version:
             raise NoImage(f"there is no Python in {name}", "choose another base")
-        return Target(version, MACHINES.get(machine, machine))
+        return BuildTarget(version, MACHINES.get(machine, machine))
 
     async def build(self, context: bytes, base: str, names: list[str]) -> None:
         first, *others = names

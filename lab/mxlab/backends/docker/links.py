@@ -12,7 +12,7 @@ again gets the rules of its records before it is back on the network, as its nam
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,13 +63,15 @@ class Links:
         engine: Engine,
         lab: tuple[str, str],
         nodes: Mapping[str, str],
-        addresses: Mapping[str, str],
+        addresses: Mapping[str, Sequence[str]],
+        endpoints: Mapping[str, dict[str, str]],
     ) -> None:
-        """`lab`: its name and its run."""
+        """`lab`: its name and its run. `endpoints`: see `shape.endpoint`, by node."""
         self._engine = engine
         self._lab, self._run = lab
         self._nodes = nodes
         self._addresses = addresses
+        self._endpoints = endpoints
 
     async def shape(self, name: str, host: str, peers: tuple[str, ...], shape: Shape) -> None:
         """As CanShape.shape. Raises UsageError for a name that is taken."""
@@ -108,8 +110,8 @@ class Links:
 
     async def reconnect(self, node: str) -> None:
         """Put a node back on the network, its rates limited as they were: the interface is new."""
-        container, address = self._nodes[node], self._addresses[node]
-        await network.reconnect(self._engine, self._lab, container, address)
+        container, endpoint = self._nodes[node], self._endpoints[node]
+        await network.reconnect(self._engine, self._lab, container, endpoint)
         limits = [h for h in await self._helpers() if h.node == node and h.record.shape.rate]
         await _all(self._apply(helper) for helper in limits)
 
@@ -134,17 +136,21 @@ class Links:
         """What has to be done at this end of the links; empty where that is nothing."""
         others = self._others(record, node)
         if record.shape.rate is not None:
-            return limit_script(record.slot, self._addresses[node], others, record.shape.rate)
+            return limit_script(record.slot, self._own(node), others, record.shape.rate)
         rules = ruleset(record.shape, others, inward=node == record.host)
         return apply_script(record.name, rules) if rules else ""
 
     def _unscript(self, record: _Record, node: str) -> str:
         if record.shape.rate is not None:
-            return unlimit_script(record.slot, self._addresses[node], self._others(record, node))
+            return unlimit_script(record.slot, self._own(node), self._others(record, node))
         return remove_script(record.name)
 
     def _at(self, nodes: tuple[str, ...]) -> list[str]:
-        return [self._addresses[node] for node in nodes]
+        return [address for node in nodes for address in self._addresses[node]]
+
+    def _own(self, node: str) -> str:
+        """An address that tells the node's interface."""
+        return self._endpoints[node]["ipv4_address"]
 
     async def _create(self, record: _Record, node: str, script: str) -> _Helper:
         labels = {

@@ -10,12 +10,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from mxlab.backends.base import State
 from mxlab.backends.docker.engine import Engine, EngineRefused
-
-Output = Literal["stdout", "stderr"]
+from mxlab.backends.real.node import Output
 
 
 @dataclass(slots=True)
@@ -38,7 +37,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class ContainerLife:
     """One life of a container: its state and when it was last started."""
 
     state: State
@@ -46,7 +45,7 @@ class Life:
     exit_code: int
 
 
-async def life_of(engine: Engine, container: str) -> Life | None:
+async def life_of(engine: Engine, container: str) -> ContainerLife | None:
     """The container's present life, or None when it is gone."""
     try:
         found = await engine.call("inspect a node", lambda api: api.inspect_container(container))
@@ -57,10 +56,10 @@ async def life_of(engine: Engine, container: str) -> Life | None:
     return life_in(found)
 
 
-def life_in(inspected: dict[str, Any]) -> Life:
+def life_in(inspected: dict[str, Any]) -> ContainerLife:
     state = inspected["State"]
     shown: State = "paused" if state["Paused"] else "running" if state["Running"] else "stopped"
-    return Life(shown, state["StartedAt"], state["ExitCode"])
+    return ContainerLife(shown, state["StartedAt"], state["ExitCode"])
 
 
 async def read(
@@ -127,7 +126,9 @@ async def last_position(engine: Engine, container: str) -> Position:
     return Position(stamp, 1 << 30) if stamp else Position()
 
 
-async def _born_again(engine: Engine, container: str, life: Life, position: Position) -> bool:
+async def _born_again(
+    engine: Engine, container: str, life: ContainerLife, position: Position
+) -> bool:
     """Wait until the container has another life than `life`; False when it is gone for good."""
     async with engine.stream(
         "tell what happens",

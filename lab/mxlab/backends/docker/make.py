@@ -1,7 +1,7 @@
 """Creates a lab's networks and containers on an engine."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,11 +11,11 @@ from docker.types import IPAMConfig, IPAMPool, LogConfig, Mount
 from mxlab.backends.base import Order
 from mxlab.backends.docker import shape as shapes
 from mxlab.backends.docker.engine import Engine, EngineRefused
-from mxlab.backends.docker.shape import Shape, lab_labels
+from mxlab.backends.docker.shape import OUR_RIGHTS, ContainerShape, Rights, lab_labels
 from mxlab.backends.docker.subnets import Network, Taken, clash_error, free_subnets, host_routes
 from mxlab.backends.docker.sweep import CONFLICT
 from mxlab.errors import AlreadyUp
-from mxlab.plan.plan import Plan, World, make_plan
+from mxlab.plan.plan import AddressPlan, Plan, make_plan
 
 LOCALHOST = "127.0.0.1"
 
@@ -38,13 +38,13 @@ async def make_networks(engine: Engine, order: Order, asked: str | None) -> tupl
     refused: list[str] = []
     for subnet in free_subnets(taken, asked):
         try:
-            lab = await _make_network(engine, order, "lab", subnet)
+            lab = await _make_network(engine, order, "lab", _plan(order, subnet).engine_subnets)
         except EngineRefused as error:
             if "overlap" not in error.explanation.lower():
                 raise
             refused.append(f"{subnet}: {error.explanation}")
             continue
-        publish = await _make_network(engine, order, "publish", None) if order.publish else None
+        publish = await _make_network(engine, order, "publish", []) if order.publish else None
         submitters = await _subnets_of(engine, publish) if publish else ()
         return Networks(lab, publish), _plan(order, subnet, submitters)
     raise clash_error(refused)
@@ -63,12 +63,12 @@ async def _subnets_of(engine: Engine, network: str) -> tuple[str, ...]:
     return tuple(pool["Subnet"] for pool in found["IPAM"]["Config"])
 
 
-def _plan(order: Order, subnet: str, submitters: tuple[str, ...]) -> Plan:
-    world = World(
+def _plan(order: Order, subnet: str, submitters: tuple[str, ...] = ()) -> Plan:
+    world = AddressPlan(
         subnet=subnet, time=order.time, seed=order.seed, listen="0.0.0.0",
         submitters=("127.0.0.1/32", *submitters),
     )  # fmt: skip
-    return make_plan(order.lab, order.run, order.topology, world)
+    return make_plan(order.lab, order.run, order.topology, world, order.peers)
 
 
 def _is_local(engine: Engine) -> bool:
@@ -88,14 +88,14 @@ def _taken(networks: list[dict[str, Any]]) -> list[Taken]:
 
 
 async def _make_network(
-    engine: Engine, order: Order, role: Literal["lab", "publish"], subnet: str | None
+    engine: Engine, order: Order, role: Literal["lab", "publish"], subnets: Sequence[str]
 ) -> str:
     """The lab's network has no route out; the one for publishing hides nobody behind the host.
 
     The engine can end up with two networks of one name, and would then start nothing in either: so
     the run is part of the name.
     """
-    ipam = IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]) if subnet else None
+    pools = [IPAMPool(subnet=subnet) for subnet in subnets]
     options = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
     def work(api: APIClient) -> str:
@@ -104,7 +104,8 @@ async def _make_network(
             driver="bridge",
             internal=role == "lab",
             options=options if role == "publish" else None,
-            ipam=ipam,
+            ipam=IPAMConfig(pool_configs=pools) if pools else None,
+            enable_ipv6=len(pools) > 1,
             labels=lab_labels(order.lab, order.run, role),
         )
         return str(made["Id"])
@@ -112,8 +113,10 @@ async def _make_network(
     return await engine.call("create a network", work)
 
 
-async def make_container(engine: Engine, image: str, shape: Shape, networks: Networks) -> str:
-    """Create one node's container; answers its id. Raises AlreadyUp where its name is taken."""
+async def make_container(
+    engine: Engine, image: str, shape: ContainerShape, networks: Networks
+) -> str:
+    """Create one node's container; returns its id. Raises AlreadyUp where its name is taken."""
     try:
         return await engine.call(
             f"create {shape.config.node}", _container_maker(image, shape, networks)
@@ -124,63 +127,102 @@ async def make_container(engine: Engine, image: str, shape: Shape, networks: Net
         raise
 
 
-def _container_maker(image: str, shape: Shape, networks: Networks) -> Callable[[APIClient], str]:
-    ports = _port_bindings(shape) if networks.publish else {}
+def _container_maker(
+    image: str, shape: ContainerShape, networks: Networks
+) -> Callable[[APIClient], str]:
+    wanted = Container(
+        name=shape.name,
+        hostname=shape.hostname,
+        endpoint=shape.endpoint,
+        environment=shape.environment,
+        labels=shape.labels,
+        volume=volume_of(shape) if shape.volume else None,
+        ports=_port_bindings(shape) if networks.publish else {},
+        dns=shape.dns,
+        search=shape.search,
+        rights=shape.rights,
+    )
+    return container_maker(image, wanted, networks)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What makes one container unlike another; what all have in common makes them harmless.
+    `endpoint`: its addresses (see `shape`). `ports`: the container's (`53/udp`) -> address and port
+    here."""
+
+    name: str
+    hostname: str
+    endpoint: dict[str, str]
+    environment: dict[str, str]
+    labels: dict[str, str]
+    volume: Mount | None
+    ports: dict[str, tuple[str, int]]
+    dns: str
+    search: tuple[str, ...]
+    rights: Rights = OUR_RIGHTS
+
+
+def container_maker(
+    image: str, wanted: Container, networks: Networks
+) -> Callable[[APIClient], str]:
+    """What creates it, in the lab's networks, and returns its id."""
 
     def work(api: Any) -> str:  # its stubs are narrower than the engine
         host = api.create_host_config(
             network_mode=networks.lab,
             cap_drop=["ALL"],
+            cap_add=list(wanted.rights.capabilities),
             read_only=True,
             security_opt=shapes.SECURITY,
             mem_limit=shapes.MEMORY,
             memswap_limit=shapes.MEMORY,
-            pids_limit=shapes.PIDS,
+            pids_limit=wanted.rights.pids,
             sysctls=shapes.SYSCTLS,
-            tmpfs=shapes.TMPFS,
-            mounts=[_volume(shape)] if shape.volume else None,
-            dns=[shape.dns],
-            dns_search=list(shape.search),
-            dns_opt=shapes.DNS_OPTIONS,
+            tmpfs=wanted.rights.tmpfs,
+            mounts=[wanted.volume] if wanted.volume else None,
+            dns=[wanted.dns],
+            dns_search=list(wanted.search),
+            dns_opt=shapes.dns_options(wanted.dns),
             log_config=LogConfig(type="json-file", config=shapes.LOG_OPTIONS),
-            port_bindings=ports,
+            port_bindings=wanted.ports,
         )
         made = api.create_container(
             image,
-            name=shape.name,
-            hostname=shape.hostname,
-            user=shapes.USER,
-            environment=shape.environment,
-            labels=shape.labels,
-            ports=[tuple(port.split("/")) for port in ports],
+            name=wanted.name,
+            **shapes.engine_names(wanted.hostname),
+            user=wanted.rights.user,
+            environment=wanted.environment,
+            labels=wanted.labels,
+            ports=[tuple(port.split("/")) for port in wanted.ports],
             host_config=host,
             networking_config=api.create_networking_config(
-                {networks.lab: api.create_endpoint_config(ipv4_address=shape.config.address)}
+                {networks.lab: api.create_endpoint_config(**wanted.endpoint)}
             ),
         )
         container = str(made["Id"])
-        if ports and networks.publish:
+        if wanted.ports and networks.publish:
             api.connect_container_to_network(container, networks.publish)
         return container
 
     return work
 
 
-def _volume(shape: Shape) -> Mount:
+def volume_of(shape: ContainerShape) -> Mount:
+    """The volume of a node that has data."""
     labels = shapes.volume_labels(shape)
     return Mount(shapes.DATA, shape.volume, type="volume", labels=labels)
 
 
-def _port_bindings(shape: Shape) -> dict[str, tuple[str, int]]:
+def _port_bindings(shape: ContainerShape) -> dict[str, tuple[str, int]]:
     """Ports of this machine that are free now; fixed, so that a restart keeps them."""
     bindings: dict[str, tuple[str, int]] = {}
     for ports in shapes.service_ports(shape.config).values():
-        free = _free_port()
-        bindings |= dict.fromkeys(ports, (LOCALHOST, free))
+        bindings |= dict.fromkeys(ports, (LOCALHOST, free_port()))
     return bindings
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free for TCP and for UDP."""
     while True:
         with (

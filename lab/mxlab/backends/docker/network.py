@@ -28,19 +28,20 @@ async def disconnect(engine: Engine, lab: str, container: str) -> None:
         await engine.call("disconnect a node", _leave(container, network))
 
 
-async def reconnect(engine: Engine, lab: str, container: str, address: str) -> None:
-    """Put it back with its address: without one, the engine would choose another."""
+async def reconnect(engine: Engine, lab: str, container: str, addresses: dict[str, str]) -> None:
+    """Put it back with its addresses (see `shape.endpoint`): without, the engine would choose
+    others."""
     if not await is_connected(engine, lab, container):
         network = await _network(engine, lab)
-        await engine.call("connect a node", _join(container, network, address))
+        await engine.call("connect a node", _join(container, network, addresses))
 
 
 def _leave(container: str, network: str) -> Callable[[APIClient], Any]:
     return lambda api: api.disconnect_container_from_network(container, network)
 
 
-def _join(container: str, network: str, address: str) -> Callable[[APIClient], Any]:
-    return lambda api: api.connect_container_to_network(container, network, ipv4_address=address)
+def _join(container: str, network: str, addresses: dict[str, str]) -> Callable[[Any], Any]:
+    return lambda api: api.connect_container_to_network(container, network, **addresses)
 
 
 async def _network(engine: Engine, lab: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from mxlab.model.software import OURS
 from mxlab.model.topology import Topology
 from mxlab.names import check_lab_name
 from mxlab.plan.plan import Plan, search_list
@@ -16,6 +17,8 @@ from mxlab_services.config import (
     DnsConfig,
     MtaConfig,
     MxConfig,
+    PeerConfig,
+    Software,
     encode_config,
 )
 
@@ -28,26 +31,54 @@ CONFIG = "MXLAB_CONFIG"  # the environment variable with a node's configuration
 DATA = "/var/lib/mxlab"
 
 UID = 2525
-USER = f"{UID}:{UID}"
 MEMORY = "256m"
-PIDS = 128
-TMPFS = {
-    "/run/mxlab": f"size=1m,mode=0700,uid={UID},gid={UID},nosuid,nodev,noexec",
-    "/tmp": f"size=16m,mode=0700,uid={UID},gid={UID},nosuid,nodev,noexec",
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a container may do and have: as little as will do. `capabilities` are those that it
+    keeps of all that are taken from it; `tmpfs`: folders in memory, as all else is read-only."""
+
+    user: str
+    tmpfs: dict[str, str]
+    capabilities: tuple[str, ...] = ()
+    pids: int = 128
+
+
+OUR_RIGHTS = Rights(
+    user=f"{UID}:{UID}",
+    tmpfs={
+        "/run/mxlab": f"size=1m,mode=0700,uid={UID},gid={UID},nosuid,nodev,noexec",
+        "/tmp": f"size=16m,mode=0700,uid={UID},gid={UID},nosuid,nodev,noexec",
+    },
+)
+_ROOTS_TMPFS = {
+    "/run": "size=4m,mode=0755,nosuid,nodev,noexec",
+    "/run/mxlab": "size=1m,mode=0700,nosuid,nodev,noexec",
+    "/tmp": "size=16m,mode=1777,nosuid,nodev,noexec",
+}
+_OTHER_USERS = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
+# A product starts as root and gives its parts to users of its own; but Exim is told to be one user
+# in all that it does, and needs no right at all. OpenSMTPD's processes lock themselves in; its tool
+# is of a group, as it could not become.
+RIGHTS: dict[Software, Rights] = {
+    "mxlab": OUR_RIGHTS,
+    "postfix": Rights("0:0", _ROOTS_TMPFS, _OTHER_USERS),
+    "exim": OUR_RIGHTS,
+    "opensmtpd": Rights("root:opensmtpq", _ROOTS_TMPFS, (*_OTHER_USERS, "SYS_CHROOT")),
 }
 SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0"}
 SECURITY = ["no-new-privileges:true"]
 LOG_OPTIONS = {"max-size": "1g", "max-file": "2"}
 LINK = "mxlab.link"  # on helpers: the fault of the links that they do (JSON)
 LINK_ROLE = "link"
-DNS_OPTIONS = ["ndots:1"]  # Docker's own 0 asks for a short name as it is first, and dig ends there
-LAB_NETWORK_ROLE = "lab"
-PUBLISH_NETWORK_ROLE = "publish"
+IMAP_ROLE = "imap"
+BESIDE = (LINK_ROLE, IMAP_ROLE)  # roles of containers that are no nodes
 PYTHON = ("python3", "-S", "-P", "-m")
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ContainerShape:
     """One node as a container, in words that both Compose and the engine's API have."""
 
     name: str
@@ -58,6 +89,12 @@ class Shape:
     dns: str
     search: tuple[str, ...]
     volume: str | None  # for /var/lib/mxlab; only MTAs have data
+    endpoint: dict[str, str]  # its addresses on the lab's network, as engines name them
+    software: Software
+
+    @property
+    def rights(self) -> Rights:
+        return RIGHTS[self.software]
 
 
 def container_name(lab: str, node: str) -> str:
@@ -69,7 +106,7 @@ def lab_labels(lab: str, run: str, role: str) -> dict[str, str]:
     return {LAB: lab, RUN: run, ROLE: role}
 
 
-def shapes(plan: Plan) -> list[Shape]:
+def shapes(plan: Plan) -> list[ContainerShape]:
     """Every node of the plan as a container, in order."""
     return [_shape(plan, config) for config in plan.nodes]
 
@@ -80,12 +117,11 @@ def check_names(lab: str, run: str) -> None:
     check_lab_name(run, "run")
 
 
-def _shape(plan: Plan, config: AnyConfig) -> Shape:
+def _shape(plan: Plan, config: AnyConfig) -> ContainerShape:
     topology = plan.topology
-    domain = topology.client_domain if isinstance(config, ClientConfig) else topology.domain
-    return Shape(
+    return ContainerShape(
         name=container_name(plan.lab, config.node),
-        hostname=f"{config.node}.{domain}",
+        hostname=f"{config.node}.{topology.home(config.node)}",
         config=config,
         environment={CONFIG: encode_config(config)},
         labels={
@@ -93,15 +129,36 @@ def _shape(plan: Plan, config: AnyConfig) -> Shape:
             NODE: config.node,
             TOPOLOGY: msgspec.json.encode(topology).decode(),
         },
-        dns=plan.node(topology.dns).address,
+        dns=plan.node(topology.dns_host).address,
         search=search_list(topology, config.node),
         volume=f"mxlab-{plan.lab}-{plan.run}-{config.node}"
         if isinstance(config, MtaConfig)
         else None,
+        endpoint=endpoint(*plan.endpoint(config.node)),
+        software=config.software if isinstance(config, MtaConfig) else OURS,
     )
 
 
-def volume_labels(shape: Shape) -> dict[str, str]:
+def engine_names(hostname: str) -> dict[str, str]:
+    """The name of a container, as the engine and Compose are told. Its own name server knows each
+    container by its hostname, and would answer in the place of the lab's: so that has no domain."""
+    host, _, domain = hostname.partition(".")
+    return {"hostname": host} | ({"domainname": domain} if domain else {})
+
+
+def dns_options(server: str) -> list[str]:
+    """What the resolver of a container is told. Docker's own `ndots:0` asks for a short name as it
+    is first, and dig ends there. Before a server of IPv6 an older engine puts its own, which does
+    not answer then: that is to cost a second for each question, not five."""
+    return ["ndots:1", *(["timeout:1"] if ":" in server else [])]
+
+
+def endpoint(four: str, six: str | None) -> dict[str, str]:
+    """The addresses of a container on a network, as the engine and Compose name them."""
+    return {"ipv4_address": four} | ({} if six is None else {"ipv6_address": six})
+
+
+def volume_labels(shape: ContainerShape) -> dict[str, str]:
     return {key: shape.labels[key] for key in (LAB, RUN, ROLE, NODE)}
 
 
@@ -113,6 +170,8 @@ def role_of(config: AnyConfig) -> str:
             return "mx"
         case ClientConfig():
             return "client"
+        case PeerConfig():
+            return "peer"
 
 
 def service_ports(config: AnyConfig) -> dict[str, tuple[str, ...]]:
@@ -120,8 +179,10 @@ def service_ports(config: AnyConfig) -> dict[str, tuple[str, ...]]:
     match config:
         case DnsConfig(port=port):
             return {"dns": (f"{port}/udp", f"{port}/tcp")}
-        case MxConfig(smtp_port=port) | ClientConfig(smtp_port=port):
-            return {"smtp": (f"{port}/tcp",)}
+        case MxConfig() | ClientConfig():
+            return {name: (f"{port}/tcp",) for name, port in config.ports.items()}
+        case PeerConfig():
+            return {}
 
 
 def decode_topology(text: str) -> Topology:

@@ -61,7 +61,7 @@ class Tunnel:
             )
 
     def _run(self, *arguments: str) -> str:
-        """Run ssh; answers why it failed, or nothing. Its prompts go to the terminal."""
+        """Run ssh; returns why it failed, or nothing. Its prompts go to the terminal."""
         # Not to a pipe: the ssh that stays in the background would keep that open.
         with tempfile.TemporaryFile() as said:
             try:

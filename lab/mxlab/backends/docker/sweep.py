@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeVar
 from docker import APIClient
 from docker.errors import APIError, NotFound
 
-from mxlab.backends.base import Found, Removed, State
+from mxlab.backends.base import Found, Removal, State
 from mxlab.backends.docker.engine import Engine, EngineRefused
-from mxlab.backends.docker.shape import LAB, LINK_ROLE, NODE, ROLE, RUN
+from mxlab.backends.docker.shape import BESIDE, LAB, NODE, ROLE, RUN
 from mxlab.errors import EnvironmentProblem
 
 Kind = Literal["container", "network", "volume"]
@@ -35,8 +35,8 @@ class Thing:
 
     @property
     def is_node(self) -> bool:
-        """A node's container, not that of a helper beside one."""
-        return self.kind == "container" and self.labels.get(ROLE) != LINK_ROLE
+        """A node's container, not that of what stands beside one."""
+        return self.kind == "container" and self.labels.get(ROLE) not in BESIDE
 
 
 async def labelled(engine: Engine, *labels: str) -> list[Thing]:
@@ -89,7 +89,7 @@ def state_of(word: str) -> State:
             return "stopped"
 
 
-async def sweep(engine: Engine, *labels: str) -> Removed:
+async def sweep(engine: Engine, *labels: str) -> Removal:
     """Remove all that has these labels. Raises EnvironmentProblem for what would not go."""
     removed: list[tuple[str, str]] = []
     problems: list[str] = []
@@ -115,11 +115,11 @@ async def sweep(engine: Engine, *labels: str) -> Removed:
                 f"could not remove {names}" + "".join(f"\n  {line}" for line in problems),
                 "see who uses it (`docker inspect`), then try again",
             )
-    return Removed(tuple(dict.fromkeys(removed)))
+    return Removal(tuple(dict.fromkeys(removed)))
 
 
 async def _remove(engine: Engine, thing: Thing) -> str | None:
-    """Remove one thing and see that it is gone; answers why it would not go."""
+    """Remove one thing and see that it is gone; returns why it would not go."""
     action: Callable[[APIClient], Any]
     match thing.kind:
         case "container":

@@ -17,12 +17,13 @@ def limit_script(slot: int, own: str, others: Sequence[str], rate: int) -> str:
     there. `own`: the node's address, which tells its interface; `slot`: see above."""
     lines = [_interface(own), 'tc qdisc add dev "$dev" root handle 1: htb 2>/dev/null || true']
     for number, other in enumerate(others, 1 + slot * MOST_PEERS):
+        family, match, width = ("ipv6", "ip6", 128) if ":" in other else ("ip", "ip", 32)
         lines += [
             f'tc class replace dev "$dev" parent 1: classid 1:{number:x} '
             f"htb rate {rate}bps burst {BURST} cburst {BURST}",
             f'tc filter del dev "$dev" parent 1: prio {number} 2>/dev/null || true',
-            f'tc filter add dev "$dev" parent 1: protocol ip prio {number} '
-            f"u32 match ip dst {other}/32 flowid 1:{number:x}",
+            f'tc filter add dev "$dev" parent 1: protocol {family} prio {number} '
+            f"u32 match {match} dst {other}/{width} flowid 1:{number:x}",
         ]
     return "\n".join(lines) + "\n"
 
@@ -43,5 +44,5 @@ def unlimit_script(slot: int, own: str, others: Sequence[str]) -> str:
 
 def _interface(own: str) -> str:
     pattern = f"^{own}/".replace(".", "[.]").replace("/", "[/]")
-    find = f"ip -o -4 address show | awk '$4 ~ /{pattern}/ {{ print $2 }}'"
+    find = f"ip -o address show | awk '$4 ~ /{pattern}/ {{ print $2 }}'"
     return f'dev=$({find})\n[ "$dev" ] || exit 0'

@@ -10,83 +10,55 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from mxlab.backends.base import Found, Lab, Node, Order, Progress, Removed
-from mxlab.backends.process.folder import (
-    LabFolder,
-    Written,
-    locked,
-    state_root,
+from mxlab.backends.base import (
+    Found,
+    Lab,
+    Node,
+    Order,
+    Progress,
+    Removal,
+    refuse_imap,
+    refuse_products,
 )
+from mxlab.backends.process import loopback
+from mxlab.backends.process.folder import LabFolder, locked, state_root
 from mxlab.backends.process.life import life_of, strays
 from mxlab.backends.process.node import ProcessNode
 from mxlab.backends.process.space import find_space
+from mxlab.backends.real.lab import RealLab
 from mxlab.errors import (
     AlreadyUp,
     EnvironmentProblem,
     LabError,
     NotUp,
-    UnknownName,
     Unsupported,
     first_of_group,
 )
-from mxlab.model.topology import Topology
 from mxlab.names import check_lab_name
 from mxlab.plan.plan import Plan, make_plan, search_list
-from mxlab_services.clock import Clock, ScaledClock
 from mxlab_services.config import TimeConfig
 
 END_SECONDS = 10.0  # for killed processes to go
 ROUNDS = 3
 
 
-class ProcessLab:
+class ProcessLab(RealLab[ProcessNode]):
     """A lab that is up."""
 
     backend = "process"
 
-    def __init__(self, folder: LabFolder, written: Written) -> None:
-        self._written = written
-        self._nodes = {
+    def __init__(self, folder: LabFolder, plan: Plan) -> None:
+        nodes = {
             config.node: ProcessNode(
-                folder.node(config.node), config, search_list(written.topology, config.node)
+                folder.node(config.node), config, search_list(plan.topology, config.node)
             )
-            for config in written.nodes
+            for config in plan.nodes
         }
-        config = written.nodes[0].time
-        self._clock = ScaledClock(config.scale, config.epoch)
-
-    @property
-    def name(self) -> str:
-        return self._written.lab
-
-    @property
-    def run(self) -> str:
-        return self._written.run
-
-    @property
-    def clock(self) -> Clock:
-        return self._clock
-
-    @property
-    def topology(self) -> Topology:
-        return self._written.topology
-
-    @property
-    def plan(self) -> Plan:
-        return self._written.plan
-
-    @property
-    def nodes(self) -> Mapping[str, Node]:
-        return self._nodes
-
-    def logs(self, node: str, *, follow: bool) -> AsyncIterator[str]:
-        if node not in self._nodes:
-            raise UnknownName("node", node, self._nodes)
-        return self._nodes[node].logs(follow=follow)
+        super().__init__(plan, nodes)
 
     async def start(self) -> None:
         """Start all nodes, in parallel, each ready. Raises the first LabError."""
@@ -94,10 +66,6 @@ class ProcessLab:
             async with asyncio.TaskGroup() as group:
                 for node in self._nodes.values():
                     group.create_task(node.start())
-
-    async def let_go(self) -> None:
-        """Close every control channel."""
-        await asyncio.gather(*(node.let_go() for node in self._nodes.values()))
 
 
 class ProcessBackend:
@@ -110,12 +78,20 @@ class ProcessBackend:
     def __init__(self, root: Path | None = None) -> None:
         self._root = root
 
+    async def prepare(self, progress: Progress) -> None:
+        if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+            raise Unsupported(
+                "labs of local processes need Linux 5.3 or later", "use `--backend docker`"
+            )
+
     @contextlib.asynccontextmanager
     async def deploy(
         self, order: Order, progress: Progress, *, keep: bool = False
     ) -> AsyncIterator[ProcessLab]:
-        _check_system()
+        await self.prepare(progress)
         check_lab_name(order.lab)
+        refuse_imap(order.topology, self.name)
+        refuse_products(order.topology, self)
         folder = LabFolder(self._make_root(), order.lab)
         lab = await self._bring_up(folder, order, progress)
         try:
@@ -133,15 +109,15 @@ class ProcessBackend:
                 self._claim(folder)
                 claims.enter_context(locked(folder.path, wait=True))
                 try:
-                    written = self._plan(folder, order, claims)
+                    plan = self._plan(folder, order, claims)
                 except BaseException as error:
                     _undo(folder, error)
                     raise
             try:
                 progress("starting the nodes")
-                lab = ProcessLab(folder, written)
+                lab = ProcessLab(folder, plan)
                 await lab.start()
-                if folder.read() != written:
+                if folder.read() != plan:
                     raise EnvironmentProblem(
                         f"the lab {order.lab!r} was removed while it started", "try again"
                     )
@@ -174,13 +150,14 @@ class ProcessBackend:
         except OSError as error:
             raise EnvironmentProblem(f"{folder.path} cannot be made: {error.strerror}") from error
 
-    def _plan(self, folder: LabFolder, order: Order, claims: contextlib.ExitStack) -> Written:
+    def _plan(self, folder: LabFolder, order: Order, claims: contextlib.ExitStack) -> Plan:
         others = [other.read() for other in self._folders(folder.path.parent)]
         space = find_space(
             (other.subnet for other in others if other is not None),
             len(order.topology.hosts),
             str(folder.path),
             claims,
+            submission=order.topology.submission is not None,
         )
         epoch = order.time.epoch or time.time()  # noqa: TID251 - when this lab's time begins
         world = replace(
@@ -190,12 +167,14 @@ class ProcessBackend:
             time=TimeConfig(order.time.scale, epoch),
             seed=order.seed,
         )
-        plan = make_plan(order.lab, order.run, order.topology, world)
+        plan = make_plan(order.lab, order.run, order.topology, world, order.peers)
+        loopback.check_addresses(plan.addresses)
         try:
             folder.write(plan)
         except OSError as error:
             raise EnvironmentProblem(f"{folder.path}: {error.strerror}") from error
-        return Written(plan.lab, plan.run, plan.topology, plan.subnet, plan.nodes)
+        loopback.put(plan.addresses)
+        return plan
 
     @contextlib.asynccontextmanager
     async def attach(self, lab: str) -> AsyncIterator[ProcessLab]:
@@ -220,7 +199,7 @@ class ProcessBackend:
     async def find(self) -> list[Found]:
         return [_found(folder) for folder in self._folders(self._root or state_root())]
 
-    async def remove(self, lab: str) -> Removed:
+    async def remove(self, lab: str) -> Removal:
         check_lab_name(lab)
         return _remove(LabFolder(self._root or state_root(), lab))
 
@@ -239,13 +218,6 @@ class ProcessBackend:
                 f"{root} cannot be made: {error.strerror}", "set MXLAB_STATE_DIR to another folder"
             ) from error
         return root
-
-
-def _check_system() -> None:
-    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
-        raise Unsupported(
-            "labs of local processes need Linux 5.3 or later", "use `--backend docker`"
-        )
 
 
 def _found(folder: LabFolder) -> Found:
@@ -267,7 +239,7 @@ def _undo(folder: LabFolder, error: BaseException) -> None:
         error.add_note(f"and then: {second}; `mxlab down --lab {folder.lab}` tries again")
 
 
-def _remove(folder: LabFolder) -> Removed:
+def _remove(folder: LabFolder) -> Removal:
     """End the processes and take the folders away, and look again.
 
     Nothing is awaited, so that no cancellation leaves it half done.
@@ -276,11 +248,14 @@ def _remove(folder: LabFolder) -> Removed:
     for _ in range(ROUNDS):  # whoever brings it up may be at work
         living = strays(folder.path)
         if not living and not folder.exists and not folder.sockets.exists():
-            return Removed(tuple(dict.fromkeys(removed)))
+            return Removal(tuple(dict.fromkeys(removed)))
         for node, life in living:
             if not life.end_now(END_SECONDS):
                 raise EnvironmentProblem(f"process {life.pid} does not end", "see `ps`")
             removed.append(("process", f"{node} ({life.pid})"))
+        if written := folder.read():
+            taken = loopback.take_away(written.networks)
+            removed += [("address", address) for address in taken]
         removed += folder.remove()
     raise EnvironmentProblem(
         f"the lab {folder.lab!r} comes back while it is removed", "end the other mxlab first"

@@ -16,25 +16,10 @@ from pathlib import Path
 import msgspec
 
 from mxlab.errors import EnvironmentProblem
-from mxlab.model.topology import Topology
 from mxlab.plan.plan import Plan
-from mxlab_services.config import AnyConfig, encode_config
+from mxlab_services.config import encode_config
 
 SOCKET_PATH = 100  # bytes that a Unix socket's path may have, with a few to spare
-
-
-class Written(msgspec.Struct, frozen=True):
-    """What `lab.json` holds."""
-
-    lab: str
-    run: str
-    topology: Topology
-    subnet: str
-    nodes: tuple[AnyConfig, ...]
-
-    @property
-    def plan(self) -> Plan:
-        return Plan(self.lab, self.run, self.topology, self.subnet, self.nodes)
 
 
 def state_root() -> Path:
@@ -78,10 +63,10 @@ class LabFolder:
     def exists(self) -> bool:
         return self.path.is_dir()
 
-    def read(self) -> Written | None:
+    def read(self) -> Plan | None:
         """The record; None where there is none, or one of another version of mxlab."""
         try:
-            return msgspec.json.decode(self.record.read_bytes(), type=Written)
+            return msgspec.json.decode(self.record.read_bytes(), type=Plan)
         except (OSError, msgspec.MsgspecError):
             return None
 
@@ -93,8 +78,7 @@ class LabFolder:
             node.data.mkdir(parents=True)
             node.config.write_text(encode_config(config))
             node.config.chmod(0o600)
-        written = Written(plan.lab, plan.run, plan.topology, plan.subnet, plan.nodes)
-        write_whole(self.record, msgspec.json.encode(written))
+        write_whole(self.record, msgspec.json.encode(plan))
 
     def _make_sockets(self) -> None:
         if self.sockets == self.path:
@@ -107,7 +91,7 @@ class LabFolder:
             )
 
     def remove(self) -> list[tuple[str, str]]:
-        """Take the folders away; answers which were there. Raises EnvironmentProblem."""
+        """Take the folders away; returns which were there. Raises EnvironmentProblem."""
         written = self.read()
         places = {self.path, self.sockets}
         places |= {Path(config.control).parent for config in written.nodes} if written else set()

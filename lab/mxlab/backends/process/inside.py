@@ -48,7 +48,7 @@ def inside(
         if (option := WITH_PORT.get(Path(words[0]).name)) is not None:
             words[1:1] = [option, str(port)]
     covers = _covers(folder, address, search)
-    namespace = _namespace()
+    namespace = mount_namespace()
     return [*namespace, "env", "-C", str(folder), "sh", "-c", _SCRIPT, "sh", str(len(covers)),
             *(word for pair in covers for word in pair), *words]  # fmt: skip
 
@@ -71,8 +71,11 @@ def _covers(folder: Path, address: str, search: Sequence[str]) -> list[tuple[str
     return pairs + [(os.devnull, cache) for cache in _CACHES if Path(cache).exists()]
 
 
-def _namespace() -> list[str]:
-    """`unshare` as it works for this user. Raises Unsupported."""
+def mount_namespace() -> list[str]:
+    """The words that put a command into a mount namespace of its own, as it works for this user.
+
+    Raises Unsupported, with the reason.
+    """
     program = shutil.which("unshare")
     if program is None:
         raise _no_namespace("unshare (of util-linux) is not installed")

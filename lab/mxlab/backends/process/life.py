@@ -24,7 +24,7 @@ _PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class ProcessLife:
     """One process: its number, when it started (clock ticks since boot), and the boot's id."""
 
     pid: int
@@ -107,16 +107,16 @@ class Life:
             os.close(handle)
 
 
-def life_of(folder: NodeFolder) -> Life | None:
+def life_of(folder: NodeFolder) -> ProcessLife | None:
     """The node's last process as written down, whether it lives or not."""
     try:
         pid, started, boot = folder.pid.read_text().split()
-        return Life(int(pid), started, boot)
+        return ProcessLife(int(pid), started, boot)
     except (OSError, ValueError):
         return None
 
 
-def spawn(folder: NodeFolder, environment: dict[str, str]) -> Life:
+def spawn(folder: NodeFolder, environment: dict[str, str]) -> ProcessLife:
     """Start the node in a session of its own, its output appended to its files."""
     before = life_of(folder)
     if before is not None:
@@ -137,21 +137,21 @@ def spawn(folder: NodeFolder, environment: dict[str, str]) -> Life:
         setsigmask=(),
         setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE),
     )
-    life = Life(pid, _stat(pid)[1], _boot())
+    life = ProcessLife(pid, _stat(pid)[1], _boot())
     write_whole(folder.pid, f"{life.pid} {life.started} {life.boot}\n".encode())
     return life
 
 
-def exit_code(life: Life) -> int | None:
+async def exit_code(life: ProcessLife) -> int | None:
     """The code of a child that has just ended; None for somebody else's."""
     try:
-        _, status = os.waitpid(life.pid, os.WNOHANG)
+        _, status = os.waitpid(life.pid, os.WNOHANG)  # noqa: ASYNC222 - it does not wait
     except ChildProcessError:
         return None
     return os.waitstatus_to_exitcode(status)
 
 
-def strays(folder: Path) -> list[tuple[str, Life]]:
+def strays(folder: Path) -> list[tuple[str, ProcessLife]]:
     """Node and process of all that were started with a configuration below `folder`, whether
     written down or not."""
     found = []
@@ -164,7 +164,7 @@ def strays(folder: Path) -> list[tuple[str, Life]]:
             if b"mxlab_services" in words[:-2] and words[-2].startswith(prefix):
                 pid = int(entry.name)
                 node = Path(os.fsdecode(words[-2])).parent.name
-                found.append((node, Life(pid, _stat(pid)[1], _boot())))
+                found.append((node, ProcessLife(pid, _stat(pid)[1], _boot())))
     return [(node, life) for node, life in found if life.state != "stopped"]
 
 

@@ -8,8 +8,8 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from mxlab.backends.base import State
@@ -18,21 +18,15 @@ from mxlab.backends.process.channel import open_channel
 from mxlab.backends.process.folder import NodeFolder
 from mxlab.backends.process.follow import lines
 from mxlab.backends.process.inside import inside
-from mxlab.backends.process.life import Life, exit_code, life_of, spawn
-from mxlab.backends.real.rpc import (
-    READY_SECONDS,
-    STOP_SECONDS,
-    Channel,
-    Conversing,
-    event_of,
-    with_last_lines,
-)
-from mxlab.errors import EnvironmentProblem, NodeFailed, NodeUnreachable
-from mxlab_services.config import AnyConfig, DnsConfig, MtaConfig
-from mxlab_services.events import Event, NodeReady
+from mxlab.backends.process.life import ProcessLife, exit_code, life_of, spawn
+from mxlab.backends.real.node import Launch, Output, RealNode, is_ready
+from mxlab.backends.real.program import STOP_SECONDS
+from mxlab.backends.real.rpc import Channel
+from mxlab.errors import EnvironmentProblem, NodeFailed, Unsupported
+from mxlab_services.config import AnyConfig, DnsConfig, MtaConfig, PeerConfig
 
 
-class ProcessNode(Conversing):
+class ProcessNode(RealNode):
     """A node of a lab."""
 
     def __init__(self, folder: NodeFolder, config: AnyConfig, search: Sequence[str]) -> None:
@@ -42,25 +36,14 @@ class ProcessNode(Conversing):
 
     async def state(self) -> State:
         if not self._folder.path.is_dir():
-            raise NodeUnreachable(
-                f"{self.name} has been removed", "`mxlab down`, then `mxlab up` makes it anew"
-            )
+            raise self._removed()
         life = life_of(self._folder)
         return life.state if life else "stopped"
 
     # --- its life ----------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        match await self.state():
-            case "running":
-                return
-            case "paused":
-                raise not_running(self.name, "paused")
-            case "stopped":
-                await self._start()
-
-    async def _start(self) -> None:
-        events_before, log_before = (
+    async def _launch(self) -> Launch:
+        events, log = (
             path.stat().st_size if path.exists() else 0
             for path in (self._folder.events, self._folder.log)
         )
@@ -68,41 +51,11 @@ class ProcessNode(Conversing):
             life = spawn(self._folder, dict(os.environ))
         except OSError as error:
             raise NodeFailed(f"{self.name} could not be started: {error}") from error
-        ready = asyncio.create_task(self._ready(events_before))
-        ended = asyncio.create_task(_exit(life))
-        try:
-            await asyncio.wait(
-                [ready, ended], timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            for task in (ready, ended):
-                task.cancel()
-            await asyncio.wait([ready, ended])
-        if not ready.cancelled() and ready.result():
-            return
-        if ended.cancelled():
-            problem = f"{self.name} was not ready within {READY_SECONDS:g} s"
-        else:
-            code = ended.result()
-            problem = f"{self.name} died while starting (exit code {code})"
-        raise NodeFailed(self._with_last_lines(problem, log_before))
-
-    async def _ready(self, offset: int) -> bool:
-        """True once the node is ready; False when its output is taken away before."""
-        async with aclosing(lines(self._folder.events, follow=True, offset=offset)) as output:
-            async for line in output:
-                event = event_of(line)
-                if event is not None and isinstance(event.body, NodeReady):
-                    return True
-        return False
-
-    def _with_last_lines(self, problem: str, offset: int) -> str:
-        """`problem` and what the node wrote to its log behind `offset`."""
-        try:
-            written = self._folder.log.read_bytes()[offset:].decode("utf-8", "replace").split("\n")
-        except OSError:
-            return f"{problem}, and its folder is gone"
-        return with_last_lines(problem, written)
+        return Launch(
+            _ready(life, lines(self._folder.events, follow=True, offset=events)),
+            partial(exit_code, life),
+            partial(lines, self._folder.log, follow=False, offset=log),
+        )
 
     async def stop(self) -> None:
         life = self._living()
@@ -125,37 +78,27 @@ class ProcessNode(Conversing):
         await self.let_go()
 
     async def pause(self) -> None:
-        life = self._living()
-        if life is None:
-            raise not_running(self.name, "stopped")
-        life.send(signal.SIGSTOP)
-        await life.shows("paused")
+        await self._signalled(signal.SIGSTOP, "paused")
 
     async def resume(self) -> None:
+        await self._signalled(signal.SIGCONT, "running")
+
+    async def _signalled(self, number: signal.Signals, wanted: State) -> None:
         life = self._living()
         if life is None:
             raise not_running(self.name, "stopped")
-        life.send(signal.SIGCONT)
-        await life.shows("running")
+        life.send(number)
+        await life.shows(wanted)
 
-    def _living(self) -> Life | None:
+    def _living(self) -> ProcessLife | None:
         life = life_of(self._folder)
         return life if life is not None and life.state != "stopped" else None
 
     # --- what it says ------------------------------------------------------------------------
 
-    async def events(self, *, follow: bool = True) -> AsyncIterator[Event]:
-        async with aclosing(lines(self._folder.events, follow=follow)) as output:
-            async for line in output:
-                event = event_of(line)
-                if event is not None:
-                    yield event
-
-    async def logs(self, *, follow: bool) -> AsyncIterator[str]:
-        """What it wrote to standard error, a line each."""
-        async with aclosing(lines(self._folder.log, follow=follow)) as output:
-            async for line in output:
-                yield line
+    def _lines(self, output: Output, *, follow: bool) -> AsyncGenerator[str, None]:
+        path = self._folder.events if output == "stdout" else self._folder.log
+        return lines(path, follow=follow)
 
     async def copy_disk(self, parts: tuple[str, ...], to: Path) -> None:
         def copy() -> None:
@@ -189,6 +132,8 @@ class ProcessNode(Conversing):
             case MtaConfig():
                 server = config.dns, config.dns_port
                 variables["MXLAB_SMTP_PORT"] = str(config.smtp_port)
+            case PeerConfig():
+                raise Unsupported(f"{config.node} is a scripted server: it has no inside")
         variables |= {"MXLAB_DNS": server[0], "MXLAB_DNS_PORT": str(server[1])}
         assignments = [f"{name}={value}" for name, value in variables.items()]
         run = inside(self._folder.path, command, server, self._search)
@@ -199,10 +144,20 @@ class ProcessNode(Conversing):
         match self._config:
             case DnsConfig(address=address, port=port):
                 return {"dns": (address, port)}
-            case MtaConfig(address=address, smtp_port=port):
-                return {"smtp": (address, port)}
+            case MtaConfig(address=address, ports=ports):
+                return {service: (address, port) for service, port in ports.items()}
+            case PeerConfig():
+                return {}
 
 
-async def _exit(life: Life) -> int | None:
-    await life.ended(reap=False)
-    return exit_code(life)
+async def _ready(life: ProcessLife, output: AsyncGenerator[str, None]) -> bool:
+    """True once node.ready is in the output; False when the process, or the output, ends before."""
+    ready = asyncio.create_task(is_ready(output))
+    ended = asyncio.create_task(life.ended(reap=False))
+    try:
+        await asyncio.wait([ready, ended], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (ready, ended):
+            task.cancel()
+        await asyncio.wait([ready, ended])
+    return not ready.cancelled() and ready.result()

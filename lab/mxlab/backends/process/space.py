@@ -10,18 +10,27 @@ import hashlib
 import ipaddress
 import socket
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from mxlab.errors import SubnetClash
-from mxlab.plan.plan import World
+from mxlab.plan.plan import AddressPlan
+from mxlab.plan.space import FIRST
 
 SMTP_PORTS = (25, 2525, 10025)
+SUBMISSION_PORTS, SUBMISSIONS_PORTS = (587, 2587, 10587), (465, 2465, 10465)
 DNS_PORTS = (53, 5353, 10053)
 
 
 def find_space(
-    taken: Iterable[str], hosts: int, first: str = "", claims: contextlib.ExitStack | None = None
-) -> World:
+    taken: Iterable[str],
+    hosts: int,
+    first: str = "",
+    claims: contextlib.ExitStack | None = None,
+    *,
+    submission: bool = False,
+) -> AddressPlan:
     """Subnet and ports for `hosts` nodes, apart from the subnets `taken`; low ports if allowed.
+    `submission`: whether ports for that are wanted too.
 
     Other processes of this machine, whatever labs they know of, pass the subnet over until `claims`
     closes: by then its ports are in use, or it is free again.
@@ -42,8 +51,8 @@ def find_space(
             continue
         with contextlib.ExitStack() as claiming:
             claiming.enter_context(claim)
-            world = _world(subnet, hosts)
-            if isinstance(world, World):
+            world = _world(subnet, hosts, submission=submission)
+            if isinstance(world, AddressPlan):
                 if claims is not None:
                     claims.enter_context(claiming.pop_all())
                 return world
@@ -66,14 +75,21 @@ def _claim(subnet: str) -> socket.socket | None:
     return claim
 
 
-def _world(subnet: str, hosts: int) -> World | str:
+def _world(subnet: str, hosts: int, *, submission: bool) -> AddressPlan | str:
     """The subnet with ports that are free on the addresses of all hosts, or what is in the way."""
     network = ipaddress.ip_network(subnet)
-    addresses = [str(network[World(subnet).first + number]) for number in range(hosts)]
-    smtp, dns = _first_free(addresses, SMTP_PORTS), _first_free(addresses, DNS_PORTS)
-    if isinstance(smtp, int) and isinstance(dns, int):
-        return World(subnet, smtp_port=smtp, dns_port=dns)
-    return f"{smtp if isinstance(smtp, str) else dns}"
+    addresses = [str(network[FIRST + number]) for number in range(hosts)]
+    wanted = [SMTP_PORTS, DNS_PORTS]
+    if submission:
+        wanted += [SUBMISSION_PORTS, SUBMISSIONS_PORTS]
+    ports = []
+    for choice in wanted:
+        found = _first_free(addresses, choice)
+        if isinstance(found, str):
+            return found
+        ports.append(found)
+    plan = AddressPlan(subnet, smtp_port=ports[0], dns_port=ports[1])
+    return replace(plan, submission_ports=(ports[2], ports[3])) if submission else plan
 
 
 def low_ports_allowed() -> bool:

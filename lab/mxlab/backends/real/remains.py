@@ -48,11 +48,15 @@ class Source:
 
 @contextlib.asynccontextmanager
 async def source_of(node: Node, clock: Clock, *parts: str) -> AsyncIterator[Source]:
-    """The node, or, where it is stopped, these parts of its disk (see `roles.remains.PARTS`)."""
-    if not _leaves_something(node) or await node.state() != "stopped":
+    """The node, or, where it is stopped, these parts of its disk (see `roles.remains`)."""
+    config = node.config
+    if (
+        not isinstance(node, CanCopyDisk)
+        or not isinstance(config, MtaConfig)
+        or await node.state() != "stopped"
+    ):
         yield Source(node)
         return
-    assert isinstance(node, CanCopyDisk)
     from mxlab_services.roles.remains import remains
 
     async with contextlib.AsyncExitStack() as stack:
@@ -62,16 +66,12 @@ async def source_of(node: Node, clock: Clock, *parts: str) -> AsyncIterator[Sour
             yield Source(node)
             return
         try:
-            left = await stack.enter_async_context(remains(folder, clock))
+            left = await stack.enter_async_context(remains(folder, clock, config))
         except SpoolError as error:
             raise EnvironmentProblem(
                 f"{node.config.node} is stopped, and its disk cannot be read: {error}"
             ) from error
         yield Source(node, left, await _last_word(node))
-
-
-def _leaves_something(node: Node) -> bool:
-    return isinstance(node, CanCopyDisk) and isinstance(node.config, MtaConfig)
 
 
 async def _last_word(node: Node) -> float | None:

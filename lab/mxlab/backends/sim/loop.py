@@ -3,6 +3,8 @@
 Time jumps to the next timer; nothing ever waits. Callbacks run in an order that only the seed and
 the code decide: timers with equal deadlines fire in the order in which they were set. Threads and
 real sockets do not exist here, and asking for one is an error that names the line.
+
+Long: a life, its tasks and the loop know each other.
 """
 
 import asyncio
@@ -12,7 +14,7 @@ import itertools
 import math
 import sys
 import threading
-from asyncio import base_events, events
+from asyncio import base_events, events, sslproto
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -35,7 +37,7 @@ class Runaway(LabError):
     """The simulated world goes on and on: more turns of the loop than it was given."""
 
 
-class Life:
+class HostLife:
     """One life of a host, from start to stop or crash. Its tasks carry it in their context.
 
     While paused, the host's callbacks wait for `resume`. Once over, none of its code has an effect
@@ -64,7 +66,7 @@ class Life:
         self._waiting.append(handle)
 
     def end(self) -> "list[_Task[Any]]":
-        """Make everything of this life ineffective; answers the tasks that are left to cancel."""
+        """Make everything of this life ineffective; returns the tasks that are left to cancel."""
         self.over = True
         self.resume()
         tasks = [
@@ -75,14 +77,14 @@ class Life:
         return sorted(tasks, key=lambda task: task.number)
 
 
-LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("mxlab_sim_life", default=None)
+LIFE = contextvars.ContextVar[HostLife | None]("mxlab_sim_life", default=None)
 
 
 class _Task(asyncio.Task[R]):
     """A task that knows whose it is, and the how manieth of its loop."""
 
     __slots__ = ("life", "number")
-    life: Life | None
+    life: HostLife | None
     number: int
 
 
@@ -98,6 +100,30 @@ class _Handle(events.Handle):
         loop: asyncio.AbstractEventLoop,
         context: contextvars.Context | None,
     ) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+
+class _Timer(events.TimerHandle):
+    """The same for a time; its order among others is kept by the loop."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., Any],
+        args: Any,
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        self._when = when
+        self._scheduled = False
         self._context = contextvars.copy_context() if context is None else context
         self._loop = loop
         self._callback = callback
@@ -196,7 +222,7 @@ class SimLoop(base_events.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> events.TimerHandle:
         self._check_closed()  # type: ignore[attr-defined]
-        timer = events.TimerHandle(when, callback, args, self, context)
+        timer = _Timer(when, callback, args, self, context)
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
@@ -264,12 +290,19 @@ class SimLoop(base_events.BaseEventLoop):
     async def create_connection(
         self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any
     ) -> Any:
-        transport, protocol = await self.network.connect(protocol_factory, host, port)
         context = options.get("ssl")
-        if context:
-            name = options.get("server_hostname") or host
-            transport = await self.start_tls(transport, protocol, context, server_hostname=name)
-        return transport, protocol
+        if not context:
+            return await self.network.connect(protocol_factory, host, port)
+        protocol, waiter = protocol_factory(), self.create_future()
+        name = options.get("server_hostname") or host
+        tls: Any = sslproto.SSLProtocol(self, protocol, context, waiter, server_hostname=name)
+        transport, _ = await self.network.connect(lambda: tls, host, port)
+        try:
+            await waiter
+        except BaseException:
+            transport.abort()
+            raise
+        return tls._app_transport, protocol
 
     async def create_datagram_endpoint(
         self, protocol_factory: Any, local_addr: Any = None, remote_addr: Any = None, **options: Any

@@ -10,19 +10,20 @@ import contextvars
 import errno
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mxlab.backends.sim.loop import LIFE, Life, SimLoop
-from mxlab.backends.sim.transport import SimDatagrams, SimTransport
+from mxlab.backends.sim.datagrams import SimDatagrams
+from mxlab.backends.sim.loop import LIFE, HostLife, SimLoop
+from mxlab.backends.sim.transport import SimTransport
 
 SYN_RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # seconds between tries (Linux's default of 6)
 SEGMENT_SECONDS = 0.002  # between two segments that one write was cut into, at most
 NO_HOST_SECONDS = 3.0  # until a stopped host on the same network is found unreachable
 RETRANSMIT_SECONDS = 0.2  # what a lost TCP segment costs at the least
 FIRST_EPHEMERAL, LAST_EPHEMERAL = 32768, 60999
-ANY = ("", "0.0.0.0", None)
+ANY = ("", "0.0.0.0", "::", None)
 
 
 @dataclass(slots=True)
@@ -48,17 +49,25 @@ class Link:
 
 
 class Host:
-    """A host: one address, and what listens there in its present life."""
+    """A host: its addresses, one of a family, and what listens there in its present life."""
 
-    def __init__(self, name: str, address: str) -> None:
+    def __init__(self, name: str, addresses: Sequence[str]) -> None:
         self.name = name
-        self.address = address
-        self.life: Life | None = None
+        self.address = addresses[0]  # by which its links are known
+        self.addresses = {family_of(address): address for address in addresses}
+        self.life: HostLife | None = None
         self.listeners: dict[int, tuple[Callable[[], Any], contextvars.Context]] = {}
         self.refused: set[int] = set()
-        self.datagrams: dict[int, SimDatagrams] = {}
+        self.datagrams: dict[tuple[str, int], SimDatagrams] = {}  # by own address and port
         self.connections: dict[SimTransport, None] = {}
         self._next = FIRST_EPHEMERAL
+
+    def facing(self, address: str) -> str:
+        """The own address from which `address` is reached. Raises OSError as the kernel does."""
+        own = self.addresses.get(family_of(address))
+        if own is None:
+            raise OSError(errno.ENETUNREACH, f"{self.name} has no address to reach {address} from")
+        return own
 
     def ephemeral(self) -> int:
         port = self._next
@@ -66,12 +75,17 @@ class Host:
         return port
 
 
+def family_of(address: str) -> socket.AddressFamily:
+    """The family that an address has by its text."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 class SimServer:
     """A listening socket, with what services ask of an asyncio server."""
 
     def __init__(self, host: Host, port: int) -> None:
         self._host, self._port = host, port
-        self.sockets = (_Listening(host.address, port),)
+        self.sockets = tuple(_Listening(address, port) for address in host.addresses.values())
 
     def close(self) -> None:
         self._host.listeners.pop(self._port, None)
@@ -107,14 +121,20 @@ class Network:
 
     # --- what the world does ----------------------------------------------------------------------
 
-    def add_host(self, name: str, address: str) -> Host:
-        host = Host(name, address)
-        self._hosts[address] = host
+    def add_host(self, name: str, *addresses: str) -> Host:
+        host = Host(name, addresses)
+        self._hosts |= dict.fromkeys(addresses, host)
         return host
 
     def link(self, source: str, target: str) -> Link:
-        """The direction from one address to another."""
-        return self._links.setdefault((source, target), Link())
+        """The direction from the host at one address to the one at another: all their addresses
+        share it."""
+        pair = self._known_as(source), self._known_as(target)
+        return self._links.setdefault(pair, Link())
+
+    def _known_as(self, address: str) -> str:
+        host = self._hosts.get(address)
+        return address if host is None else host.address
 
     def unblock(self, source: str, target: str) -> None:
         """Packets pass again: what TCP held back is sent again."""
@@ -138,12 +158,14 @@ class Network:
         """Addresses only: names are for the lab's own resolver."""
         if host not in self._hosts:
             raise socket.gaierror(socket.EAI_NONAME, f"{host} is no address of the simulated lab")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
+        return [(family_of(host), socket.SOCK_STREAM, 6, "", (host, port))]
 
-    def listen(self, factory: Callable[[], Any], address: Any, port: int) -> SimServer:
+    def listen(self, factory: Callable[[], Any], addresses: Any, port: int) -> SimServer:
+        """Listen on all addresses of the host, of which `addresses` names one or several."""
         here = self._here()
-        if address not in (here.address, *ANY):
-            raise OSError(errno.EADDRNOTAVAIL, f"{address} is not an address of {here.name}")
+        for address in [addresses] if isinstance(addresses, str | None) else addresses:
+            if address not in (*here.addresses.values(), *ANY):
+                raise OSError(errno.EADDRNOTAVAIL, f"{address} is not an address of {here.name}")
         if port in here.listeners:
             raise OSError(errno.EADDRINUSE, f"{here.address}:{port} is in use")
         here.listeners[port] = (factory, contextvars.copy_context())
@@ -152,13 +174,14 @@ class Network:
     async def connect(self, factory: Callable[[], Any], address: Any, port: int) -> tuple[Any, Any]:
         here = self._here()
         there = self._hosts.get(address)
+        own = here.facing(address)
         await self._syn(here, there, address)
         assert there is not None
         listener = there.listeners.get(port)
         if listener is None or port in there.refused:
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"{address}:{port} refused")
         make, context = listener
-        local, remote = (here.address, here.ephemeral()), (address, port)
+        local, remote = (own, here.ephemeral()), (address, port)
         near = SimTransport(self, here, local, remote, contextvars.copy_context())
         far = SimTransport(self, there, remote, local, context.copy())
         near.join(far)
@@ -179,11 +202,14 @@ class Network:
     ) -> tuple[SimDatagrams, Any]:
         here = self._here()
         port = local[1] if local and local[1] else here.ephemeral()
-        if port in here.datagrams:
-            raise OSError(errno.EADDRINUSE, f"{here.address}:{port} is in use")
+        own = here.facing(remote[0] if remote else local[0] or here.address)
+        if (own, port) in here.datagrams:
+            raise OSError(errno.EADDRINUSE, f"{own}:{port} is in use")
         protocol = factory()
-        endpoint = SimDatagrams(self, here, port, remote, protocol, contextvars.copy_context())
-        here.datagrams[port] = endpoint
+        endpoint = SimDatagrams(
+            self, here, (own, port), remote, protocol, contextvars.copy_context()
+        )
+        here.datagrams[own, port] = endpoint
         self.loop.call_soon(protocol.connection_made, endpoint)
         return endpoint, protocol
 

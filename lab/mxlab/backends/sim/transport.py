@@ -1,4 +1,4 @@
-"""The two ends of a simulated TCP connection, and a simulated UDP socket.
+"""The two ends of a simulated TCP connection.
 
 A transport belongs to one life of one host; once that life is over it does nothing. Callbacks of a
 protocol run in the context of the host that owns it, so a paused host answers nothing while its
@@ -245,68 +245,3 @@ class SimTransport(asyncio.Transport):
 
 def _reset_error() -> ConnectionResetError:
     return ConnectionResetError(errno.ECONNRESET, "connection reset by peer")
-
-
-class SimDatagrams(asyncio.DatagramTransport):
-    """A UDP socket, bound to a port, and connected where `remote` is given."""
-
-    def __init__(
-        self,
-        network: "Network",
-        host: "Host",
-        port: int,
-        remote: tuple[str, int] | None,
-        protocol: Any,
-        context: contextvars.Context,
-    ) -> None:
-        super().__init__({"sockname": (host.address, port), "peername": remote, "socket": None})
-        self._loop = network.loop
-        self._network = network
-        self._host, self._port, self._remote = host, port, remote
-        self.protocol = protocol
-        self.context = context
-        self._open = True
-
-    def sendto(self, data: Any, addr: Any = None) -> None:
-        target = addr or self._remote
-        if not self._open or target is None:
-            return
-        link = self._network.link(self._host.address, target[0])
-        delay = self._network.delay(link, reliable=False)
-        if not link.drop and delay is not None:
-            due = self._loop.time() + delay
-            if link.rate is not None:
-                due = max(due, self._network.occupy(link, len(data)))
-            self._loop.call_at(
-                due, self._arrive, bytes(data), target[:2], context=contextvars.Context()
-            )
-
-    def _arrive(self, data: bytes, target: tuple[str, int]) -> None:
-        host = self._network.host(target[0])
-        if host is None or host.life is None:
-            return
-        endpoint = host.datagrams.get(target[1])
-        source = (self._host.address, self._port)
-        if endpoint is not None and endpoint._remote in (None, source):
-            self._loop.call_soon(
-                endpoint.protocol.datagram_received, data, source, context=endpoint.context
-            )
-        elif self._open and self._remote:  # port unreachable comes back to a connected socket
-            self._loop.call_soon(
-                self.protocol.error_received,
-                ConnectionRefusedError(errno.ECONNREFUSED, "port unreachable"),
-                context=self.context,
-            )
-
-    def is_closing(self) -> bool:
-        return not self._open
-
-    def close(self) -> None:
-        if self._open:
-            self.abort()
-            self._loop.call_soon(self.protocol.connection_lost, None, context=self.context)
-
-    def abort(self) -> None:
-        """Gone, without a word to the protocol."""
-        self._open = False
-        self._host.datagrams.pop(self._port, None)

@@ -10,14 +10,15 @@ import ssl
 from collections.abc import Callable
 from typing import Literal
 
-from aiosmtplib.esmtp import parse_esmtp_extensions
 from msgspec import Struct
 
-from mxlab_services.config import MtaConfig
+from mxlab_services.config import Timeouts
 from mxlab_services.errors import ConfigError
 from mxlab_services.ip import ip_address
+from mxlab_services.queue.live import LiveConfig
 from mxlab_services.reply import Reply
-from mxlab_services.smtp.client.connection import Session, as_reply
+from mxlab_services.smtp.client.aiosmtplib_adapter import parse_esmtp_extensions
+from mxlab_services.smtp.client.connection import ClientSession, as_reply
 from mxlab_services.smtp.read_buffer import read_buffer
 
 IDLE = 2.0  # real seconds that a connection is kept without work (Postfix's habit)
@@ -29,7 +30,7 @@ Key = tuple[str, str]  # host and address
 class NoSession(Struct, frozen=True):
     """No host to talk to: the last `stage` reached, and what was said or happened there."""
 
-    stage: Literal["connect", "greeting", "ehlo"]
+    stage: Literal["connect", "greeting", "ehlo", "starttls", "auth"]
     reply: Reply
 
 
@@ -40,12 +41,12 @@ class Connector:
     If the certificate cannot be verified, a new connection goes on without TLS.
     """
 
-    def __init__(self, config: MtaConfig, leave: Callable[[Session], None]) -> None:
+    def __init__(self, live: LiveConfig, leave: Callable[[ClientSession], None]) -> None:
         """`leave` says goodbye to a host that will not serve. Raises ConfigError for a bad CA."""
-        self._config = config
+        self._live = live
+        self._config = config = live.config
         self._leave = leave
         self._buffer = read_buffer()
-        self._times = config.timeouts
         self._tls: ssl.SSLContext | None = None
         if config.tls is not None:
             try:
@@ -53,7 +54,11 @@ class Connector:
             except ssl.SSLError as error:
                 raise ConfigError(f"configuration: `tls.ca`: {error}") from error
 
-    async def open(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
+    @property
+    def _times(self) -> Timeouts:
+        return self._live.config.timeouts
+
+    async def open(self, host: str, address: str, dialog: list[str]) -> ClientSession | NoSession:
         """Connect, read the greeting, say EHLO, start TLS. Writes the conversation to `dialog`."""
         session = await self._connect(host, address, dialog)
         if isinstance(session, NoSession):
@@ -65,7 +70,7 @@ class Connector:
             if self._tls is None or "starttls" not in session.extensions:
                 return session
             name = address if host.startswith("[") else host
-            why = await session.upgrade(self._tls, name, self._times.command)
+            why = await session.upgrade(self._tls, name, self._times.starttls)
             if not why:
                 # RFC 3207 §4.2: what was offered before TLS does not count
                 return await self._hello(session) or session
@@ -78,7 +83,7 @@ class Connector:
         dialog.append(f"C: <no TLS: {why}; a new connection without it>")
         return await self._plain(host, address, dialog)
 
-    async def _plain(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
+    async def _plain(self, host: str, address: str, dialog: list[str]) -> ClientSession | NoSession:
         session = await self._connect(host, address, dialog)
         if isinstance(session, NoSession):
             return session
@@ -88,50 +93,62 @@ class Connector:
             session.abort()
             raise
 
-    async def _greet(self, session: Session) -> NoSession | None:
+    async def _greet(self, session: ClientSession) -> NoSession | None:
         greeting = await session.reply(self._times.greeting, "connecting")
         if greeting.code // 100 == 2:
             return await self._hello(session)
         self._leave(session)
         return NoSession("greeting", greeting)
 
-    async def _connect(self, host: str, address: str, dialog: list[str]) -> Session | NoSession:
+    async def _connect(
+        self,
+        host: str,
+        address: str,
+        dialog: list[str],
+        port: int | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> ClientSession | NoSession:
+        """Connect, to the port for relays unless given; with `tls`, at once within TLS."""
         loop = asyncio.get_running_loop()
-        port = self._config.smtp_port
+        port = port or self._config.smtp_port
         peer = f"{host.strip('[]')}[{address}]:{port}"
-        session = Session(self._buffer, peer, dialog)
+        session = ClientSession(self._buffer, peer, dialog)
+        within = self._times.connect + (self._times.starttls if tls else 0.0)
         try:
-            async with asyncio.timeout(self._times.connect):
+            async with asyncio.timeout(within):
                 await loop.create_connection(
-                    lambda: session, address, port, local_addr=self._source(address)
-                )
+                    lambda: session, address, port, local_addr=self._source(address), ssl=tls,
+                    server_hostname=host if tls else None,
+                )  # fmt: skip
         except TimeoutError:
-            why = f"timed out after {self._times.connect:g} s"
+            why = f"timed out after {within:g} s"
         except OSError as error:
-            why = os.strerror(error.errno) if error.errno else str(error)
+            known = isinstance(error, ssl.SSLError) or not error.errno
+            why = _tls_words(error) if known else os.strerror(error.errno or 0)
         else:
             return session
         dialog.append(f"C: <connect to {peer}: {why}>")
         return NoSession("connect", Reply(0, "4.4.1", f"connect to {peer}: {why}"))
 
     def _source(self, address: str) -> tuple[str, int] | None:
-        """This MTA's own address, for the peer to see: local processes share one host."""
-        own = ip_address(self._config.address)
-        if own.is_unspecified or own.version != ip_address(address).version:
-            return None
-        return str(own), 0
+        """This MTA's own address of that family, for the peer to see: local processes share one
+        host."""
+        for own in map(ip_address, self._config.addresses):
+            if own.version == ip_address(address).version and not own.is_unspecified:
+                return str(own), 0
+        return None
 
-    async def _hello(self, session: Session) -> NoSession | None:
+    async def _hello(self, session: ClientSession) -> NoSession | None:
         """EHLO; HELO where EHLO is not understood (RFC 5321 §3.2)."""
         session.extensions = {}
         session.send([f"EHLO {self._config.hostname}"])
-        response = await session.response(self._times.command)
+        response = await session.response(self._times.helo)
         if response is not None and response.code // 100 == 2:
             session.extensions = parse_esmtp_extensions(response.message)[0]
             return None
         if response is not None and response.code // 100 == 5:
             session.send([f"HELO {self._config.hostname}"])
-            response = await session.response(self._times.command)
+            response = await session.response(self._times.helo)
             if response is not None and response.code // 100 == 2:
                 return None
         self._leave(session)
@@ -140,16 +157,20 @@ class Connector:
         )
 
 
+def _tls_words(error: OSError) -> str:
+    """What is wrong with TLS, or with what has no number."""
+    return getattr(error, "verify_message", "") or str(error) or type(error).__name__
+
+
 class Pool:
     """Idle connections by host and address, each closed with QUIT after IDLE real seconds."""
 
-    def __init__(self, within: float) -> None:
-        """`within`: real seconds to wait for the reply to QUIT."""
-        self._within = within
-        self._idle: dict[Key, list[tuple[Session, asyncio.TimerHandle]]] = {}
+    def __init__(self, live: LiveConfig) -> None:
+        self._live = live
+        self._idle: dict[Key, list[tuple[ClientSession, asyncio.TimerHandle]]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
-    def take(self, key: Key) -> Session | None:
+    def take(self, key: Key) -> ClientSession | None:
         """An idle connection that seems to be alive."""
         waiting = self._idle.get(key, [])
         while waiting:
@@ -160,7 +181,7 @@ class Pool:
             session.close()
         return None
 
-    def give(self, key: Key, session: Session) -> None:
+    def give(self, key: Key, session: ClientSession) -> None:
         """Keep a connection on which no transaction is open, or leave if it has served enough."""
         if not session.usable or session.used >= MESSAGES:
             self.leave(session)
@@ -169,11 +190,11 @@ class Pool:
         timer = asyncio.get_running_loop().call_later(IDLE, self._expire, key, session)
         self._idle.setdefault(key, []).append((session, timer))
 
-    def leave(self, session: Session) -> None:
+    def leave(self, session: ClientSession) -> None:
         """Send QUIT; its reply is awaited apart, and nobody need wait for it."""
         if session.usable:
             session.send(["QUIT"])
-        task = asyncio.get_running_loop().create_task(session.quit(self._within))
+        task = asyncio.get_running_loop().create_task(session.quit(self._live.config.timeouts.quit))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
@@ -191,7 +212,7 @@ class Pool:
         while self._leaving:
             await asyncio.wait(self._leaving)
 
-    def _expire(self, key: Key, session: Session) -> None:
+    def _expire(self, key: Key, session: ClientSession) -> None:
         waiting = [entry for entry in self._idle.get(key, []) if entry[0] is not session]
         if waiting:
             self._idle[key] = waiting

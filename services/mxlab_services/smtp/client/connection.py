@@ -12,19 +12,15 @@ from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
-from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDisconnected
-from aiosmtplib.protocol import MAX_RESPONSE_LENGTH, SMTPProtocol
-from aiosmtplib.response import SMTPResponse
-
 from mxlab_services.reply import Reply
-from mxlab_services.smtp.read_buffer import ReadsIntoBuffer
+from mxlab_services.smtp.client.aiosmtplib_adapter import ReplyProtocol, SMTPResponse
 
 BLOCK = 64 * 1024  # bytes of message data written before waiting for the peer to take them
 _MAX_UNREAD = 10_000  # replies; a peer that sends more than was asked for is cut off
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)")
 
 
-class Session(SMTPProtocol, ReadsIntoBuffer):
+class ClientSession(ReplyProtocol):
     """A connection to `peer` (how it is named in replies and logs).
 
     `dialog` collects the conversation, a line each. `extensions` are the peer's, keywords in lower
@@ -32,21 +28,19 @@ class Session(SMTPProtocol, ReadsIntoBuffer):
     """
 
     def __init__(self, buffer: memoryview, peer: str, dialog: list[str]) -> None:
-        super().__init__(asyncio.get_running_loop())
-        self.buffer = buffer
+        super().__init__(buffer)
         self.peer = peer
         self.dialog = dialog
         self.extensions: dict[str, str] = {}
         self.used = 0
         self.lost = False
-        self._trouble = ""  # why no further reply can be read
         self._unread: deque[SMTPResponse] = deque()
-        self._reader: asyncio.Future[None] | None = None
+        self._awaited: asyncio.Future[None] | None = None
 
     @property
     def usable(self) -> bool:
         """Open, in step, and nothing said unasked (421 as a server leaves)."""
-        return not (self._trouble or self._unread or self._buffer) and self.is_connected
+        return not (self.trouble or self._unread or self.partly_read) and self.is_connected
 
     # --- commands and replies --------------------------------------------------------------------
 
@@ -55,6 +49,12 @@ class Session(SMTPProtocol, ReadsIntoBuffer):
         if self.is_connected:
             self.dialog += [f"C: {command}" for command in commands]
             self.write("".join(f"{command}\r\n" for command in commands).encode())
+
+    def send_secret(self, line: str, shown: str) -> None:
+        """Write one line, as `send` does; in the dialog stands `shown`."""
+        if self.is_connected:
+            self.dialog.append(f"C: {shown}")
+            self.write(f"{line}\r\n".encode())
 
     async def send_content(self, content: bytes, within: float) -> bool:
         """Write the message and the final dot, dots stuffed (RFC 5321 §4.5.2).
@@ -85,7 +85,7 @@ class Session(SMTPProtocol, ReadsIntoBuffer):
 
     def silence(self, to: str) -> Reply:
         """What stands for a reply to `to` where none could be read."""
-        return Reply(0, "4.4.2", f"{self._trouble} with {self.peer} after {to}")
+        return Reply(0, "4.4.2", f"{self.trouble} with {self.peer} after {to}")
 
     async def response(self, within: float) -> SMTPResponse | None:
         """The next reply as its lines, or None.
@@ -93,49 +93,51 @@ class Session(SMTPProtocol, ReadsIntoBuffer):
         A reply is there once its last line is (RFC 5321 §4.2.1), in however many pieces it came;
         `within` is for all of it.
         """
-        if not self._unread and not self._trouble:
-            timer = self._loop.call_later(within, self._break, f"no reply within {within:g} s")
+        if not self._unread and not self.trouble:
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(within, self._break, f"no reply within {within:g} s")
             try:
-                while not self._unread and not self._trouble:
-                    self._reader = self._loop.create_future()
-                    await self._reader
+                while not self._unread and not self.trouble:
+                    self._awaited = loop.create_future()
+                    await self._awaited
             finally:
                 timer.cancel()
-                self._reader = None
+                self._awaited = None
         if not self._unread:
-            self.dialog.append(f"S: <{self._trouble}>")
+            self.dialog.append(f"S: <{self.trouble}>")
             return None
         response = _printable(self._unread.popleft())
         self.dialog += reply_lines(response)
         return response
 
     async def upgrade(self, context: ssl.SSLContext, name: str, within: float) -> str:
-        """STARTTLS (RFC 3207). Answers why there is no TLS, or an empty string.
+        """STARTTLS (RFC 3207). Returns why there is no TLS, or an empty string.
 
         `usable` tells whether the conversation can go on in plain text.
         """
         self.dialog.append("C: STARTTLS")
-        try:
-            await self.start_tls(context, server_hostname=name, timeout=within)
-        except SMTPResponseException as error:
-            return f"{error.code} {error.message}"
-        except (SMTPException, OSError, ValueError) as error:  # ValueError: no name for TLS
-            why = getattr(error, "verify_message", "") or str(error)
+        why, said_no = await self.secure(context, name, within)
+        if why and not said_no:
             self._break(f"TLS failed: {why}")
             self.abort()
+        if why:
             return why
         self._unread.clear()  # replies that came before TLS may be forged (RFC 3207 §6)
+        self.note_tls(name)
+        return ""
+
+    def note_tls(self, name: str) -> None:
+        """Say in the dialog that TLS has begun."""
         tls = cast(
             "ssl.SSLObject", cast("asyncio.Transport", self.transport).get_extra_info("ssl_object")
         )
         self.dialog.append(f"C: <{tls.version()} with {name}, certificate verified>")
-        return ""
 
     async def quit(self, within: float) -> None:
         """Wait for the reply to QUIT, which the caller has sent if it could be, and close."""
         answered = False
         try:
-            answered = not self._trouble and await self.response(within) is not None
+            answered = not self.trouble and await self.response(within) is not None
         finally:
             if answered:
                 self.close()
@@ -155,14 +157,14 @@ class Session(SMTPProtocol, ReadsIntoBuffer):
     # --- the protocol's callbacks ----------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self._buffer.extend(data)
         try:
-            while (response := self._read_response_from_buffer()) is not None:
+            for response in self.replies(data):
                 self._unread.append(response)
-        except SMTPResponseException as error:
-            self._garbage(error.message)
-        if len(self._buffer) > MAX_RESPONSE_LENGTH or len(self._unread) > _MAX_UNREAD:
-            self._garbage("reply without end")
+            if len(self._unread) > _MAX_UNREAD:
+                raise ValueError("reply without end")
+        except ValueError as error:
+            self._break(str(error))
+            self.abort()
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -170,35 +172,21 @@ class Session(SMTPProtocol, ReadsIntoBuffer):
         self.lost = True
         self._break("lost connection")
 
-    async def read_response(self, timeout: float | None = None) -> SMTPResponse:  # noqa: ASYNC109
-        """For start_tls of the base class, which wants exceptions."""
-        response = await self.response(timeout or 0.0)
-        if response is None:
-            raise SMTPServerDisconnected(self._trouble)
-        return response
-
     async def _drained(self, within: float) -> bool:
         try:
             async with asyncio.timeout(within):
-                await self._drain_helper()
+                await self.drained()
         except TimeoutError:
             self._break(f"data not taken within {within:g} s")
-        except ConnectionError:
-            self._break("lost connection")
-        return not self._trouble
-
-    def _garbage(self, problem: str) -> None:
-        del self._buffer[:]
-        self._break(problem)
-        self.abort()
+        return not self.trouble
 
     def _break(self, trouble: str) -> None:
-        self._trouble = self._trouble or trouble
+        self.trouble = self.trouble or trouble
         self._wake()
 
     def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        if self._awaited is not None and not self._awaited.done():
+            self._awaited.set_result(None)
 
 
 def _printable(response: SMTPResponse) -> SMTPResponse:

@@ -15,15 +15,22 @@ from mxlab_services.config import Timeouts
 from mxlab_services.message import Envelope, Recipient, header_block
 from mxlab_services.queue.ports import Job
 from mxlab_services.reply import Reply
-from mxlab_services.smtp.client.connection import Session
+from mxlab_services.smtp.client.connection import ClientSession
 
 Stage = Literal["ehlo", "mail", "rcpt", "data", "dot", "done"]
 
+_PATIENCE = {  # what a reply is to, and the field of the timeouts
+    "MAIL": "mail",
+    "RCPT": "rcpt",
+    "DATA": "data",
+    "the message data": "block",
+    "the final dot": "dot",
+}
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _UNSENDABLE_PATH = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # "a b"@example.test is a path
 
 
-class Fate(Struct, frozen=True):
+class RecipientOutcome(Struct, frozen=True):
     """What a host made of one recipient.
 
     again: too many recipients; this one goes into another transaction with the same host.
@@ -40,12 +47,12 @@ class Transaction(Struct):
     `clean`: the connection is ready for another transaction.
     """
 
-    session: Session
+    session: ClientSession
     job: Job
     recipients: Sequence[Recipient]
     times: Timeouts
     stage: Stage = "ehlo"
-    fates: dict[str, Fate] = field(default_factory=dict)
+    fates: dict[str, RecipientOutcome] = field(default_factory=dict)
     reply: Reply = field(default=Reply(0, "", ""))
     stale: bool = False
     clean: bool = False
@@ -193,8 +200,7 @@ class Transaction(Struct):
                 self._rest("unknown", reply)
 
     async def _reply(self, to: str, note: bool = True) -> Reply:
-        time = {"DATA": self.times.data, "the final dot": self.times.dot}
-        reply = await self.session.reply(time.get(to, self.times.command), to)
+        reply = await self.session.reply(getattr(self.times, _PATIENCE[to]), to)
         if note:
             self.reply = reply
         return reply
@@ -211,16 +217,16 @@ class Transaction(Struct):
         for recipient in self.recipients:
             known = self.fates.get(recipient.address)
             if known is None or (known.outcome == "again" and outcome == "failed"):
-                self.fates[recipient.address] = Fate(outcome, reply)
+                self.fates[recipient.address] = RecipientOutcome(outcome, reply)
             elif known.outcome == "again" and outcome != "delivered":
-                self.fates[recipient.address] = Fate("deferred", known.reply)
+                self.fates[recipient.address] = RecipientOutcome("deferred", known.reply)
 
 
-def _refused(reply: Reply, some_accepted: bool) -> Fate:
+def _refused(reply: Reply, some_accepted: bool) -> RecipientOutcome:
     """The fate that a reply to RCPT means for its recipient alone."""
     if some_accepted and _too_many(reply):
-        return Fate("again", reply)
-    return Fate("failed" if reply.code // 100 == 5 else "deferred", reply)
+        return RecipientOutcome("again", reply)
+    return RecipientOutcome("failed" if reply.code // 100 == 5 else "deferred", reply)
 
 
 def _too_many(reply: Reply) -> bool:

@@ -1,7 +1,8 @@
 """One SMTP connection as the server: lines in, replies out, the timer, TLS and the end.
 
-Guarantee: whatever a client sends or leaves unread, memory and time stay bounded by the limits. The
-only module that touches aiosmtpd, which brings the protocol and STARTTLS.
+Guarantee: whatever a client sends or leaves unread, memory and time stay bounded by the limits.
+
+Long: the bounds on reading, writing and time hold only together.
 """
 
 import asyncio
@@ -11,20 +12,17 @@ import math
 import ssl
 import struct
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
-from aiosmtpd import smtp
-
 from mxlab_services.config import MtaConfig
 from mxlab_services.faults.injector import Wait
-from mxlab_services.smtp.read_buffer import ReadsIntoBuffer
+from mxlab_services.smtp.server.aiosmtpd_adapter import StreamProtocol, has_line
 from mxlab_services.smtp.server.faults import SessionFaults
 from mxlab_services.smtp.server.throttle import Inflow
 
 log = logging.getLogger(__name__)
-logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's, several lines a connection
 
 _LINE = 2048  # bytes of a command; RFC 5321 §4.5.3.1.4 asks for 512, and more with extensions
 _REPLIES = 100  # that wait at the most for the pipelined commands before them to be answered
@@ -33,10 +31,8 @@ _SLOW = 10  # ... that must come within so many times the idle limit
 _LAST_WORD = 5.0  # real seconds that a client gets to read why it is cut off
 
 
-class Connection(smtp.SMTP, ReadsIntoBuffer):
+class Connection(StreamProtocol):
     """One connection. What the commands mean is the subclass's; `faults` may come in between."""
-
-    line_length_limit = 64 * 1024  # of the stream reader: what a client may send ahead
 
     def __init__(
         self,
@@ -45,39 +41,33 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
         faults: SessionFaults,
         buffer: memoryview,
     ) -> None:
-        self.buffer = buffer
         self.limits = config.limits
         self.peer = ""  # the client's address
         self.tls = tls
         self.closing = False  # after the replies so far
         self.faults = faults
-        self._inflow = Inflow(faults.board, super().data_received, self._feed_eof, self.reset)
+        self._inflow = Inflow(faults.injector, self.feed, self.feed_eof, self.reset)
         self._busy = False
         self._nap: asyncio.Task[None] | None = None  # delays a reply that is due
         self._last_reply = ""  # what to say after the message that is being accepted
         self._out: list[str] = []  # replies not written yet
         self._commands = self._errors = self._progress = 0
         self._deadline = self._content_until = 0.0
+        self._idle = config.timeouts.idle
+        self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf  # when the timer goes off
-        super().__init__(
-            self,
-            hostname=config.hostname,
-            tls_context=tls,
-            timeout=config.timeouts.idle,
-            loop=asyncio.get_running_loop(),
-        )
-
-    def __dir__(self) -> Iterable[str]:
-        """Nothing: aiosmtpd looks through all attributes of every new session for commands and
-        hooks. Ours are in a table, and none of its own is to be answered."""
-        return ()
+        super().__init__(config.hostname, tls, buffer)
 
     @abstractmethod
     async def obey(self, verb: str, argument: str) -> str:
-        """Do what a command says; answers the reply, or nothing if there is none to give.
+        """Do what a command says; returns the reply, or nothing if there is none to give.
 
         IncompleteReadError and ConnectionError say that the client is gone.
         """
+
+    def named(self, verb: str) -> str:
+        """A verb as it may be told to others."""
+        return verb
 
     @abstractmethod
     def refused(self, verb: str, reply: str) -> None:
@@ -100,11 +90,14 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
         self.peer = str(peer[0]) if peer else ""
         self.faults.begin(self.peer)
         self._inflow.begin(transport, self.peer)
+        self._expect()
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.ended()
         self._inflow.lost()
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
@@ -112,40 +105,21 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
 
     def eof_received(self) -> bool | None:
         # A client that closes its half after the dot still waits for the reply.
-        if self._tls_protocol is not None:
-            return False
-        return self._inflow.eof()
-
-    def _feed_eof(self) -> bool | None:
-        return asyncio.StreamReaderProtocol.eof_received(self)
-
-    @property
-    def encrypted(self) -> bool:
-        return self._tls_protocol is not None
+        return False if self.encrypted else self._inflow.eof()
 
     async def start_tls(self) -> None:
         """RFC 3207; what the client sent ahead of the handshake is discarded with the rest."""
-        self.tls_context = self.faults.tls(self.tls)
-        if self.tls_context is None:
-            await self.push("220 Ready to start TLS")
-            await self._reader.read(1)  # the handshake has begun: cut it
+        context = self.faults.tls(self.tls)
+        if context is None:
+            if not self.implicit:
+                await self.say("220 2.0.0 Ready to start TLS")
+                await self.reader.read(1)  # the handshake has begun: cut it
             self.reset()
-            return
-        problem: BaseException | None = None
-        try:
-            await self.smtp_STARTTLS("")
-        except smtp.TLSSetupException as error:
-            problem = error.__cause__
-        assert self.session is not None
-        if self.session.ssl is None:
-            log.info("%s: no TLS: %s", self.peer, problem or "the connection was lost")
+        elif problem := await self.begin_tls(context):
+            log.info("%s: no TLS: %s", self.peer, problem)
             self.closing = True
             self.abort()
             self.connection_lost(None)  # nobody else tells, since TLS never began
-
-    async def push(self, status: Any) -> None:
-        """How aiosmtpd speaks; it only ever does to start TLS."""
-        await self.say(f"220 2.0.0 {str(status)[4:]}")
 
     def hang_up(self, reply: str) -> None:
         """Say `reply` and close; of a message that is being accepted, first tell the outcome."""
@@ -159,12 +133,6 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
             self.refused("", reply)
             self._write(reply)
             self._close()
-
-    def abort(self) -> None:
-        """Cut the connection, whatever is still to be said."""
-        transport: Any = self._original_transport or self.transport
-        if transport is not None:
-            transport.abort()
 
     def reset(self) -> None:
         """Cut the connection so that the peer gets a RST, after the replies that are due."""
@@ -181,25 +149,25 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
         self.closing = True
         if self.transport is not None:
             self.transport.close()
-            self._reset_timeout(_LAST_WORD)
+            self._expect(_LAST_WORD)
 
     # One timer, set again when it goes off too early: most commands come long before.
 
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        self._deadline = self.loop.time() + (duration or self._timeout_duration)
+    def _expect(self, duration: float | None = None) -> None:
+        self._deadline = self.loop.time() + (duration or self._idle)
         if self._deadline < self._timer_at:
-            if self._timeout_handle is not None:
-                self._timeout_handle.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             self._set_timer()
 
     def _set_timer(self) -> None:
         self._timer_at = self._deadline
-        self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
+        self._timer = self.loop.call_at(self._deadline, self._overdue)
 
-    def _timeout_cb(self) -> None:
+    def _overdue(self) -> None:
         self._timer_at = math.inf
         if self._busy:
-            self._reset_timeout()
+            self._expect()
         elif self._deadline > self.loop.time():
             self._set_timer()
         elif self.closing:
@@ -210,14 +178,14 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
     def expect_content(self) -> None:
         """Content begins, or goes on in earnest."""
         self._progress = 0
-        self._content_until = self.loop.time() + _SLOW * self._timeout_duration
+        self._content_until = self.loop.time() + _SLOW * self._idle
 
     def came(self, count: int) -> None:
         """Content came in: the client lives, but with a byte now and then not forever."""
         self._progress += count
         if self._progress >= _PROGRESS:
             self.expect_content()
-        self._reset_timeout()
+        self._expect()
         self._deadline = min(self._deadline, self._content_until)
 
     @contextlib.contextmanager
@@ -228,21 +196,26 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
             yield
         finally:
             self._busy = False
-            self._deadline = self.loop.time() + self._timeout_duration
+            self._deadline = self.loop.time() + self._idle
 
     # --- the dialog -------------------------------------------------------------------------------
 
-    async def _handle_client(self) -> None:
-        """aiosmtpd runs this for each connection, and cancels it when the connection is lost."""
+    async def converse(self) -> None:
         verb = "CONNECT"
         try:
-            await self._answer_late(verb, self.greet())
-            self._write()
+            if self.implicit:
+                await self.start_tls()
+            if not self.closing:
+                await self._welcome()
             while not self.closing:
-                verb, argument, problem = _parsed(await self._line())
-                if self.faults.board:
+                word, argument, problem = _parsed(await self.line())
+                verb = self.named(word)
+                if self.faults.injector:
                     self.faults.at(verb)
-                await self._answer_late(verb, problem or await self._counted(verb, argument))
+                reply = problem or await self._counted(verb, argument)
+                if reply and self.faults.injector:
+                    await self.delay()
+                self._answer(verb, reply)
         except (asyncio.IncompleteReadError, ConnectionError):
             log.debug("%s went away after %s", self.peer, verb)
         except Exception:  # a bug must cost one session, not leave it open
@@ -251,6 +224,13 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
         if verb == "QUIT":
             await self._wait(self.faults.lingers())
         self._close()
+
+    async def _welcome(self) -> None:
+        greeting = self.greet()
+        if greeting:
+            await self.delay()
+        self._answer("CONNECT", greeting)
+        self._write()
 
     def greet(self) -> str:
         """The greeting."""
@@ -262,27 +242,27 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
             return ""
         return await self.obey(verb, argument)
 
-    async def _line(self) -> bytes:
+    async def line(self) -> bytes:
         """The next command with its line end; empty if it was too long.
 
         Replies go out first, unless the next command is there already (RFC 2920 §3.2).
         """
-        if b"\n" not in self._reader._buffer or len(self._out) >= _REPLIES:  # type: ignore[attr-defined]
+        if not has_line(self.reader) or len(self._out) >= _REPLIES:
             await self._flush()
         try:
-            line = await self._reader.readuntil(b"\n")
+            line = await self.reader.readuntil(b"\n")
         except asyncio.LimitOverrunError as long:
             await self._skip_line(long.consumed)
             line = b""
-        self._reset_timeout()
+        self._expect()
         self._commands += 1
         return line
 
     async def _skip_line(self, consumed: int) -> None:
         while True:
-            await self._reader.readexactly(consumed)
+            await self.reader.readexactly(consumed)
             try:
-                await self._reader.readuntil(b"\n")
+                await self.reader.readuntil(b"\n")
                 return
             except asyncio.LimitOverrunError as longer:
                 consumed = longer.consumed
@@ -301,21 +281,15 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
             if self._errors > self.limits.errors:
                 self.hang_up("421 4.7.0 too many errors")
 
-    async def _answer_late(self, verb: str, reply: str) -> None:
-        """Answer when the faults that delay a reply let it go."""
-        if reply:
-            await self.delay()
-        self._answer(verb, reply)
-
     async def delay(self) -> None:
         """Wait as faults say. Who is to be hung up on is told before of a message accepted."""
-        if not self.faults.board or not (waits := self.faults.delays()):
+        if not self.faults.injector or not (waits := self.faults.delays()):
             return
         await self._flush()
         if self.faults.place != "DOT":
             await self._wait(waits)
             return
-        self._nap = self.loop.create_task(self.faults.board.sleep(waits))
+        self._nap = self.loop.create_task(self.faults.injector.sleep(waits))
         try:
             with self.busy():
                 await asyncio.wait([self._nap])
@@ -325,8 +299,8 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
 
     async def _wait(self, waits: list[Wait]) -> None:
         if waits:
-            self._reset_timeout(sum(seconds for _, seconds in waits) + self._timeout_duration)
-            await self.faults.board.sleep(waits)
+            self._expect(sum(seconds for _, seconds in waits) + self._idle)
+            await self.faults.injector.sleep(waits)
 
     async def say(self, reply: str) -> None:
         """Send a reply now, before the command is done."""
@@ -338,12 +312,12 @@ class Connection(smtp.SMTP, ReadsIntoBuffer):
         lines = [*self._out, *replies]
         if lines:
             self._out.clear()
-            self._writer.write(("\r\n".join(lines) + "\r\n").encode("utf-8", "replace"))
+            self.writer.write(("\r\n".join(lines) + "\r\n").encode("utf-8", "replace"))
 
     async def _flush(self) -> None:
         if self._out:
             self._write()
-            await self._writer.drain()
+            await self.writer.drain()
 
 
 def _parsed(line: bytes) -> tuple[str, str, str]:

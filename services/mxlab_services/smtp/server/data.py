@@ -13,6 +13,7 @@ from mxlab_services.config import Limits
 from mxlab_services.errors import SpoolError, SpoolFull
 from mxlab_services.message import received_count
 from mxlab_services.reply import Reply
+from mxlab_services.smtp.server.aiosmtpd_adapter import unread
 from mxlab_services.storage.ports import Scratch
 from mxlab_services.storage.scratch import Raw
 
@@ -68,7 +69,7 @@ async def read_data(
     except BaseException:
         raw.close()
         raise
-    _unread(reader, data[end + len(_END) :])
+    unread(reader, data[end + len(_END) :])
     if refusal is not None:
         return refusal
     raw.end(bytes(data[: end + 2]))
@@ -83,11 +84,6 @@ def _put_aside(raw: Raw, data: bytearray) -> Reply | None:
         log.error("content cannot be put aside: %s", error)
         return disk_refusal(error)
     return None
-
-
-def _unread(reader: asyncio.StreamReader, rest: bytes | bytearray) -> None:
-    """Give bytes back to a reader that is empty, whether or not its stream has ended."""
-    reader._buffer += rest  # type: ignore[attr-defined]  # feed_data refuses after the end
 
 
 def checked(raw: bytes, limits: Limits, hops: int) -> bytes | Reply:

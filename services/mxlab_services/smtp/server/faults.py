@@ -10,10 +10,10 @@ from msgspec import Struct, field
 
 from mxlab_services.address import canonical
 from mxlab_services.clock import Clock
-from mxlab_services.faults.injector import Board, Occasion, Standing, Wait
+from mxlab_services.faults.base import NodeFault, in_networks
+from mxlab_services.faults.injector import ActiveFault, NodeInjector, Occasion, Wait
 from mxlab_services.faults.kinds import (
     Delay,
-    Fault,
     Greylist,
     Latency,
     LoseAck,
@@ -22,7 +22,6 @@ from mxlab_services.faults.kinds import (
     SlowClose,
     Tarpit,
     TlsBroken,
-    in_networks,
 )
 from mxlab_services.message import message_key
 from mxlab_services.reply import Reply
@@ -60,7 +59,7 @@ class Greybook:
 class EdgeFaults(Struct):
     """The faults of one edge, and what some of them keep, by the fault's id."""
 
-    board: Board
+    injector: NodeInjector
     greybooks: dict[str, Greybook] = field(default_factory=dict)
     certificates: dict[str, ssl.SSLContext] = field(default_factory=dict)
 
@@ -70,7 +69,7 @@ class SessionFaults:
 
     def __init__(self, faults: EdgeFaults) -> None:
         self._faults = faults
-        self.board = faults.board
+        self.injector = faults.injector
         self._peer = ""
         self._occasion = Occasion("CONNECT")
 
@@ -92,26 +91,26 @@ class SessionFaults:
         content: bytes | None = None,
     ) -> None:
         """The session has come to this verb (HELO is EHLO's other name), with what is known."""
-        message = message_key(content) if content is not None and self.board else None
+        message = message_key(content) if content is not None and self.injector else None
         place = "EHLO" if verb == "HELO" else verb
         self._occasion = Occasion(place, self._peer, sender, recipients, message)
 
     def instead(self) -> Instead | None:
         """What takes the place of the positive reply that the command here would get."""
         here = self._occasion
-        for standing in self.board.of(ReplyWith, Reset, Greylist):
-            match standing.fault:
-                case ReplyWith(verb, code, enhanced, text):
-                    if verb == here.place and self.board.strikes(standing, here):
+        for active in self.injector.of(ReplyWith, Reset, Greylist):
+            match active.fault:
+                case ReplyWith(_, verb, code, enhanced, text):
+                    if verb == here.place and self.injector.strikes(active, here):
                         if not enhanced and verb not in ("CONNECT", "EHLO"):  # RFC 2034 §4
                             enhanced = f"{code // 100}.0.0"
                         reply = str(Reply(code, enhanced, text))
                         return Instead(reply, ends=code == 421 or verb == "CONNECT")
-                case Reset(verb):
-                    if verb == here.place and self.board.strikes(standing, here):
+                case Reset(verb=verb):
+                    if verb == here.place and self.injector.strikes(active, here):
                         return Instead(ends=True, reset=True)
                 case Greylist() as fault:
-                    if here.place == "RCPT" and self._greylisted(standing, fault):
+                    if here.place == "RCPT" and self._greylisted(active, fault):
                         return Instead("451 4.7.1 greylisted: try again later")
         return None
 
@@ -119,42 +118,44 @@ class SessionFaults:
         """What delays the reply."""
         here = self._occasion
         waits: list[Wait] = []
-        for standing in self.board.of(Delay, Tarpit, Latency):
-            match standing.fault:
-                case Delay(verb, seconds) if verb == here.place:
+        for active in self.injector.of(Delay, Tarpit, Latency):
+            match active.fault:
+                case Delay(verb=verb, seconds=seconds) if verb == here.place:
                     pass
-                case Tarpit(seconds) | Latency(seconds):
+                case Tarpit(seconds=seconds) | Latency(seconds=seconds):
                     pass
                 case _:
                     continue
-            if self.board.strikes(standing, here):
-                waits.append((standing, seconds))
+            if self.injector.strikes(active, here):
+                waits.append((active, seconds))
         return waits
 
     def loses_ack(self) -> bool:
         """Whether the message, which is durable now, goes without its reply."""
-        return any(self.board.strikes(one, self._occasion) for one in self.board.of(LoseAck))
+        return any(self.injector.strikes(one, self._occasion) for one in self.injector.of(LoseAck))
 
     def lingers(self) -> list[Wait]:
         """What keeps the connection open after the reply to QUIT."""
-        slow = self.board.of(SlowClose)
-        return [(one, one.fault.seconds) for one in slow if self.board.strikes(one, self._occasion)]
+        slow = self.injector.of(SlowClose)
+        return [
+            (one, one.fault.seconds) for one in slow if self.injector.strikes(one, self._occasion)
+        ]
 
     def tls(self, context: ssl.SSLContext | None) -> ssl.SSLContext | None:
         """The context for the handshake that begins, None where it is cut."""
-        for standing in self.board.of(TlsBroken):
-            if self.board.strikes(standing, self._occasion):
-                return self._faults.certificates.get(standing.id)
+        for active in self.injector.of(TlsBroken):
+            if self.injector.strikes(active, self._occasion):
+                return self._faults.certificates.get(active.id)
         return context
 
-    def _greylisted(self, standing: Standing[Fault], fault: Greylist) -> bool:
+    def _greylisted(self, active: ActiveFault[NodeFault], fault: Greylist) -> bool:
         here = self._occasion
-        book = self._faults.greybooks.get(standing.id)
-        if book is None or not self.board.meets(standing, here):
+        book = self._faults.greybooks.get(active.id)
+        if book is None or not self.injector.meets(active, here):
             return False
         if book.passes(fault, here.peer, here.sender or "", here.recipients[0]):
             return False
-        self.board.strike(standing, here)
+        self.injector.strike(active, here)
         return True
 
 

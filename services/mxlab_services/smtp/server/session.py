@@ -2,13 +2,15 @@
 
 Guarantee: 250 to the final dot is sent only after `accept` has returned, every other outcome is a
 4yz or 5yz reply, and no exception leaves.
+
+Long: a method for each command, over the state of one transaction.
 """
 
 import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from mxlab_services import events
 from mxlab_services.config import MtaConfig
@@ -44,17 +46,19 @@ class Sessions(Protocol):
     scratch: Callable[[], Scratch]
     room: Room
 
-    def admit(self, session: "Session") -> str | None: ...
+    def admit(self, session: "ServerSession") -> str | None: ...
 
-    def closed(self, session: "Session") -> None: ...
+    def closed(self, session: "ServerSession") -> None: ...
 
     def emit(self, body: events.Body, message: str | None = None) -> None: ...
 
     async def finish(self, taking: Coroutine[Any, Any, str]) -> str: ...
 
 
-class Session(Connection):
+class ServerSession(Connection):
     """One session. State of the transaction: `_mail`, `_recipients` (RFC 5321 §4.1.4)."""
+
+    absent: ClassVar[tuple[str, ...]] = ("EXPN", "AUTH", "TURN", "SEND", "SOML", "SAML")
 
     def __init__(self, edge: Sessions) -> None:
         self._edge = edge
@@ -85,11 +89,13 @@ class Session(Connection):
 
     async def obey(self, verb: str, argument: str) -> str:
         self._verb, self._named = commands.shown(verb), None
-        method = _VERBS.get(verb)
-        if method is None:
+        if verb not in VERBS:
             return "500 5.5.2 command not recognized"
         try:
-            return await method(self, argument)
+            if verb in self.absent:
+                return f"502 5.5.1 {self._verb} is not implemented"
+            reply: str = await getattr(self, VERBS[verb])(argument)
+            return reply
         except (asyncio.IncompleteReadError, ConnectionError):
             raise
         except Exception:  # a bug must cost one command, not the session
@@ -107,7 +113,7 @@ class Session(Connection):
     def _struck(self, verb: str, recipient: str = "", content: bytes | None = None) -> str | None:
         """What a fault puts in the place of a positive reply to `verb`, None if none does; empty
         where the connection was reset."""
-        if not self.faults.board and verb != "DOT":  # while it is accepted, a fault may come
+        if not self.faults.injector and verb != "DOT":  # while it is accepted, a fault may come
             return None
         sender = None if self._mail is None else self._mail.sender
         recipients = tuple(one.address for one in self._recipients)
@@ -125,38 +131,47 @@ class Session(Connection):
         self._mail: commands.MailFrom | None = None
         self._recipients: list[Recipient] = []
 
-    # --- commands: each answers its reply ---------------------------------------------------------
+    # --- commands: each returns its reply ---------------------------------------------------------
 
-    async def on_helo(self, argument: str) -> str:
+    def _greeted(self, argument: str, *, extended: bool) -> str | None:
+        """Begin anew with that client, or return the reply that refuses it."""
         if not (name := commands.host_name(argument)):
-            return "501 5.5.4 syntax: HELO hostname"
+            return f"501 5.5.4 syntax: {'EHLO' if extended else 'HELO'} hostname"
         if (struck := self._struck("EHLO")) is not None:
             return struck
         self._forget()
-        self._helo, self._extended = name, False
+        self._helo, self._extended = name, extended
+        return None
+
+    async def on_helo(self, argument: str) -> str:
+        if (refused := self._greeted(argument, extended=False)) is not None:
+            return refused
         return f"250 {self.hostname}"  # no enhanced codes here (RFC 2034 §4)
 
     async def on_ehlo(self, argument: str) -> str:
-        if not (name := commands.host_name(argument)):
-            return "501 5.5.4 syntax: EHLO hostname"
-        if (struck := self._struck("EHLO")) is not None:
-            return struck
-        self._forget()
-        self._helo, self._extended = name, True
-        lines = [self.hostname, "PIPELINING", f"SIZE {self.limits.message_size}"]
+        if (refused := self._greeted(argument, extended=True)) is not None:
+            return refused
+        self.limits = self._edge.config.limits
+        lines = [self.hostname, *self.extensions()]
+        return "\r\n".join([*(f"250-{line}" for line in lines), "250 HELP"])
+
+    def extensions(self) -> list[str]:
+        """What EHLO tells of, but for HELP."""
+        lines = ["PIPELINING", f"SIZE {self.limits.message_size}"]
         lines += ["8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES"]
         if self._edge.flush is not None:
             lines.append("ETRN")
         if self.tls is not None and not self.encrypted:
             lines.append("STARTTLS")
-        return "\r\n".join([*(f"250-{line}" for line in lines), "250 HELP"])
+        return lines
 
     async def on_mail(self, argument: str) -> str:
         if not self._helo:
             return "503 5.5.1 send EHLO or HELO first"
         if self._mail is not None:
             return "503 5.5.1 nested MAIL command"
-        mail = commands.mail_from(argument, extended=self._extended)
+        self.limits = self._edge.config.limits  # as they are now, whatever was announced
+        mail = self.parse_mail(argument)
         if isinstance(mail, Reply):
             return str(mail)
         if mail.size > self.limits.message_size:
@@ -166,6 +181,14 @@ class Session(Connection):
             self._mail = None
             return struck
         return f"250 2.1.0 <{mail.sender}> ok"
+
+    def parse_mail(self, argument: str) -> commands.MailFrom | Reply:
+        """What MAIL says, with the parameters that are known here."""
+        return commands.mail_from(argument, extended=self._extended)
+
+    def judge(self, recipient: str) -> Reply | None:
+        """Why a recipient is refused, or None."""
+        return self._edge.policy.judge(recipient, self.peer)
 
     async def on_rcpt(self, argument: str) -> str:
         if self._mail is None:
@@ -178,7 +201,7 @@ class Session(Connection):
         address = self._named = self._edge.policy.complete(recipient.address)
         if len(self._recipients) >= self.limits.recipients:
             return "452 4.5.3 too many recipients"
-        if refusal := self._edge.policy.judge(address, self.peer):
+        if refusal := self.judge(address):
             return str(refusal)
         if (struck := self._struck("RCPT", address)) is not None:
             return struck
@@ -197,7 +220,7 @@ class Session(Connection):
         await self.delay()
         await self.say("354 end data with <CR><LF>.<CR><LF>")
         self.expect_content()
-        raw = await read_data(self._reader, self.limits, self._edge.scratch, self.came)
+        raw = await read_data(self.reader, self.limits, self._edge.scratch, self.came)
         if isinstance(raw, Reply):
             self.faults.at("DOT")
             reply = str(raw)
@@ -215,12 +238,16 @@ class Session(Connection):
                 self.faults.at("DOT")
                 if isinstance(content, Reply):
                     return str(content)
-                return await self._accept(mail, content)
+                return await self._accept(mail, self.completed(content))
         except SpoolError as error:
             log.error("content that was put aside cannot be read: %s", error)
             return str(disk_refusal(error))
         finally:
             raw.close()
+
+    def completed(self, content: bytes) -> bytes:
+        """The content as it is taken: a relay changes nothing (RFC 5321 §6.4)."""
+        return content
 
     async def _accept(self, mail: commands.MailFrom, content: bytes) -> str:
         if (struck := self._struck("DOT", content=content)) is not None:
@@ -240,7 +267,7 @@ class Session(Connection):
             mail.ret,
             mail.envid,
         )
-        origin = Origin(self.peer, self._helo, self._protocol(mail))
+        origin = Origin(self.peer, self._helo, self.protocol(mail.smtputf8))
         try:
             queue_id = await self._edge.accept(envelope, content, origin)
         except SpoolError as error:
@@ -249,11 +276,11 @@ class Session(Connection):
             return disk_refusal(error)
         return Reply(250, "2.0.0", f"Ok: queued as {queue_id}")
 
-    def _protocol(self, mail: commands.MailFrom) -> str:
+    def protocol(self, smtputf8: bool) -> str:
         """The `with` word of the Received field (RFC 3848, RFC 6531 §4.3)."""
         if not self._extended:
             return "SMTP"
-        word = "UTF8SMTP" if mail.smtputf8 else "ESMTP"
+        word = "UTF8SMTP" if smtputf8 else "ESMTP"
         return word + "S" if self.encrypted else word
 
     async def on_rset(self, argument: str) -> str:
@@ -277,10 +304,7 @@ class Session(Connection):
         return "252 2.0.0 not verified; send mail and it will be tried"
 
     async def on_help(self, argument: str) -> str:
-        return f"214 2.0.0 {' '.join(verb for verb in _VERBS if verb not in _ABSENT)}"
-
-    async def on_absent(self, argument: str) -> str:
-        return f"502 5.5.1 {self._verb} is not implemented"
+        return f"214 2.0.0 {' '.join(verb for verb in VERBS if verb not in self.absent)}"
 
     async def on_starttls(self, argument: str) -> str:
         if argument:
@@ -320,19 +344,10 @@ class Session(Connection):
         return f"251 2.0.0 ok, no messages waiting for node {shown}"
 
 
-_ABSENT = ("EXPN", "AUTH", "TURN", "SEND", "SOML", "SAML")
-_VERBS: dict[str, Callable[[Session, str], Awaitable[str]]] = {
-    "HELO": Session.on_helo,
-    "EHLO": Session.on_ehlo,
-    "MAIL": Session.on_mail,
-    "RCPT": Session.on_rcpt,
-    "DATA": Session.on_data,
-    "RSET": Session.on_rset,
-    "NOOP": Session.on_noop,
-    "QUIT": Session.on_quit,
-    "VRFY": Session.on_vrfy,
-    "HELP": Session.on_help,
-    "STARTTLS": Session.on_starttls,
-    "ETRN": Session.on_etrn,
-    **dict.fromkeys(_ABSENT, Session.on_absent),
+VERBS = {
+    verb: f"on_{verb.lower()}"
+    for verb in (
+        *("HELO", "EHLO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "VRFY", "HELP"),
+        *("STARTTLS", "ETRN", *ServerSession.absent),
+    )
 }

@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from mxlab_services.faults.injector import Board, Occasion, Standing
-from mxlab_services.faults.kinds import Bandwidth, Cut, Fault
+from mxlab_services.faults.base import NodeFault
+from mxlab_services.faults.injector import ActiveFault, NodeInjector, Occasion
+from mxlab_services.faults.kinds import Bandwidth, Cut
 
 _TICK = 0.05  # real seconds between two portions, at the least
 _HELD = 64 * 1024  # bytes that may wait here before the transport is told to stop reading
@@ -20,19 +21,19 @@ class Inflow:
 
     def __init__(
         self,
-        board: Board,
+        injector: NodeInjector,
         feed: Callable[[bytes], None],
         end: Callable[[], bool | None],
         reset: Callable[[], None],
     ) -> None:
-        self._board = board
+        self._injector = injector
         self._feed = feed
         self._end = end
         self._reset = reset
         self._transport: asyncio.ReadTransport | None = None
         self._occasion = Occasion("DATA")
         self._total = 0
-        self._judged: dict[Standing[Fault], bool] = {}
+        self._judged: dict[ActiveFault[NodeFault], bool] = {}
         self._held = bytearray()
         self._ended = False
         self._timer: asyncio.TimerHandle | None = None
@@ -51,10 +52,10 @@ class Inflow:
     def data(self, data: bytes) -> None:
         """Take what came in."""
         self._total += len(data)
-        if self._board:
-            for standing in self._board.of(Cut):
-                beyond = self._total - standing.fault.after
-                if beyond > 0 and self._strikes(standing):
+        if self._injector:
+            for active in self._injector.of(Cut):
+                beyond = self._total - active.fault.after
+                if beyond > 0 and self._strikes(active):
                     self._pass(data[: max(0, len(data) - beyond)])
                     self._stop()
                     self._reset()
@@ -69,7 +70,7 @@ class Inflow:
         return self._end()
 
     def _pass(self, data: bytes) -> None:
-        if not self._held and (not self._board or self._rate() is None):
+        if not self._held and (not self._injector or self._rate() is None):
             if data:
                 self._feed(data)
             return
@@ -80,14 +81,14 @@ class Inflow:
 
     def _rate(self) -> int | None:
         """Bytes per real second, None for no bound."""
-        slow = [one.fault.rate for one in self._board.of(Bandwidth) if self._strikes(one)]
+        slow = [one.fault.rate for one in self._injector.of(Bandwidth) if self._strikes(one)]
         return min(slow, default=None)
 
-    def _strikes(self, standing: Standing[Fault]) -> bool:
+    def _strikes(self, active: ActiveFault[NodeFault]) -> bool:
         """Once for a session."""
-        if standing not in self._judged:
-            self._judged[standing] = self._board.strikes(standing, self._occasion)
-        return self._judged[standing]
+        if active not in self._judged:
+            self._judged[active] = self._injector.strikes(active, self._occasion)
+        return self._judged[active]
 
     def _schedule(self) -> None:
         if self._timer is None and self._held:

@@ -57,8 +57,9 @@ def checked(path: Path, clean: bool) -> tuple[sqlite3.Connection | None, str]:
         problem = _check(db, path, clean)
         if not problem:
             return db, ""
-    except SpoolError:
-        db.close() if db is not None else None
+    except (SpoolError, OSError):
+        if db is not None:
+            db.close()
         raise
     except sqlite3.Error as error:
         if primary_code(error) in _REFUSED:

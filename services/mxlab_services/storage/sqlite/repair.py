@@ -9,7 +9,6 @@ counts; the log lies beside as `spool.db.damaged-N-wal`.
 
 import contextlib
 import logging
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mxlab_services.errors import SpoolError
+from mxlab_services.storage.disk import sync_directory
 from mxlab_services.storage.sqlite import tables
 from mxlab_services.storage.sqlite.check import MESSAGES, checked, connect
 from mxlab_services.storage.sqlite.log import LogPages, log_pages
@@ -98,15 +98,6 @@ def mark_closed(path: Path) -> None:
     _beside(path, ".closed").touch()
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
@@ -127,7 +118,11 @@ def _fresh(path: Path) -> sqlite3.Connection:
     for suffix in ("", *_SIDES):
         _beside(making, suffix).unlink(missing_ok=True)
     db = connect(making)
-    db.executescript(f"BEGIN IMMEDIATE; {tables.SCHEMA} COMMIT;")
+    try:
+        db.executescript(f"BEGIN IMMEDIATE; {tables.SCHEMA} COMMIT;")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

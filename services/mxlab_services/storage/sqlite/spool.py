@@ -158,7 +158,11 @@ def _open(path: Path) -> tuple[Writer, sqlite3.Connection, Damage | None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             db, damage = repair.open_database(path)
-            return Writer(db, lock), connect(path), damage
+            try:
+                return Writer(db, lock), connect(path), damage
+            except BaseException:
+                db.close()
+                raise
         except BaseException:
             lock.close()
             raise

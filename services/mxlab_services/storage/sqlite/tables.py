@@ -5,6 +5,8 @@ it does not answer; counts are kept by triggers, in the same transaction as what
 `waiting` are the recipients that a message must have, so that the loss of one shows.
 `contents` stands apart: listing never reads it. Rows carry a CRC of what must not change, which the
 check at opening compares (see `spool_repair`). All functions run on the connection's own thread.
+
+Long: the schema beside every statement that relies on it.
 """
 
 import json
@@ -91,7 +93,7 @@ def fixed_fields(m: Queued) -> tuple[object, ...]:
 
 
 def insert(db: sqlite3.Connection, first_id: int, puts: Sequence[Stored]) -> int:
-    """Store messages under ids from `first_id` on; answers the next free id.
+    """Store messages under ids from `first_id` on; returns the next free id.
 
     A statement takes many rows, because each call into SQLite gives up the interpreter's lock, and
     a busy event loop is slow to hand it back.

@@ -1,6 +1,5 @@
 """Applies the spool's changes in groups: one transaction for all that wait, or nothing of it."""
 
-import errno
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -9,8 +8,9 @@ from typing import IO
 
 from msgspec import Struct
 
-from mxlab_services.errors import SpoolError, SpoolFull
+from mxlab_services.errors import SpoolError
 from mxlab_services.message import Queued
+from mxlab_services.storage.disk import disk_error
 from mxlab_services.storage.ports import Settled
 from mxlab_services.storage.sqlite import repair, tables
 from mxlab_services.storage.sqlite.check import primary_code
@@ -54,20 +54,16 @@ class Restrict(Struct, frozen=True):
 Change = Put | Settle | Hold | Requeue | Remove | Restrict
 
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SHM_SIZE = 4874  # SQLITE_IOERR_SHMSIZE: no space for the log's index
 
 
 def spool_error(error: Exception) -> SpoolError:
     """An error of SQLite or the system as one of ours."""
-    if isinstance(error, SpoolError):
-        return error
-    if isinstance(error, sqlite3.Error):
-        full = primary_code(error) == sqlite3.SQLITE_FULL
-        full = full or getattr(error, "sqlite_errorcode", 0) == _SHM_SIZE
-    else:
-        full = isinstance(error, OSError) and error.errno in _NO_SPACE
-    return SpoolFull(f"no space for the spool: {error}") if full else SpoolError(f"spool: {error}")
+    full = isinstance(error, sqlite3.Error) and (
+        primary_code(error) == sqlite3.SQLITE_FULL
+        or getattr(error, "sqlite_errorcode", 0) == _SHM_SIZE
+    )
+    return disk_error(error, full=full)
 
 
 class Writer:

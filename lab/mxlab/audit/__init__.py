@@ -1,0 +1,1 @@
+"""Rules for those who run mail exchangers, and what is held against them: `mxlab audit`."""

@@ -1,0 +1,95 @@
+"""A lab that is served: it may go down and come up again while somebody looks at it.
+
+Guarantee: what is kept is bounded, however much mail passes and however slowly it is read.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+
+from mxlab.backends.base import Lab, Node
+from mxlab.board.feed import Feed
+from mxlab.errors import LabError, NotUp
+from mxlab.operate.nodes import node_called
+
+LOOK = 1.0  # real seconds between two looks whether the lab is up
+Attach = Callable[[], AbstractAsyncContextManager[Lab]]
+
+
+class Board:
+    """The lab of that name, whenever it is up. `attach` opens it; raises NotUp where it is not."""
+
+    def __init__(self, name: str, attach: Attach) -> None:
+        self.name = name
+        self.feed = Feed()
+        self._attach = attach
+        self._lab: Lab | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def is_up(self) -> bool:
+        return self._lab is not None
+
+    @property
+    def lab(self) -> Lab:
+        """The lab. Raises NotUp while it is down."""
+        if self._lab is None:
+            raise NotUp(f"the lab {self.name!r} is down", "`mxlab up` brings one up")
+        return self._lab
+
+    def node(self, name: str) -> Node:
+        """A node of the lab. Raises NotUp, UnknownName."""
+        return node_called(self.lab, name)
+
+    async def until_up(self, seconds: float) -> bool:
+        """Wait for the lab, so many real seconds at most. False if it did not come."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._lab is None:
+                    self._changed.clear()
+                    await self._changed.wait()
+        return self._lab is not None
+
+    async def live(self) -> None:
+        """Look for the lab and follow it, life after life, until cancelled."""
+        while True:
+            with contextlib.suppress(LabError):
+                async with self._attach() as lab:
+                    await self._one_life(lab)
+            await asyncio.sleep(LOOK)
+
+    async def _one_life(self, lab: Lab) -> None:
+        async with self._followed(lab):
+            while await self._same_life(lab):  # noqa: ASYNC110 - no world tells when a lab goes
+                await asyncio.sleep(LOOK)
+
+    async def _same_life(self, lab: Lab) -> bool:
+        """Whether this life of the lab goes on."""
+        try:
+            async with self._attach() as now:
+                return now.run == lab.run
+        except LabError:
+            return False
+
+    @contextlib.asynccontextmanager
+    async def _followed(self, lab: Lab) -> AsyncIterator[None]:
+        self.feed.begin(lab.run, tuple(lab.nodes))
+        self._lab = lab
+        self._changed.set()
+        tasks = [asyncio.create_task(self._follow(node)) for node in lab.nodes.values()]
+        try:
+            yield
+        finally:
+            self._lab = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.feed.end()
+
+    async def _follow(self, node: Node) -> None:
+        try:
+            async for event in node.events(follow=True):
+                self.feed.add(event)
+        except (LabError, ValueError) as error:
+            self.feed.broke(node.config.node, str(error))

@@ -1,0 +1,162 @@
+"""Who may ask, how much, and how slowly: what stands before everything else.
+
+A page of another site that a viewer has open may send requests here: so Host and Origin are
+checked, and every request needs the token. It comes in the address once, then in a cookie that no
+script can read, or, of programs, as a bearer token.
+"""
+
+import asyncio
+import hmac
+import http.cookies
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mxlab.board.views import Trouble
+
+COOKIE = "mxlab_board"
+LARGEST = 12_000_000  # bytes of a body
+SLOWEST = 20.0  # real seconds in which a whole body has to come
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; frame-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class BadBody(Exception):
+    """A body that is not read to its end: the status that says so, and why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class Guard:
+    """ASGI before the application. `hosts` are the names by which this server may be called, with
+    the port; compared without regard to case."""
+
+    def __init__(self, app: ASGIApp, token: str, hosts: Iterable[str]) -> None:
+        self._app, self._token = app, token
+        self._hosts = {host.casefold() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        if wrong := self._stranger(headers):
+            await _refuse(send, 403, wrong)
+        elif self._shown(scope):
+            await _admit(scope, send, self._token)
+        elif not self._known(headers):
+            hint = (
+                "open the address that `mxlab board` printed, or send its token as a bearer token"
+            )
+            await _refuse(send, 401, Trouble("no token, or a wrong one", hint))
+        else:
+            await self._pass_on(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = _with_defaults(message.get("headers", []))
+            await send(message)
+
+        await self._app(scope, _Bounded(receive).receive, answer)
+
+    def _stranger(self, headers: dict[str, str]) -> Trouble | None:
+        host = headers.get("host", "").casefold()
+        if host not in self._hosts:
+            return Trouble("this is not the host that you asked for", "open the printed address")
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.casefold() != host:
+            return Trouble("a page of another origin may not ask here")
+        site = headers.get("sec-fetch-site", "none")
+        if site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate":
+            return Trouble("a page of another origin may not ask here")
+        return None
+
+    def _shown(self, scope: Scope) -> bool:
+        """Whether the token stands in the address, as it does once."""
+        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        return scope["method"] == "GET" and self._right(query.get("token", ""))
+
+    def _known(self, headers: dict[str, str]) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.casefold() == "bearer" and self._right(given.strip()):
+            return True
+        jar: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
+        try:
+            jar.load(headers.get("cookie", ""))
+        except http.cookies.CookieError:
+            return False
+        return COOKIE in jar and self._right(jar[COOKIE].value)
+
+    def _right(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
+
+
+class _Bounded:
+    """A request's body: no larger and no slower than allowed, else BadBody."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._left, self._deadline = receive, LARGEST, 0.0
+        self._over = False
+
+    async def receive(self) -> Message:
+        if self._over:  # what comes now is the word that the viewer has gone
+            return await self._receive()
+        loop = asyncio.get_running_loop()
+        self._deadline = self._deadline or loop.time() + SLOWEST
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise BadBody(408, "the body came too slowly") from error
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise BadBody(413, "the body is too large")
+        self._over = not message.get("more_body", False)
+        return message
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _with_defaults(given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers, with those for safety where the reply has none of its own."""
+    found = list(given)
+    names = {name.lower() for name, _ in found}
+    defaults = _HEADERS | {"content-security-policy": POLICY, "cache-control": "no-store"}
+    for name, value in defaults.items():
+        if name.encode() not in names:
+            found.append((name.encode(), value.encode()))
+    return found
+
+
+async def _refuse(send: Send, status: int, why: Trouble) -> None:
+    body = msgspec.json.encode(why)
+    headers = _with_defaults([(b"content-type", b"application/json")])
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _admit(scope: Scope, send: Send, token: str) -> None:
+    """Put the token into a cookie, and send the viewer to the address without it."""
+    cookie = f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
+    path = scope["path"] if scope["path"].startswith("/") and scope["path"][1:2] != "/" else "/"
+    headers = _with_defaults([(b"location", path.encode()), (b"set-cookie", cookie.encode())])
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,12 @@
+"""Every operation of the API, in the order of the document."""
+
+from typing import Any
+
+from mxlab.board.endpoint import Operation, OperationGroup
+from mxlab.board.labs import LAB, NODES
+from mxlab.board.mail import MESSAGES, QUEUES
+from mxlab.board.naming import DNS
+from mxlab.board.trouble import FAULTS
+
+GROUPS: tuple[OperationGroup, ...] = (LAB, NODES, QUEUES, MESSAGES, FAULTS, DNS)
+OPERATIONS: tuple[Operation[Any, Any], ...] = tuple(op for group in GROUPS for op in group)

@@ -1,0 +1,157 @@
+// The page: views, keys, and what happens in the lab brought to all of them.
+import { ask, attempt } from "./ask.js";
+import { clock, make, put } from "./dom.js";
+import { graphs } from "./graphs.js";
+import { Messages } from "./messages.js";
+import { NodePanel } from "./node.js";
+import { Picture } from "./picture.js";
+import { follow, hear, last } from "./stream.js";
+
+const at = (id) => document.getElementById(id);
+const VIEWS = ["board", "messages", "graphs"];
+const MOST_EVENTS = 200;
+const state = { lab: null, faults: [], view: "board", pending: false, again: false, addresses: {} };
+
+const panel = new NodePanel(at("node-title"), at("node-body"), () => refresh());
+const picture = new Picture(at("picture"), choose);
+const messages = new Messages(at("messages"));
+
+function broken(name) {
+  return state.faults.filter((one) => one.host === name);
+}
+
+function choose(name) {
+  const view = state.lab?.nodes.find((node) => node.node === name);
+  if (!view) return;
+  picture.chosen = name;
+  panel.choose(view, broken(name).filter((one) => one.id !== name));
+  paint();
+}
+
+function paint() {
+  const faults = {};
+  for (const one of state.faults) if (one.id !== one.host) (faults[one.host] ||= []).push(one.kind);
+  picture.show(state.lab.nodes, faults);
+}
+
+// Ask for the lab as it is. Whoever asks meanwhile is served by one more question after this one.
+async function refresh() {
+  state.again = state.pending;
+  if (state.pending) return;
+  state.pending = true;
+  try {
+    const [lab, faults] = [await ask("/lab"), await ask("/faults").catch(() => state.faults)];
+    Object.assign(state, { lab, faults });
+    for (const node of lab.nodes) state.addresses[node.address] = node.node;
+    at("lab").textContent = `${lab.lab}: ${lab.domain}`;
+    up(true);
+    if (!last.at) last.at = lab.lab_time;
+    paint();
+    if (picture.chosen) {
+      const view = lab.nodes.find((node) => node.node === picture.chosen);
+      if (view) panel.show(view, broken(view.node).filter((one) => one.id !== view.node));
+    }
+    suggest();
+  } catch {
+    up(false);
+    setTimeout(refresh, 1000);
+  } finally {
+    state.pending = false;
+    if (state.again) later();
+  }
+}
+
+let due = 0;
+function later() {
+  if (due) return;
+  due = setTimeout(() => { due = 0; refresh(); }, 400);
+}
+
+function up(is) {
+  const line = at("state");
+  line.className = is ? "up" : "down";
+  const text = is ? `up (${state.lab.backend})` : "the lab is down; this page goes on when it is up again";
+  if (line.textContent !== text) line.textContent = text;
+}
+
+function suggest() {
+  const to = at("send").elements.to;
+  if (!to.value) to.value = `bob@${state.lab.domain}`;
+}
+
+function show(view) {
+  state.view = view;
+  for (const name of VIEWS) at(name).hidden = name !== view;
+  for (const button of document.querySelectorAll("[data-view]")) {
+    if (button.dataset.view === view) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
+  }
+  if (view === "messages") messages.refresh();
+  if (view === "graphs") graphs(at("charts"));
+}
+
+function projector() {
+  const on = document.body.classList.toggle("projector");
+  at("projector").setAttribute("aria-pressed", String(on));
+}
+
+const waiting = [];
+let frame = 0;
+function note(data) {
+  waiting.push(data);
+  if (frame) return;
+  frame = requestAnimationFrame(() => {
+    frame = 0;
+    const list = at("events");
+    const rows = waiting.splice(0).slice(-MOST_EVENTS).map((one) => make("li", {},
+      make("time", {}, clock(one.at)), make("span", {}, one.node), make("span", { class: "words" }, one.text || one.kind)));
+    list.prepend(...rows.reverse());
+    while (list.children.length > MOST_EVENTS) list.lastChild.remove();
+    at("clock").textContent = clock(last.at);
+  });
+}
+
+const TOLD = ["message.accepted", "relay.outcome", "queue.deferred", "mailbox.delivered", "bounce.sent", "smtp.refused", "fault.struck",
+  "node.ready", "node.stopping", "node.config-changed", "queue.flushed", "queue.edited", "destination.dead", "dns.zone", "node.erased"];
+
+hear([...TOLD, "queue.removed", "relay.tried"], (kind, data) => {
+  last.heard = performance.now();
+  if (TOLD.includes(kind)) note(data);
+  if (kind === "relay.tried") {
+    const to = state.addresses[data.data.address];
+    if (to) picture.move(data.node, to, data.data.stage !== "done");
+    return;
+  }
+  later();
+  if (state.view === "messages" && kind === "mailbox.delivered") messages.soon();
+});
+hear(["lab.up", "lab.down", "gap", "state"], () => { put(at("events")); refresh(); });
+
+at("send").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const given = Object.fromEntries(new FormData(event.target));
+  const body = { to: given.to.split(/[,\s]+/).filter(Boolean), subject: given.subject, count: Number(given.count) };
+  if (given.sender) body.sender = given.sender;
+  const sent = await attempt(() => ask("/send", body));
+  if (sent) event.target.querySelector("output").textContent = `sent ${sent.messages.length}`;
+});
+
+for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => show(button.dataset.view));
+at("projector").addEventListener("click", projector);
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  const view = VIEWS[Number(event.key) - 1];
+  if (view) show(view);
+  else if (event.key === "0") projector();
+  else if (state.view === "board" && picture.chosen) {
+    const paused = panel.view?.state === "paused";
+    const acts = { k: () => panel.act("kill"), s: () => panel.act("start"), p: () => panel.act(paused ? "resume" : "pause"), f: () => panel.flush(), h: () => panel.heal() };
+    acts[event.key]?.();
+  }
+});
+
+setInterval(() => { if (state.view === "graphs") graphs(at("charts")); }, 2000);
+if (new URLSearchParams(location.search).has("projector")) projector();
+show("board");
+refresh();
+follow(0, () => refresh(), () => { at("state").textContent = "the board does not answer; trying again"; at("state").className = "down"; });

@@ -1,0 +1,111 @@
+"""status: the labs of this machine, and how their nodes are."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mxlab.backends.registry import backend_named
+from mxlab.cli.completion import lab_names
+from mxlab.cli.mailprogram import settings
+from mxlab.cli.options import DEFAULT_LAB, AsJson, a_lab
+from mxlab.cli.output import complain, note, say, say_json, table, width
+from mxlab.cli.picture import picture
+from mxlab.cli.running import HANDS, attached, find_labs, work
+from mxlab.cli.submission import submission_lines
+from mxlab.errors import LabError
+
+if TYPE_CHECKING:
+    from mxlab.backends.base import Lab
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+
+
+def status(
+    lab: Annotated[
+        str | None,
+        typer.Option(
+            "--lab",
+            envvar="MXLAB_LAB",
+            metavar="NAME",
+            help="Which lab.",
+            callback=a_lab,
+            autocompletion=lab_names,
+        ),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Show the labs of this machine, and how their nodes are."""
+    work(_status(lab, json))
+
+
+async def _status(name: str | None, json: bool) -> None:
+    if name is not None or HANDS.get() is not None:
+        async with attached(name or DEFAULT_LAB) as lab:
+            shown = [await described(lab)]
+    else:
+        labs, unseen = await find_labs()
+        if unseen and not json:
+            note(f"mxlab: only local processes are shown: {unseen}")
+        shown = [await _describe_found(found) for found in labs]
+    if json:
+        say_json(shown)
+        return
+    if not shown:
+        say("No lab is up.")
+    for number, one in enumerate(shown):
+        if number:
+            say()
+        say(f"lab {one['lab']} ({one['backend']}, run {one['run'] or 'unknown'})")
+        show(one)
+        if "domain" in one:  # all of it could be seen
+            for line in (*settings(one), *submission_lines(one)):
+                say(line)
+            say()
+            beside = one.get("imap", ())
+            for line in picture(one["domain"], one["nodes"], width(sys.stdout), beside):
+                say(line)
+
+
+async def _describe_found(found: Any) -> dict[str, Any]:
+    try:
+        async with backend_named(found.backend).attach(found.lab) as lab:
+            return await described(lab)
+    except LabError as error:
+        complain(error)
+        nodes = [{"node": node, "state": state} for node, state in found.nodes.items()]
+        return {"lab": found.lab, "backend": found.backend, "run": found.run, "nodes": nodes}
+
+
+async def described(lab: "Lab") -> dict[str, Any]:
+    """All that is said of a lab that is up, as plain data."""
+    import msgspec
+
+    from mxlab.operate.describe import describe
+
+    plain: dict[str, Any] = msgspec.to_builtins(await describe(lab))
+    return plain
+
+
+def _shown_role(node: dict[str, Any]) -> str:
+    """What it is, and whose mail server, where it is not ours."""
+    role = str(node.get("role", ""))
+    return f"{role}, {node['software']}" if "software" in node else role
+
+
+def show(lab: dict[str, Any]) -> None:
+    """The same as a table."""
+    rows = [
+        (
+            node["node"],
+            _shown_role(node),
+            node.get("address", ""),
+            node["state"],
+            "-" if node.get("queued") is None else node["queued"],
+            node.get("problem") or "  ".join((node.get("published") or {}).values()),
+        )
+        for node in (*lab["nodes"], *lab.get("imap", ()))
+    ]
+    table(("NODE", "ROLE", "ADDRESS", "STATE", "QUEUED", "OPEN HERE AT"), rows)

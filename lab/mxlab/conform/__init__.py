@@ -1,0 +1,1 @@
+"""The rules of mail, tried as a black box on any mail server."""

@@ -1,0 +1,1 @@
+"""Exercises: their file format, what is drawn for each seat, what is wrong with one."""

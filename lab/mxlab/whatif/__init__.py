@@ -1,0 +1,1 @@
+"""An outage of one's own set-up, rehearsed in the simulation."""

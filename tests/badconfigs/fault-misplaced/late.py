@@ -1,0 +1,2 @@
+async def change(lab: object) -> None:
+    pass
