@@ -313,7 +313,9 @@ class Scheduler:
         try:
             async with self._contents.of(message.size if message.size > LARGE else 0):
                 content = await self._attempts.content(message.queue_id)
-                if content is not None:
+                if lane.suspended(self._clock.time()):  # found dead while the disk was slow
+                    gone = False
+                elif content is not None:
                     results = await self._attempts.deliver(lane.domain, message, content)
                     self._learn(lane, results.values(), message.key)
                     gone = await self._attempts.conclude(message, content, results, lane.dead_until)

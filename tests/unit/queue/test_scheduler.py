@@ -94,6 +94,26 @@ async def test_c1_a_dead_destination_costs_messages_plus_attempts() -> None:
 
 
 @in_virtual_time
+async def test_c1_what_a_slow_disk_held_up_is_not_tried_once_the_destination_is_dead() -> None:
+    async with QueueLab(relay=FakeRelay(seconds=0.1)) as mta:
+        mta.relay.answer = refuses
+        read, waits = mta.spool.content, iter([0.0, 0.5])
+
+        async def slowly(queue_id: str) -> bytes | None:
+            await asyncio.sleep(next(waits, 0.0))
+            return await read(queue_id)
+
+        mta.spool.content = slowly  # type: ignore[method-assign]
+        first = await mta.send(BOB)
+        await mta.send(BOB)
+        await asyncio.sleep(1)
+        assert [job.queue_id for job in mta.relay.jobs] == [first]
+        mta.relay.answer = accepts
+        await asyncio.sleep(HOUR)
+        assert await mta.spool.count() == 0
+
+
+@in_virtual_time
 async def test_c1_the_listing_tells_of_the_suspension() -> None:
     async with QueueLab() as mta:
         mta.relay.answer = refuses
