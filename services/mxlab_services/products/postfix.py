@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from mxlab_services.products.tool import SECONDS, run_tool
 POSTCONF = "/usr/sbin/postconf"
 MASTER = "/usr/lib/postfix/sbin/master"
 SETTLED = 60.0  # seconds since when a file of the configuration is as it is
+_MORE_LOOKS = 2  # at a queue in which messages move while it is listed
 NOBODY = "MAILER-DAEMON"  # how its tools write the null reverse-path
 _FLAGS: dict[Action, str] = {
     "hold": "-h", "release": "-H", "requeue": "-r", "delete": "-d", "expire": "-f",
@@ -92,10 +94,18 @@ class PostfixServer:
         return (await self._tool("postconf", "-dh", "mail_version")).decode().strip()
 
     async def queue(self) -> list[Held]:
-        lines = (await self._tool("postqueue", "-j")).splitlines()
-        found = {str(entry["queue_id"]): entry for entry in map(json.loads, lines)}
+        waiting = _waiting(self._places.queue)
+        found = await self._listed()
+        for _ in range(_MORE_LOOKS):
+            if not any(map(self._is_there, waiting - found.keys())):
+                break
+            found = await self._listed()
         due = _due(self._places.queue / "deferred")
         return [_held(found[queue_id], due.get(queue_id)) for queue_id in sorted(found)]
+
+    async def _listed(self) -> dict[str, dict[str, Any]]:
+        lines = (await self._tool("postqueue", "-j")).splitlines()
+        return {str(entry["queue_id"]): entry for entry in map(json.loads, lines)}
 
     async def content(self, queue_id: str) -> bytes | None:
         if not self._is_there(queue_id):  # its tool would wait a second before it says so
@@ -193,6 +203,18 @@ def _held(entry: dict[str, Any], due: float | None) -> Held:
         },
         next_attempt=due if queue == "deferred" else None,
     )
+
+
+def _waiting(queue: Path) -> set[str]:
+    """The ids of what is whole in the queue. Folders are read in the order in which a message goes
+    to be tried; its tool reads them the other way, and misses one that goes meanwhile."""
+    found: set[str] = set()
+    for files in (queue.glob("deferred/*/*"), queue.glob("incoming/*"), queue.glob("active/*")):
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):  # it has just moved on
+                if file.stat().st_mode & stat.S_IXUSR:  # else it is being written
+                    found.add(file.name)
+    return found
 
 
 def _due(deferred: Path) -> dict[str, float]:

@@ -78,6 +78,19 @@ async def test_the_queue_is_told_with_when_it_is_due(
     assert (second.state, second.sender, second.next_attempt) == ("incoming", "", None)
 
 
+async def test_what_moves_while_the_queue_is_listed_is_listed(
+    server: PostfixServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tool reads `active` before `deferred`, and misses what goes from one to the other."""
+    server.prepare()
+    place = tmp_path / "postfix" / "queue" / "active" / "4jbpvK56gbz7jfD"
+    place.touch(mode=0o700)
+    (place.parent / "BEING_WRITTEN").touch(mode=0o600)
+    asked = tools(monkeypatch, (0, NOTICE), (0, NOTICE + DEFERRED))
+    assert [held.state for held in await server.queue()] == ["deferred", "incoming"]
+    assert len(asked) == 2
+
+
 async def test_content_has_ends_of_lines_as_in_smtp(
     server: PostfixServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
