@@ -99,7 +99,7 @@ async def test_c1_what_a_slow_disk_held_up_is_not_tried_once_the_destination_is_
         mta.relay.answer = refuses
         read, waits = mta.spool.content, iter([0.0, 0.5])
 
-        async def slowly(queue_id: str) -> bytes | None:
+        async def slowly(queue_id: str) -> bytes:
             await asyncio.sleep(next(waits, 0.0))
             return await read(queue_id)
 
