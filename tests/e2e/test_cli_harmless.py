@@ -4,12 +4,14 @@ A lab into which a sender and a server with bad intentions have put all they cou
 command there is; a new command is to be added to COMMANDS.
 """
 
+import io
 import json
 import re
 import secrets
 import smtplib
 import socketserver
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,7 @@ COMMANDS: dict[str, list[str]] = {
         "run HARM",
         "run STORY --backend sim",
         "run GOOD --backend process --junit JUNIT --html HTML --report REPORT --record RECORD",
+        "run GOOD --backend sim --bundle BUNDLE",
         "run STORY --dry-run",
         "run BROKEN",
     ],
@@ -75,7 +78,7 @@ COMMANDS: dict[str, list[str]] = {
         "config mx1 HARM",
         "config mx1 limits.message_size=HARM",
     ],
-    "check": ["check RECORD", "check HARM"],
+    "check": ["check RECORD", "check HARM", "check BUNDLE", "check SPOILT"],
     "judge": ["judge", "judge HARM", "judge --lab HARM"],
     "reset": ["reset --lab HARM"],
     "audit": [
@@ -229,6 +232,7 @@ class Lab:
                 "STORY": "story.yaml", "GOOD": "good.yaml", "BROKEN": "broken.yaml",
                 "EXERCISE": "exercise.yaml", "JUNIT": "junit.xml",
                 "HTML": "run.html", "REPORT": "run.json", "RECORD": "run.jsonl",
+                "BUNDLE": "run.zip", "SPOILT": "spoilt.zip",
                 "ZONE": "evil.zone", "FOLDER": "scenarios", "TASKS": "tasks.yaml",
             }.items()
         }  # fmt: skip
@@ -241,6 +245,19 @@ class Lab:
         return CliRunner(env=self.environment).invoke(app, arguments, input="")
 
 
+def spoilt_bundle() -> bytes:
+    """A bundle whose manifest and names are somebody's who means harm."""
+    name = "report " + HARM.replace("\udce9", "").replace("/", "").replace("\\", "")
+    part = {"name": name, "size": 1, "sha256": name}
+    head = {"kind": "mxlab.bundle", "format": 1, "mxlab": name, "run": name, "scenario": name}
+    head |= {"backend": name, "seed": 0, "verdict": "pass", "parts": [part]}
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as zipped:
+        zipped.writestr("manifest.json", json.dumps(head))
+        zipped.writestr(f"{name} too", b"")
+    return whole.getvalue()
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     made = Lab(tmp_path_factory.mktemp("harm"))
@@ -249,6 +266,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     Path(made.places["EXERCISE"]).write_text(EXERCISE)
     Path(made.places["TASKS"]).write_text(TASKS)
     Path(made.places["BROKEN"]).write_text(STORY.replace("delivered", '"del\\x1b\\u202e"'))
+    Path(made.places["SPOILT"]).write_bytes(spoilt_bundle())
     folder = Path(made.places["FOLDER"]) / "evil"
     folder.mkdir(parents=True)
     (folder / "scenario.yaml").write_text(STORY)

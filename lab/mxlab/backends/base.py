@@ -135,6 +135,15 @@ class CanPublish(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsEngine(Protocol):
+    """A backend whose labs stand on a program of other people's, which has a version."""
+
+    async def engine_version(self) -> str:
+        """Its name and version. Raises NoEngine."""
+        ...
+
+
 class ImapServer(Protocol):
     """A server of IMAP and POP3 beside the nodes: other people's program, which shows the mailboxes
     of `primary` to mail programs. `start`, `stop` and `kill` are as a node's."""

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mxlab.cli.output import COLOURS, say, say_line
+from mxlab.cli.output import COLOURS, note, say, say_line
 from mxlab.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
+    from mxlab.bundle.gather import ForBundle
+    from mxlab.bundle.verify import CheckedBundle
     from mxlab.runner.result import RunResult
 
 MARK, FINDING = 2, 8  # columns before a finding's mark, and before its text
@@ -27,6 +29,12 @@ RecordFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Record the run; `mxlab check FILE` judges it again."),
 ]
+BundleFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Keep all evidence in one file; `mxlab check FILE` judges it again."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +45,33 @@ class Reports:
     report: Path | None = None
     html: Path | None = None
     record: Path | None = None
+    bundle: Path | None = None
 
     def __post_init__(self) -> None:
-        wanted = [p for p in (self.junit, self.report, self.html, self.record) if p is not None]
+        files = (self.junit, self.report, self.html, self.record, self.bundle)
+        wanted = [path for path in files if path is not None]
         for number, path in enumerate(wanted):
             check_writable(path)
             if _kind(path) != "device" and path.resolve() in (p.resolve() for p in wanted[:number]):
                 raise UsageError(f"two reports cannot both be {path}")
 
-    def write(self, results: "list[RunResult]") -> None:
-        """Write them all; the recording, from which the others can be made again, first."""
+    def write(self, results: "list[RunResult]", kept: "ForBundle | None" = None) -> None:
+        """Write them all; the recording, from which the others can be made again, first, and the
+        bundle last, for which `kept` is what was kept beside."""
+        self._write_reports(results)
+        if self.bundle is not None and kept is not None:
+            for result in results:
+                self._write_bundle(self.bundle, result, kept)
+
+    def _write_bundle(self, path: Path, result: "RunResult", kept: "ForBundle") -> None:
+        from mxlab.bundle.pack import EvidenceBundle
+        from mxlab.bundle.verify import file_digest
+
+        EvidenceBundle(result, kept).write(path)
+        if _kind(path) == "file":
+            note(f"mxlab: {path} has SHA-256 {file_digest(path)}; note it down elsewhere")
+
+    def _write_reports(self, results: "list[RunResult]") -> None:
         try:
             if self.record is not None:
                 from mxlab.report.recording import record
@@ -88,6 +113,43 @@ def say_report(result: "RunResult") -> None:
             say(line)  # a command to be copied
         else:
             say_line(line, hang=hang, mark=first if indent <= MARK else "")
+
+
+def say_bundle(checked: "CheckedBundle") -> None:
+    """What came of a bundle, for people: its report, then whether it is as it was written."""
+    if checked.result is not None:
+        say_report(checked.result)
+    parts, by = len(checked.manifest.parts), checked.manifest.mxlab
+    if not checked.differences:
+        say_line(f"bundle: {parts} parts as they were written by mxlab {by}, judged to the same")
+    for one in checked.differences:
+        say_line(f"  NO    {one.part}: {one.text}", hang=FINDING, mark="NO")
+        if one.expected:
+            say_line(f"        expected SHA-256 {one.expected}", hang=FINDING)
+        if one.found:
+            say_line(f"        found    SHA-256 {one.found}", hang=FINDING)
+    if checked.differences:
+        say_line(f"INCONCLUSIVE: {len(checked.differences)} differences", mark="INCONCLUSIVE")
+    say_line(f"the file has SHA-256 {checked.sha256}")
+
+
+def bundle_json(checked: "CheckedBundle") -> str:
+    """The run's document, with the bundle beside it; of a run that cannot be read, that alone."""
+    from msgspec import to_builtins
+
+    from mxlab.report.document import document
+    from mxlab.visible import exact_json
+
+    result = checked.result
+    run = {} if result is None else to_builtins(document(result), str_keys=True)
+    bundle = {
+        "sha256": checked.sha256,
+        "mxlab": checked.manifest.mxlab,
+        "parts": len(checked.manifest.parts),
+        "differences": checked.differences,
+    }
+    whole = {**run, "verdict": checked.verdict, "exit_code": checked.exit_code, "bundle": bundle}
+    return exact_json(to_builtins(whole), indent=2) + "\n"
 
 
 def check_writable(path: Path) -> None:

@@ -1,5 +1,6 @@
 """run: play scenarios and judge them."""
 
+import contextlib
 import os
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from mxlab.cli.completion import scenario_names
 from mxlab.cli.options import AsJson, ScenarioFolder, WithSoftware, a_lab
 from mxlab.cli.output import complain, note, say_json, say_json_text
 from mxlab.cli.reports import (
+    BundleFile,
     HtmlFile,
     JunitFile,
     RecordFile,
@@ -36,6 +38,7 @@ from mxlab.errors import (
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Backend
+    from mxlab.bundle.gather import ForBundle
     from mxlab.cli.live import Live
     from mxlab.model.scenario import Scenario
     from mxlab.runner.progress import Report
@@ -86,6 +89,7 @@ def run(
     report: ReportFile = None,
     html: HtmlFile = None,
     record: RecordFile = None,
+    bundle: BundleFile = None,
     folder: ScenarioFolder = None,
     keep: Keep = False,
     step: Stepwise = False,
@@ -93,21 +97,32 @@ def run(
     software: WithSoftware = None,
     json: AsJson = False,
 ) -> None:
-    """Run scenarios, each in a lab of its own, and judge what became of every message."""
+    """Run scenarios, each in a lab of its own, and judge what became of every message.
+
+    For example: mxlab run primary-outage; mxlab run primary-outage --backend sim --bundle run.zip
+    """
     from mxlab.cli.live import can_ask
 
     wishes = Wishes(backend, lab, seed, time_scale, keep, step)
     wishes.check(len(scenarios))
     stories = _stories(scenarios, folder, software or [])
-    if record is not None and len(stories) > 1:
-        raise UsageError("--record records one run", "run the scenarios one by one")
-    reports = Reports(junit, report, html, record)
+    for option, file in (("--record records", record), ("--bundle keeps", bundle)):
+        if file is not None and len(stories) > 1:
+            raise UsageError(f"{option} one run", "run the scenarios one by one")
+    reports = Reports(junit, report, html, record, bundle)
     if dry_run:
         raise typer.Exit(_dry_run(stories, backend, json))
     if step and not can_ask():
         raise UsageError("--step waits for somebody at a terminal", "leave it out")
-    results, codes = played(stories, wishes, say=not json)
-    reports.write(results)
+    with contextlib.ExitStack() as stack:
+        if bundle is not None:
+            from mxlab.bundle.gather import for_bundle
+
+            kept = for_bundle(stories[0])
+            stack.enter_context(kept.contents)
+            wishes = replace(wishes, evidence=kept)
+        results, codes = played(stories, wishes, say=not json)
+        reports.write(results, wishes.evidence)
     if json:
         say_json_text(as_json(results))
     raise typer.Exit(next((code for code in WORST_FIRST if code in codes), EXIT_OK))
@@ -123,6 +138,7 @@ class Wishes:
     time_scale: float | None
     keep: bool
     step: bool
+    evidence: "ForBundle | None" = None
 
     def check(self, count: int) -> None:
         """Raise UsageError for what cannot be, with so many scenarios."""
@@ -264,6 +280,9 @@ class _Play:
         from mxlab.cli.live import can_ask
         from mxlab.runner import runner
 
+        evidence = self._wishes.evidence
+        if evidence is not None:
+            evidence.contents.backend = backend
         return runner.run(
             self._story,
             backend,
@@ -274,5 +293,6 @@ class _Play:
             progress=progress,
             asker=asker if can_ask() else None,
             gate=gate if self._wishes.step else None,
+            witness=evidence.contents if evidence is not None else None,
             keep=self._wishes.keep,
         )

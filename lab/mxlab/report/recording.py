@@ -8,6 +8,7 @@ each finding is UNKNOWN, that of a step included; where too little can be read, 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace as dataclass_replace
 from hashlib import sha256
 from typing import Literal, TypeVar
 
@@ -117,7 +118,7 @@ def judge_again(data: bytes, name: str) -> RunResult:
             raise UnknownName("expectation", item, CHECKS)
     findings = _findings(outcome.findings, scenario, trace, outcome.evidence)
     if damage:
-        findings = tuple(_open(finding, damage) for finding in findings)
+        findings = tuple(_open(one, f"the recording is damaged: {damage}") for one in findings)
     return RunResult(
         scenario=scenario,
         backend=head.backend,
@@ -133,6 +134,19 @@ def judge_again(data: bytes, name: str) -> RunResult:
         replay=outcome.replay,
         real_seconds=outcome.real_seconds,
     )
+
+
+def recorded_findings(data: bytes) -> tuple[Finding, ...]:
+    """What was found when the run was recorded. Raises Damaged where that cannot be read."""
+    lines = data.splitlines()
+    outcome = _read(lines[-2] if len(lines) > 1 else b"", RunOutcome, "the outcome cannot be read")
+    return outcome.findings
+
+
+def left_open(result: RunResult, why: str) -> RunResult:
+    """The result, of which nothing is concluded any more: `why`."""
+    findings = tuple(_open(finding, why) for finding in result.findings)
+    return dataclass_replace(result, findings=findings, verdict=Verdict.UNKNOWN)
 
 
 def _damage(body: Sequence[bytes], last: bytes, name: str) -> str:
@@ -152,8 +166,8 @@ def _damage(body: Sequence[bytes], last: bytes, name: str) -> str:
 
 
 def _open(finding: Finding, damage: str) -> Finding:
-    """The finding, as much as it is worth where the recording is damaged."""
-    was = f"{finding.text} ({finding.verdict}, but the recording is damaged: {damage})"
+    """The finding, as much as it is worth where something is not as it was."""
+    was = f"{finding.text} ({finding.verdict}, but {damage})"
     return replace(finding, verdict=Verdict.UNKNOWN, text=was)
 
 

@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import logging
 import shlex
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from mxlab.backends.base import Backend, Lab, Order
 from mxlab.checks.judge import judge
 from mxlab.errors import EnvironmentProblem, ScenarioError
 from mxlab.faults import refuse_unsupported_here
-from mxlab.history.evidence import collect
+from mxlab.history.evidence import Evidence, collect
 from mxlab.model.finding import Finding, Verdict, overall
 from mxlab.model.scenario import Scenario, fault_kinds, walk
 from mxlab.model.software import OURS
@@ -32,9 +33,10 @@ from mxlab.scenario.sound import unsound
 from mxlab_services.config import TimeConfig
 from mxlab_services.faults.kinds import problem
 
-__all__ = ["RunResult", "run", "silent"]
+__all__ = ["RunResult", "Witness", "run", "silent"]
 
 log = logging.getLogger(__name__)
+Witness = Callable[[Lab, Evidence], Awaitable[None]]
 
 
 async def run(
@@ -48,10 +50,12 @@ async def run(
     progress: Report = silent,
     asker: Asker | None = None,
     gate: Gate | None = None,
+    witness: Witness | None = None,
     keep: bool = False,
 ) -> RunResult:
     """Run `scenario` and judge it. `time` None: the scenario's scale, from no epoch (a scale other
-    than 1 needs the caller's epoch, but for the simulation).
+    than 1 needs the caller's epoch, but for the simulation). `witness` sees the lab once the
+    evidence is collected, while everything is still there.
 
     Raises ScenarioError, Unsupported and whatever a deployment may, before any step; after that a
     failure is a finding. Cancelled, it heals and removes the lab, then raises CancelledError.
@@ -68,7 +72,8 @@ async def run(
         time=time or TimeConfig(scenario.time_scale),
         seed=scenario.seed if seed is None else seed,
     )
-    work = asyncio.create_task(_Run(scenario, backend, order, progress, asker, gate).whole(keep))
+    one = _Run(scenario, backend, order, progress, asker, gate, witness)
+    work = asyncio.create_task(one.whole(keep))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -115,9 +120,11 @@ class _Run:
         progress: Report,
         asker: Asker | None,
         gate: Gate | None,
+        witness: Witness | None,
     ) -> None:
         self._scenario, self._backend, self._order = scenario, backend, order
         self._progress, self._asker, self._gate = progress, asker, gate
+        self._witness = witness
         self._durations: dict[str, float] = {}
         self._began = asyncio.get_running_loop().time()
         self._lab: Lab | None = None
@@ -167,7 +174,7 @@ class _Run:
             self._lap("drain")
             self._progress(Phase("collecting the evidence"))
             await watch.finish()
-            evidence = await collect(lab, tuple(steps.submissions))
+            evidence = await self._collected(lab, steps)
             self._lap("collect")
         seconds = lab.clock.time() - begin
         self._progress(Phase("judging"))
@@ -195,6 +202,12 @@ class _Run:
         for finding in findings:
             self._progress(Judged(finding))
         return self._judged(result, tuple(findings))
+
+    async def _collected(self, lab: Lab, steps: Steps) -> Evidence:
+        evidence = await collect(lab, tuple(steps.submissions))
+        if self._witness is not None:
+            await self._witness(lab, evidence)
+        return evidence
 
     def _so_far(self, steps: Steps, watch: Watch) -> Interrupted:
         batches = watch.trace.batches.values()

@@ -13,7 +13,7 @@ import msgspec
 from docker import APIClient
 
 from mxlab.backends.base import Found, ImapServer, Lab, Node, Order, Progress, Removal, Shape
-from mxlab.backends.docker.engine import Engine, connect
+from mxlab.backends.docker.engine import Engine, connect, engine_version
 from mxlab.backends.docker.image import Base, ensure_image
 from mxlab.backends.docker.imaging import ImageStore
 from mxlab.backends.docker.imap import DockerImapServer, find_imap, start_imap
@@ -114,6 +114,7 @@ class DockerBackend:
     node_type: type[Node] = DockerNode
     lab_type: type[Lab] = DockerLab
     products = tuple(product.name for product in MAIL_SERVERS)
+    engine_version = staticmethod(engine_version)
 
     def __init__(self, *, base: Base = "auto", subnet: str | None = None) -> None:
         self._base: Base = base

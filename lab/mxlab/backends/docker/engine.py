@@ -238,3 +238,12 @@ def _errno(error: BaseException) -> int | None:
             return item.errno
         waiting += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
     return None
+
+
+async def engine_version() -> str:
+    """What the engine is, and its version. Raises NoEngine."""
+    engine = await connect()
+    try:
+        return f"Docker {await engine.call('tell its version', lambda a: a.version()['Version'])}"
+    finally:
+        engine.close()
