@@ -12,6 +12,8 @@ LOCK    = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 
 # As root on Debian, what is missing may be installed (python3-venv, mmdebstrap), and is named.
 export MXLAB_INSTALL := 1
+# Nodes and commands are started by the thousand: what was compiled once is kept, whatever the caller's way.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint unit exercises bench wheel-test bare nightly library versions oldest lock clean help
 

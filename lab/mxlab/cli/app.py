@@ -1,55 +1,85 @@
 """Puts the commands together, and turns errors into words and exit codes in one place."""
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from mxlab import __version__
-from mxlab.cli import (
-    audit,
-    board,
-    chaos,
-    compare,
-    config,
-    conform,
-    dns,
-    exercise,
-    explain,
-    export,
-    fault,
-    image,
-    judge,
-    learn,
-    logs,
-    mailbox,
-    node,
-    queue,
-    reset,
-    run,
-    scenario,
-    send,
-    status,
-    submission,
-    trace,
-    whatif,
-    zone,
-)
-from mxlab.cli import check as recorded
-from mxlab.cli import doctor as check
-from mxlab.cli import up as lifecycle
 from mxlab.cli.output import complain
 from mxlab.cli.words import refuse_bytes
 from mxlab.errors import EXIT_INTERRUPTED, LabError
 from mxlab.startup import loaded
 from mxlab.visible import visible_text
 
+# Each module of commands, in the order of `mxlab --help`, with the commands that it registers.
+PARTS = {
+    "up": ("up", "down"),
+    "status": ("status",),
+    "doctor": ("doctor",),
+    "run": ("run",),
+    "check": ("check",),
+    "judge": ("judge",),
+    "reset": ("reset",),
+    "explain": ("explain",),
+    "compare": ("compare",),
+    "chaos": ("chaos",),
+    "whatif": ("what-if",),
+    "audit": ("audit",),
+    "conform": ("conform",),
+    "send": ("send",),
+    "queue": ("queue", "qshape", "flush", "etrn"),
+    "mailbox": ("mailbox",),
+    "submission": ("ca",),
+    "dns": ("dig", "route"),
+    "trace": ("trace",),
+    "node": ("stop", "start", "kill", "pause", "resume", "shell", "exec"),
+    "board": ("board",),
+    "logs": ("logs",),
+    "fault": ("fault", "heal"),
+    "config": ("config",),
+    "scenario": ("scenario",),
+    "exercise": ("exercise",),
+    "image": ("image",),
+    "export": ("export",),
+    "zone": ("zone",),
+    "learn": ("learn",),
+}
+_MODULES = {command: part for part, commands in PARTS.items() for command in commands}
 # click's error for a wrong command line; typer has a click of its own in some versions.
 MISUSE: type[Exception] = typer.BadParameter.__base__ or typer.BadParameter
 
 
+class Commands(Mapping[str, Any]):
+    """The commands by name. A module of them is loaded when one of its commands is asked for, so
+    that a command does not wait for all others."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            module = import_module(f"mxlab.cli.{_MODULES[name]}")
+            part = typer.Typer(rich_markup_mode=None)
+            module.register(part)
+            self._made |= typer.main.get_group(part).commands
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
 class LabGroup(TyperGroup):
     """The top of the commands: whatever goes wrong below passes here."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = Commands()  # type: ignore[assignment]
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **more: Any) -> Any:
         try:
@@ -112,41 +142,3 @@ def _top(
     ] = False,
 ) -> None:
     pass
-
-
-for part in (
-    lifecycle,
-    status,
-    check,
-    run,
-    recorded,
-    judge,
-    reset,
-    explain,
-    compare,
-    chaos,
-    whatif,
-    audit,
-    conform,
-    send,
-    queue,
-    mailbox,
-    submission,
-    dns,
-    trace,
-    node,
-    board,
-    logs,
-    fault,
-    config,
-):
-    part.register(app)
-for name, group in (
-    ("scenario", scenario.app),
-    ("exercise", exercise.app),
-    ("image", image.app),
-    ("export", export.app),
-    ("zone", zone.app),
-    ("learn", learn.app),
-):
-    app.add_typer(group, name=name)

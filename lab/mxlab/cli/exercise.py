@@ -20,6 +20,12 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+def register(top: typer.Typer) -> None:
+    top.add_typer(app, name="exercise")
+
+
 Seat = Annotated[int, typer.Option("--seed", metavar="N", help="The seat whose names are drawn.")]
 
 

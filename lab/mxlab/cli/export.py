@@ -13,6 +13,10 @@ app = typer.Typer(
 )
 
 
+def register(top: typer.Typer) -> None:
+    top.add_typer(app, name="export")
+
+
 @app.callback()
 def _group() -> None:
     pass

@@ -16,6 +16,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def register(top: typer.Typer) -> None:
+    top.add_typer(app, name="image")
+
+
 BASES = ("auto", "python", "debian")
 Base = Annotated[
     str,

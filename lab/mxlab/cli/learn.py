@@ -65,6 +65,10 @@ app = typer.Typer(
 )
 
 
+def register(top: typer.Typer) -> None:
+    top.add_typer(app, name="learn")
+
+
 @app.callback(invoke_without_command=True)
 def learn(context: typer.Context, exercises: ExerciseFolder = None) -> None:
     """Exercises: a lab that is broken for you, tasks, and checks of what you did.

@@ -21,6 +21,12 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+def register(top: typer.Typer) -> None:
+    top.add_typer(app, name="scenario")
+
+
 MOST_EXCHANGES = 16
 
 

@@ -19,6 +19,10 @@ app = typer.Typer(
 )
 
 
+def register(top: typer.Typer) -> None:
+    top.add_typer(app, name="zone")
+
+
 @app.command("list")
 def list_zones(
     origin: Annotated[str | None, typer.Argument(metavar="[ORIGIN]")] = None,
