@@ -82,6 +82,11 @@ class ScenarioError(UsageError):
         """All mistakes that were found, this one first."""
         return self, *self.more
 
+    def placeless(self, what: str = "") -> UsageError:
+        """The same without lines and columns, where `what` was given in no file."""
+        text = "; ".join(one.text for one in self.every)
+        return UsageError(f"{what}: {text}" if what else text, self.hint)
+
 
 class Mistakes:
     """Gathers what is wrong with the parts of a file, so that all of it is told at once."""

@@ -17,7 +17,7 @@ from mxlab.board.views import (
 )
 from mxlab.board.wishes import JudgeWish, LogWish, NodeActWish, NodeWish, SettingsWish, WaitWish
 from mxlab.checks.conditions import rule_of
-from mxlab.errors import ScenarioError, UsageError
+from mxlab.errors import ScenarioError
 from mxlab.history.biography import describe as in_words
 from mxlab.model.condition import AnyCondition
 from mxlab.model.finding import Verdict, overall
@@ -98,8 +98,7 @@ def _condition(given: dict[str, object]) -> AnyCondition:
     try:
         return read_condition(parse(exact_json(given), ""))
     except ScenarioError as error:
-        text = "; ".join(one.text for one in error.every)  # without its place in what nobody wrote
-        raise UsageError(text, error.hint) from error
+        raise error.placeless() from error
 
 
 @NODES.operation("GET", "/nodes/{node}/settings", NodeWish, SettingsView)

@@ -8,7 +8,7 @@ from mxlab.board.board import Board
 from mxlab.board.endpoint import Nothing, OperationGroup
 from mxlab.board.views import FaultView, KindView
 from mxlab.board.wishes import FaultWish, IdWish
-from mxlab.errors import ScenarioError, UsageError
+from mxlab.errors import ScenarioError
 from mxlab.faults import CATALOGUE, fault_called
 from mxlab.faults.open import OpenFault, open_faults
 from mxlab.operate.faults import break_something, undo
@@ -67,8 +67,7 @@ def _mechanism(asked: FaultWish) -> Mechanism:
     try:
         return read_mechanism(parse(given, ""), fault_called(asked.kind).mechanism)
     except ScenarioError as error:
-        text = "; ".join(one.text for one in error.every)  # without its place in what nobody wrote
-        raise UsageError(f"{asked.kind}: {text}", error.hint) from error
+        raise error.placeless(asked.kind) from error
 
 
 def _parameters(kind: type[Mechanism]) -> dict[str, str]:

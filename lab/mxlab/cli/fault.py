@@ -81,8 +81,7 @@ def read_fault(host: str, kind: str, words: list[str]) -> "Mechanism":
     try:
         return read_mechanism(parse("\n".join(lines), ""), mechanism)
     except ScenarioError as error:
-        text = "; ".join(one.text for one in error.every)  # without its place in what nobody wrote
-        raise UsageError(f"{kind}: {text}", error.hint) from error
+        raise error.placeless(kind) from error
 
 
 def _pairs(words: list[str], short: str) -> list[tuple[str, str]]:
