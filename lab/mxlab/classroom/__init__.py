@@ -1,0 +1,1 @@
+"""A class: a seat for each student, a whole lab each, and the server that leads there."""
