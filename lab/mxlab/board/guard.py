@@ -52,26 +52,26 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = _headers(scope)
+        headers = headers_of(scope)
         if wrong := self._stranger(headers):
-            await _refuse(send, 403, wrong)
+            await refuse(send, 403, wrong)
         elif self._shown(scope):
             await _admit(scope, send, self._token)
         elif not self._known(headers):
             hint = (
                 "open the address that `mxlab board` printed, or send its token as a bearer token"
             )
-            await _refuse(send, 401, Trouble("no token, or a wrong one", hint))
+            await refuse(send, 401, Trouble("no token, or a wrong one", hint))
         else:
             await self._pass_on(scope, receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _with_defaults(message.get("headers", []))
+                message["headers"] = with_defaults(message.get("headers", []))
             await send(message)
 
-        await self._app(scope, _Bounded(receive).receive, answer)
+        await self._app(scope, Bounded(receive).receive, answer)
 
     def _stranger(self, headers: dict[str, str]) -> Trouble | None:
         host = headers.get("host", "").casefold()
@@ -105,11 +105,11 @@ class Guard:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
 
 
-class _Bounded:
-    """A request's body: no larger and no slower than allowed, else BadBody."""
+class Bounded:
+    """A request's body: no larger (`most` bytes) and no slower than allowed, else BadBody."""
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self._left, self._deadline = receive, LARGEST, 0.0
+    def __init__(self, receive: Receive, most: int = LARGEST) -> None:
+        self._receive, self._left, self._deadline = receive, most, 0.0
         self._over = False
 
     async def receive(self) -> Message:
@@ -129,11 +129,12 @@ class _Bounded:
         return message
 
 
-def _headers(scope: Scope) -> dict[str, str]:
+def headers_of(scope: Scope) -> dict[str, str]:
+    """A request's header fields, their names in small letters."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def _with_defaults(given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def with_defaults(given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers, with those for safety where the reply has none of its own."""
     found = list(given)
     names = {name.lower() for name, _ in found}
@@ -144,9 +145,10 @@ def _with_defaults(given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, by
     return found
 
 
-async def _refuse(send: Send, status: int, why: Trouble) -> None:
+async def refuse(send: Send, status: int, why: Trouble) -> None:
+    """Answer with that trouble."""
     body = msgspec.json.encode(why)
-    headers = _with_defaults([(b"content-type", b"application/json")])
+    headers = with_defaults([(b"content-type", b"application/json")])
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -157,6 +159,6 @@ async def _admit(scope: Scope, send: Send, token: str) -> None:
     """Put the token into a cookie, and send the viewer to the address without it."""
     cookie = f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
     path = scope["path"] if scope["path"].startswith("/") and scope["path"][1:2] != "/" else "/"
-    headers = _with_defaults([(b"location", path.encode()), (b"set-cookie", cookie.encode())])
+    headers = with_defaults([(b"location", path.encode()), (b"set-cookie", cookie.encode())])
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
