@@ -62,6 +62,17 @@ COMMANDS: dict[str, list[str]] = {
     "up": ["up", "up --topology HARM", "up --domain HARM", "up --backend HARM"],
     "down": ["down --lab HARM"],
     "status": ["status", "status --lab HARM"],
+    "graph": [
+        "graph",
+        "graph HARM",
+        "graph STORY --as svg",
+        "graph STORY --as mermaid",
+        "graph BROKEN",
+        "graph ZONE",
+        "graph --as HARM",
+        "graph --output HARM",
+        "graph --lab HARM",
+    ],
     "doctor": ["doctor", "doctor --backend HARM"],
     "run": [
         "run HARM",

@@ -18,6 +18,7 @@ from mxlab.visible import visible_text
 PARTS = {
     "up": ("up", "down"),
     "status": ("status",),
+    "graph": ("graph",),
     "doctor": ("doctor",),
     "run": ("run",),
     "check": ("check",),

@@ -7,16 +7,18 @@ import typer
 
 from mxlab.backends.registry import backend_named
 from mxlab.cli.completion import lab_names
+from mxlab.cli.layout import hanging
 from mxlab.cli.mailprogram import settings
 from mxlab.cli.options import DEFAULT_LAB, AsJson, a_lab
 from mxlab.cli.output import complain, note, say, say_json, table, width
-from mxlab.cli.picture import picture
 from mxlab.cli.running import HANDS, attached, find_labs, work
 from mxlab.cli.submission import submission_lines
 from mxlab.errors import LabError
 
 if TYPE_CHECKING:
     from mxlab.backends.base import Lab
+    from mxlab.operate.describe import LabView
+    from mxlab.picture.diagram import Diagram
 
 
 def register(app: typer.Typer) -> None:
@@ -44,49 +46,68 @@ def status(
 async def _status(name: str | None, json: bool) -> None:
     if name is not None or HANDS.get() is not None:
         async with attached(name or DEFAULT_LAB) as lab:
-            shown = [await described(lab)]
+            shown: list[tuple[dict[str, Any], Diagram | None]] = [await _seen(lab)]
     else:
         labs, unseen = await find_labs()
         if unseen and not json:
             note(f"mxlab: only local processes are shown: {unseen}")
         shown = [await _describe_found(found) for found in labs]
     if json:
-        say_json(shown)
+        say_json([plain for plain, _ in shown])
         return
     if not shown:
         say("No lab is up.")
-    for number, one in enumerate(shown):
+    for number, (one, diagram) in enumerate(shown):
         if number:
             say()
         say(f"lab {one['lab']} ({one['backend']}, run {one['run'] or 'unknown'})")
         show(one)
-        if "domain" in one:  # all of it could be seen
+        if diagram is not None:  # all of it could be seen
             for line in (*settings(one), *submission_lines(one)):
                 say(line)
             say()
-            beside = one.get("imap", ())
-            for line in picture(one["domain"], one["nodes"], width(sys.stdout), beside):
-                say(line)
+            _draw(diagram)
 
 
-async def _describe_found(found: Any) -> dict[str, Any]:
+def _draw(diagram: "Diagram") -> None:
+    from mxlab.picture.text import text_picture
+
+    for text, hang in text_picture(diagram, addresses=False):
+        for line in hanging(text, width(sys.stdout), hang):
+            say(line)
+
+
+async def _describe_found(found: Any) -> "tuple[dict[str, Any], Diagram | None]":
     try:
         async with backend_named(found.backend).attach(found.lab) as lab:
-            return await described(lab)
+            return await _seen(lab)
     except LabError as error:
         complain(error)
         nodes = [{"node": node, "state": state} for node, state in found.nodes.items()]
-        return {"lab": found.lab, "backend": found.backend, "run": found.run, "nodes": nodes}
+        return {"lab": found.lab, "backend": found.backend, "run": found.run, "nodes": nodes}, None
+
+
+async def _seen(lab: "Lab") -> "tuple[dict[str, Any], Diagram]":
+    """All that is said of a lab that is up, as plain data, and what its picture shows."""
+    from mxlab.operate.describe import describe
+    from mxlab.picture.of_lab import diagram_of_view
+
+    view = await describe(lab)
+    return _plain(view), diagram_of_view(lab, view)
+
+
+def _plain(view: "LabView") -> dict[str, Any]:
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(view)
+    return plain
 
 
 async def described(lab: "Lab") -> dict[str, Any]:
     """All that is said of a lab that is up, as plain data."""
-    import msgspec
-
     from mxlab.operate.describe import describe
 
-    plain: dict[str, Any] = msgspec.to_builtins(await describe(lab))
-    return plain
+    return _plain(await describe(lab))
 
 
 def _shown_role(node: dict[str, Any]) -> str:
