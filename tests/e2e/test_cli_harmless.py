@@ -14,7 +14,6 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer.main
@@ -22,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 from mxlab.cli import app
 from tests.harm import HARM, harmful
+from tests.support.command import leaves
 
 RAW = HARM.encode("utf-8", "surrogateescape")
 STORY = f"""\
@@ -194,16 +194,6 @@ $ORIGIN evil.test.
 @ 60 IN TXT "\\027[2J\\007\\155"
 mx 60 IN A ADDRESS
 """
-
-
-def leaves(command: Any, name: str = "") -> Iterator[str]:
-    """The names of all commands below a group."""
-    for word, below in getattr(command, "commands", {}).items():
-        full = f"{name} {word}".strip()
-        if hasattr(below, "commands"):
-            yield from leaves(below, full)
-        else:
-            yield full
 
 
 def test_every_command_is_asked() -> None:

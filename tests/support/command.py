@@ -9,7 +9,9 @@ import shlex
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from typer.testing import CliRunner, Result
@@ -46,6 +48,13 @@ class Lab:
         assert "Traceback" not in result.output
         return result
 
+    def run_any(self, *words: str, codes: tuple[int, ...] = (0,)) -> str:
+        """All that it says, where any of these codes will do."""
+        result = CliRunner(env=self.environment).invoke(app, list(words))
+        assert result.exit_code in codes, result.output
+        assert "Traceback" not in result.output
+        return result.output
+
     def __call__(self, *words: str, code: int = 0) -> str:
         return self.run(*words, code=code).stdout
 
@@ -75,6 +84,27 @@ def run(*words: object, code: int = 0) -> Result:
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
     return result
+
+
+def leaves(command: Any, name: str = "") -> Iterator[str]:
+    """The names of all commands below a group."""
+    for word, below in getattr(command, "commands", {}).items():
+        full = f"{name} {word}".strip()
+        if hasattr(below, "commands"):
+            yield from leaves(below, full)
+        else:
+            yield full
+
+
+def help_of(name: str) -> str:
+    """What `--help` of a command prints, at 80 columns."""
+    return CliRunner(env={"COLUMNS": "80"}).invoke(app, [*name.split(), "--help"]).stdout
+
+
+def examples_in(text: str) -> list[str]:
+    """The command lines that a help shows below `Examples:`, without what is said of them."""
+    lines = map(str.strip, text.partition("Examples:\n")[2].splitlines())
+    return [line.partition("  # ")[0].rstrip() for line in lines if line.startswith("mxlab ")]
 
 
 class Terminal:

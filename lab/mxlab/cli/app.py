@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from mxlab import __version__
+from mxlab.cli.examples import add_examples
 from mxlab.cli.output import complain
 from mxlab.cli.words import refuse_bytes
 from mxlab.errors import EXIT_INTERRUPTED, LabError
@@ -65,7 +66,10 @@ class Commands(Mapping[str, Any]):
             module = import_module(f"mxlab.cli.{_MODULES[name]}")
             part = typer.Typer(rich_markup_mode=None)
             module.register(part)
-            self._made |= typer.main.get_group(part).commands
+            made = typer.main.get_group(part).commands
+            for word, command in made.items():
+                add_examples(command, word)
+            self._made |= made
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
