@@ -62,13 +62,14 @@ bench: $(STAMP) ## Measure everything, as ratios, and write docs/benchmarks.md
 lock: $(STAMP) ## Renew the hash-pinned requirements (of the tests, of the oldest releases, of the image)
 	$(BIN)/pip install --quiet uv
 	$(LOCK) --group dev pyproject.toml --output-file tests/requirements.txt
+	$(LOCK) --group page --no-deps --output-file tests/page.txt
 	$(LOCK) --resolution lowest-direct pyproject.toml --output-file tests/oldest.txt
 	$(LOCK) --group image --constraint tests/requirements.txt --output-file compose/requirements.txt
 
 clean: ## Remove what make made
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(STAMP): pyproject.toml tests/requirements.txt
+$(STAMP): pyproject.toml tests/requirements.txt tests/page.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "mxlab needs Python 3.11 or later; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
@@ -78,5 +79,6 @@ $(STAMP): pyproject.toml tests/requirements.txt
 	  { echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes --requirement tests/requirements.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement tests/page.txt
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@

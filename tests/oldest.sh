@@ -13,7 +13,8 @@ for pins in requirements oldest; do
   "$work/venv/bin/pip" install --quiet --require-hashes --requirement "tests/$pins.txt"
 done
 "$work/venv/bin/pip" install --quiet --no-build-isolation --no-deps --editable .
-"$work/venv/bin/pip" check
+"$work/venv/bin/pip" check # before what is installed without its own needs
+"$work/venv/bin/pip" install --quiet --require-hashes --no-deps --requirement tests/page.txt
 "$work/venv/bin/pip" list --format freeze | grep -iE '^(aiosmtpd|aiosmtplib|dnslib|docker)='
 tests() { "$work/venv/bin/pytest" -q -p no:cacheprovider -n auto --dist worksteal "$@"; }
 if [ $# -gt 0 ]; then

@@ -1,7 +1,6 @@
 """The page in a real browser: by keyboard alone, with mail that tries everything, while the lab
 goes and comes back."""
 
-import json
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.board_server import TOKEN, BoardServer
-from tests.support.browser import Browser
+from tests.support.browser import Browser, until
 from tests.support.command import Lab
 
 BOB = "bob@example.test"
@@ -54,22 +53,6 @@ def browser(board: BoardServer, tmp_path: Path) -> Iterator[Browser]:
     with Browser(tmp_path / "browser") as one:
         one.visit(f"{board.root}/?token={TOKEN}")
         yield one
-
-
-def until(browser: Browser, script: str, seconds: int = 50) -> object:
-    """What the expression comes to as soon as it is true."""
-    return browser.evaluate(
-        f"""new Promise((done, late) => {{
-          const end = performance.now() + {seconds * 1000};
-          const look = () => {{
-            const found = {script};
-            if (found) done(found);
-            else if (performance.now() > end) late(new Error({json.dumps(script)}));
-            else requestAnimationFrame(look);
-          }};
-          look();
-        }})"""
-    )
 
 
 def text(name: str) -> str:

@@ -157,3 +157,19 @@ class Browser:
             self.errors.append(params["entry"]["text"])
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
+
+
+def until(browser: Browser, script: str, seconds: int = 50) -> object:
+    """What the expression comes to as soon as it is true."""
+    return browser.evaluate(
+        f"""new Promise((done, late) => {{
+          const end = performance.now() + {seconds * 1000};
+          const look = () => {{
+            const found = {script};
+            if (found) done(found);
+            else if (performance.now() > end) late(new Error({json.dumps(script)}));
+            else requestAnimationFrame(look);
+          }};
+          look();
+        }})"""
+    )
