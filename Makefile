@@ -65,6 +65,8 @@ lock: $(STAMP) ## Renew the hash-pinned requirements (of the tests, of the oldes
 	$(LOCK) --group page --no-deps --output-file tests/page.txt
 	$(LOCK) --resolution lowest-direct pyproject.toml --output-file tests/oldest.txt
 	$(LOCK) --group image --constraint tests/requirements.txt --output-file compose/requirements.txt
+	$(LOCK) --extra classroom --constraint tests/requirements.txt pyproject.toml --output-file compose/seat/requirements.txt
+	$(LOCK) --group xterm --no-deps --output-file compose/seat/xterm.txt
 
 clean: ## Remove what make made
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -31,7 +31,9 @@ Base = Annotated[
 OfProduct = Annotated[
     str | None,
     typer.Option(
-        "--product", metavar="NAME", help="That of another server: dovecot, which --imap needs."
+        "--product",
+        metavar="NAME",
+        help="Another image: dovecot, which --imap needs; seat, which a class needs.",
     ),
 ]
 
@@ -77,9 +79,10 @@ def prune(json: AsJson = False) -> None:
 async def _prune() -> tuple[list[str], list[str]]:
     from mxlab.backends.docker import image as images
     from mxlab.backends.docker import image_store, products
+    from mxlab.classroom.image import names_in_use as seats
 
     async with image_store() as store:
-        return await images.prune_images(store, products.names_in_use())
+        return await images.prune_images(store, products.names_in_use() | seats())
 
 
 def _do(verb: str, base: str, file: Path | None, product: str | None, json: bool) -> None:
@@ -97,18 +100,23 @@ def _do(verb: str, base: str, file: Path | None, product: str | None, json: bool
 async def _image(verb: str, base: str, file: Path | None, product: str | None) -> str:
     from mxlab.backends.docker import image as images
     from mxlab.backends.docker import image_store, products
+    from mxlab.classroom import image as seats
 
     kind: images.Base = "python" if base == "python" else "debian" if base == "debian" else "auto"
-    if product is not None and product not in products.PRODUCTS:
-        raise UnknownName("product", product, products.PRODUCTS)
+    if product not in (None, seats.PRODUCT, *products.PRODUCTS):
+        raise UnknownName("product", str(product), [seats.PRODUCT, *products.PRODUCTS])
     with Waiting() as progress:
         async with image_store() as store:
             if verb == "load" and file is not None:
-                others = {name for used in products.names_in_use().values() for name in used}
+                every = products.names_in_use() | seats.names_in_use()
+                others = {name for used in every.values() for name in used}
                 return await images.load_image(store, progress, file, others)
             make = verb == "build"
             if product is None:
                 find = images.build_image if make else images.ensure_image
+                name = await find(store, progress, kind)
+            elif product == seats.PRODUCT:
+                find = seats.build_seat if make else seats.ensure_seat
                 name = await find(store, progress, kind)
             else:
                 wanted = products.PRODUCTS[product]

@@ -29,11 +29,11 @@ def _nothing_may_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _no_fetching(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fetch(target: BuildTarget, folder: Path) -> None:
+    async def fetch(target: BuildTarget, folder: Path, requirements: Path) -> None:
         (folder / "aiosmtpd").mkdir()
         (folder / "aiosmtpd" / "smtp.py").write_text("# a package\n")
 
-    monkeypatch.setattr(images, "_fetch_packages", fetch)
+    monkeypatch.setattr(images, "fetch_packages", fetch)
 
 
 async def test_image_that_is_present_is_not_built() -> None:

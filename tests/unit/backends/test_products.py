@@ -33,10 +33,10 @@ def _nothing_may_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _fetching_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fetched(target: BuildTarget, folder: Path) -> None:
+    async def fetched(target: BuildTarget, folder: Path, requirements: Path) -> None:
         assert (target.python, target.machine) == ("3.11", "x86_64")
 
-    monkeypatch.setattr(images, "_fetch_packages", fetched)
+    monkeypatch.setattr(images, "fetch_packages", fetched)
 
 
 async def test_a_product_is_built_once_on_what_is_there() -> None:

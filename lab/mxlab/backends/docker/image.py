@@ -137,7 +137,7 @@ async def node_context(
     target = await store.target(base)
     with tempfile.TemporaryDirectory(prefix="mxlab-image-") as folder:
         progress(f"fetching the image's packages for Python {target.python}")
-        await _fetch_packages(target, Path(folder))
+        await fetch_packages(target, Path(folder), assets("compose") / "requirements.txt")
         return _context(Path(folder), files)
 
 
@@ -301,8 +301,9 @@ def _base_problem(code: int, log: list[str]) -> str:
 # --- the context ---------------------------------------------------------------------------------
 
 
-async def _fetch_packages(target: BuildTarget, folder: Path) -> None:
-    """Put the pinned packages for the image's Python, checked by hash, into `folder`."""
+async def fetch_packages(target: BuildTarget, folder: Path, requirements: Path) -> None:
+    """Put the pinned packages for the image's Python, checked by hash, into `folder`. Raises
+    NoImage."""
     if find_spec("pip") is None:  # an environment made by uv has none
         raise NoImage(
             f"there is no pip for {sys.executable} to fetch the image's packages with",
@@ -316,7 +317,7 @@ async def _fetch_packages(target: BuildTarget, folder: Path) -> None:
             *("--target", str(folder), "--no-deps", "--require-hashes", "--only-binary=:all:"),
             *("--implementation", "cp", "--python-version", target.python),
             *(word for platform in platforms for word in ("--platform", platform)),
-            *("--requirement", str(assets("compose") / "requirements.txt")),
+            *("--requirement", str(requirements)),
         ]
     )
     if code != 0:
@@ -329,12 +330,18 @@ async def _fetch_packages(target: BuildTarget, folder: Path) -> None:
 
 def _context(packages: Path, own: Mapping[str, bytes]) -> bytes:
     """The build context as a tar."""
-    files = dict(own)
-    for path in sorted(packages.rglob("*")):
-        place = path.relative_to(packages)
-        if path.is_file() and place.parts[0] != "bin" and "__pycache__" not in place.parts:
-            files[f"packages/{place}"] = path.read_bytes()
-    return tar_of(files)
+    return tar_of(dict(own) | packages_in(packages))
+
+
+def packages_in(folder: Path) -> dict[str, bytes]:
+    """Path in the context -> content, of the packages that were fetched into the folder."""
+    return {
+        f"packages/{place}": path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and (place := path.relative_to(folder)).parts[0] != "bin"
+        and "__pycache__" not in place.parts
+    }
 
 
 def tar_of(files: Mapping[str, bytes]) -> bytes:

@@ -33,8 +33,7 @@ async def make_networks(engine: Engine, order: Order, asked: str | None) -> tupl
 
     Raises SubnetClash.
     """
-    networks = await engine.call("list networks", lambda api: api.networks())
-    taken = [*_taken(networks), *(host_routes() if _is_local(engine) else ())]
+    taken = await taken_subnets(engine)
     refused: list[str] = []
     for subnet in free_subnets(taken, asked):
         try:
@@ -48,6 +47,12 @@ async def make_networks(engine: Engine, order: Order, asked: str | None) -> tupl
         submitters = await _subnets_of(engine, publish) if publish else ()
         return Networks(lab, publish), _plan(order, subnet, submitters)
     raise clash_error(refused)
+
+
+async def taken_subnets(engine: Engine) -> list[Taken]:
+    """What the engine's networks, and this host's routes where the engine is here, have."""
+    networks = await engine.call("list networks", lambda api: api.networks())
+    return [*_taken(networks), *(host_routes() if is_local(engine) else ())]
 
 
 def already_up(lab: str) -> AlreadyUp:
@@ -71,7 +76,8 @@ def _plan(order: Order, subnet: str, submitters: tuple[str, ...] = ()) -> Plan:
     return make_plan(order.lab, order.run, order.topology, world, order.peers)
 
 
-def _is_local(engine: Engine) -> bool:
+def is_local(engine: Engine) -> bool:
+    """Whether the engine is this machine's."""
     return not engine.endpoint.url.startswith(("ssh://", "tcp://", "http://", "https://"))
 
 
