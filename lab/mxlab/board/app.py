@@ -25,6 +25,7 @@ from mxlab.board.views import Trouble
 from mxlab.errors import LabError, Refused, UnknownName, Unsupported, UsageError
 
 AT_A_TIME = 500  # events that are written to a viewer at once
+BREATH = 0.02  # real seconds between two such writes: what comes meanwhile goes with the next
 PULSE = 15.0  # real seconds of silence after which a viewer is told that we are there
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}  # of the page's files
 _NO_BODY = ("GET", "DELETE")
@@ -188,6 +189,7 @@ async def _stream(board: Board, after: int) -> AsyncIterator[bytes]:
                 b"event: %s\nid: %d\ndata: %s\n\n" % (one.kind.encode(), one.number, one.data)
                 for one in batch.told
             )
+            await asyncio.sleep(BREATH)
             continue
         try:
             async with asyncio.timeout(PULSE):

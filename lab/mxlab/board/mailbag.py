@@ -1,7 +1,8 @@
 """What was delivered, as a list that is searched while it grows: from the events, so that no
 mailbox is read for it.
 
-What a viewer deletes goes from this list alone: in the mailbox it stays, as evidence.
+What a viewer deletes goes from this list alone: in the mailbox it stays, as evidence. So does what
+is older than the last so many.
 """
 
 import hashlib
@@ -12,6 +13,8 @@ import msgspec
 from mxlab.history.lookup import subject_text
 from mxlab_services import events
 from mxlab_services.events import Event
+
+KEPT_MESSAGES = 200_000  # about 90 MB of memory for each 100,000
 
 
 class MessageView(msgspec.Struct, frozen=True):
@@ -32,9 +35,10 @@ class MessageView(msgspec.Struct, frozen=True):
 
 
 class Mailbag:
-    """All that was delivered since the lab came up, oldest first."""
+    """What was delivered since the lab came up, oldest first: the last `kept` of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT_MESSAGES) -> None:
+        self._kept = kept
         self._by_id: dict[str, MessageView] = {}
         self._words: dict[str, str] = {}  # id -> what is searched, folded
         self._known: dict[str, tuple[str, str, int]] = {}  # message -> sender, subject, size
@@ -48,6 +52,8 @@ class Mailbag:
             case events.Accepted() as body if event.message and event.message not in self._known:
                 subject = subject_text(body.subject)
                 self._known[event.message] = body.sender, subject, body.size
+                if len(self._known) > self._kept:
+                    del self._known[next(iter(self._known))]
             case events.MailboxDelivered() as body if event.message:
                 self._put(event.node, event.message, event.at, body)
             case events.NodeErased():
@@ -67,6 +73,8 @@ class Mailbag:
         self._words[name] = "\n".join(
             (sender, body.recipient, mailbox, subject, message)
         ).casefold()
+        if len(self._by_id) > self._kept:
+            self.remove(next(iter(self._by_id)))
 
     def get(self, name: str) -> MessageView | None:
         """The copy of that id, if it is in the list."""
@@ -84,16 +92,21 @@ class Mailbag:
         """Those that fit everything that is given, the newest first. `query`: each of its words
         stands in sender, recipient, subject or Message-ID; letters' case does not matter."""
         words = query.casefold().split()
-        box, to, sender, subject = (one.casefold() for one in (mailbox, to, sender, subject))
-        for name in reversed(self._by_id):
-            text = self._words[name]
-            if not all(word in text for word in words):
-                continue
-            one = self._by_id[name]
-            if (
-                (not box or one.mailbox.casefold() == box)
-                and to in one.recipient.casefold()
-                and sender in one.sender.casefold()
-                and subject in one.subject.casefold()
-            ):
-                yield one
+        box = mailbox.casefold()
+        fields = [
+            (name, text.casefold())
+            for name, text in (("recipient", to), ("sender", sender), ("subject", subject))
+            if text
+        ]
+        texts, found = self._words, self._by_id
+        for name in reversed(found):
+            text = texts[name]
+            for word in words:  # a loop: a hundred thousand of them are searched while one types
+                if word not in text:
+                    break
+            else:
+                one = found[name]
+                if box and one.mailbox.casefold() != box:
+                    continue
+                if all(text in getattr(one, field).casefold() for field, text in fields):
+                    yield one

@@ -1,5 +1,6 @@
 """board: a lab over HTTP, for people and for programs in any language."""
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mxlab.board.serve import Served
 
 PORT = 8025
+GIVES_WAY = 5  # levels of niceness
 LOOPBACK = "127.0.0.1"
 
 
@@ -70,6 +72,7 @@ async def _serve(name: str, port: int, address: str, token: str, json: bool) -> 
     from mxlab.board.serve import listen, serving
 
     listener = listen(address, port)
+    os.nice(GIVES_WAY)  # to the lab, on a machine that has more to do than it can
     async with serving(Board(name, lambda: attached(name)), listener, token) as served:
         _tell(served, name, json)
         await asyncio.Event().wait()

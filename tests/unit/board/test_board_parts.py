@@ -179,3 +179,18 @@ def test_html_mail_is_a_guest() -> None:
         assert rule in GUEST
     assert "allow-scripts" not in GUEST
     assert "http:" not in GUEST
+
+
+def test_the_list_of_messages_keeps_the_last_and_what_is_known_of_them() -> None:
+    bag = Mailbag(kept=3)
+    for number in range(5):
+        name = f"<{number}@x>"
+        bag.add(event(accepted(f"q{number}", f"subject {number}"), message=name))
+        bag.add(event(delivered(f"n{number}"), message=name))
+    assert [one.subject for one in bag.find()] == ["subject 4", "subject 3", "subject 2"]
+    assert len(bag) == 3
+    assert [one.subject for one in bag.find(query="SUBJECT 4 alice", to="BOB@", mailbox="")] == [
+        "subject 4"
+    ]
+    assert list(bag.find(query="subject 4", sender="nobody")) == []
+    assert list(bag.find(query="subject 4", mailbox="carol@example.test")) == []

@@ -123,7 +123,7 @@ hear([...TOLD, "queue.removed", "relay.tried"], (kind, data) => {
     return;
   }
   later();
-  if (state.view === "messages" && kind === "mailbox.delivered") messages.soon();
+  if (state.view === "messages" && kind === "mailbox.delivered") messages.later();
 });
 hear(["lab.up", "lab.down", "gap", "state"], () => { put(at("events")); refresh(); });
 

@@ -23,10 +23,26 @@ export class Messages {
     this.timer = setTimeout(() => this.refresh(), 150);
   }
 
+  // However often: once in a while, and never a question while another is open.
+  later() {
+    if (this.due || this.asking) return;
+    this.due = setTimeout(() => { this.due = 0; this.refresh(); }, 500);
+  }
+
   async refresh() {
+    this.asking = (this.asking || 0) + 1;
+    try {
+      await this.load();
+    } finally {
+      this.asking -= 1;
+    }
+  }
+
+  async load() {
+    const turn = this.turn = (this.turn || 0) + 1;
     const asked = Object.fromEntries(new FormData(this.form));
     const found = await attempt(() => ask("/messages" + query({ ...asked, limit: SHOWN })));
-    if (!found) return;
+    if (!found || turn !== this.turn) return;
     this.found.textContent = `${found.total} ${found.total === 1 ? "message" : "messages"}`;
     const focus = document.activeElement?.dataset?.id;
     put(this.list, ...found.messages.map((one) => this.row(one)));
