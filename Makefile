@@ -15,7 +15,7 @@ export MXLAB_INSTALL := 1
 # Nodes and commands are started by the thousand: what was compiled once is kept, whatever the caller's way.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint unit exercises bench wheel-test bare nightly library versions oldest lock clean help
+.PHONY: demo test lint unit exercises bench wheel-test bare nightly library versions oldest pictures site lock clean help
 
 help: ## Say what the targets are
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -59,6 +59,12 @@ bench: $(STAMP) ## Measure everything, as ratios, and write docs/benchmarks.md
 	cp tests/bench/preface.md docs/benchmarks.md
 	MXLAB_BENCH_OUT=$(CURDIR)/docs/benchmarks.md $(BIN)/pytest -q -s -m bench tests/bench
 
+pictures: $(STAMP) ## Make the README's pictures anew: the lab, and the tour as a recording
+	$(BIN)/python -m tests.support.recording docs/pictures
+
+site: $(STAMP) ## Make the documentation as pages in site/, offline
+	$(BIN)/python -m tests.support.site site
+
 lock: $(STAMP) ## Renew the hash-pinned requirements (of the tests, of the oldest releases, of the image)
 	$(BIN)/pip install --quiet uv
 	$(LOCK) --group dev pyproject.toml --output-file tests/requirements.txt
@@ -69,7 +75,7 @@ lock: $(STAMP) ## Renew the hash-pinned requirements (of the tests, of the oldes
 	$(LOCK) --group xterm --no-deps --output-file compose/seat/xterm.txt
 
 clean: ## Remove what make made
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(STAMP): pyproject.toml tests/requirements.txt tests/page.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -50,7 +50,8 @@ def host_box(diagram: Diagram, place: ShownHost) -> Box:
         "client": [f"sends; mail of {place.domain}"],
         "imap": [f"IMAP: mailboxes of {place.shows}"],
     }[place.kind]  # fmt: skip
-    parts = [condition(place), place.software, *place.addresses, *said, *place.notes]
+    first, others = said[:2], said[2:]  # of many domains no more before the addresses
+    parts = [condition(place), *first, place.software, *place.addresses, *others, *place.notes]
     texts = [line for part in parts if part for line in folded(part)]
     if len(texts) > MOST_LINES:
         texts = [*texts[: MOST_LINES - 1], "\u2026"]
