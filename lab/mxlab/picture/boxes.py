@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from mxlab.picture.diagram import Diagram, MailBook, ShownHost
-from mxlab.picture.text import condition
+from mxlab.picture.text import condition, roles
 
 LETTER, NAME_LETTER = 7.3, 9.1  # widths of a column: in a line of a box, in its first line
 LINE, PAD = 17, 12  # height of a line; inside a box
@@ -38,18 +38,7 @@ class Box:
 
 def host_box(diagram: Diagram, place: ShownHost) -> Box:
     """The box of a host."""
-    ranks = [
-        f"{rank.role}, MX {rank.preference}" + (f" of {book.short}" if several else "")
-        for several in (len(diagram.domains) > 1,)
-        for book in diagram.domains
-        for rank in book.ranks
-        if rank.host == place.name
-    ]
-    said = {
-        "dns": ["name server"], "relay": ["relay"], "exchange": ranks,
-        "client": [f"sends; mail of {place.domain}"],
-        "imap": [f"IMAP: mailboxes of {place.shows}"],
-    }[place.kind]  # fmt: skip
+    said = roles(diagram, place)
     first, others = said[:2], said[2:]  # of many domains no more before the addresses
     parts = [condition(place), *first, place.software, *place.addresses, *others, *place.notes]
     texts = [line for part in parts if part for line in folded(part)]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from mxlab.picture.diagram import Diagram, ShownHost
-from mxlab.picture.text import condition
+from mxlab.picture.text import condition, roles
 
 # Whatever could end a label, begin a tag, an entity, a link or Markdown in it; and what Mermaid
 # itself reads in labels (`%%` begins a comment, `;` may end a statement).
@@ -20,11 +20,11 @@ def mermaid(diagram: Diagram) -> str:
     host that does not run."""
     ids = {place.name: f"h{number}" for number, place in enumerate(diagram.places)}
     lines = ["flowchart LR", f"  accTitle: {_plain(diagram.title)}"]
-    lines += [f"  accDescr: {_plain(diagram.asks)}"]
+    lines += [f"  accDescr: {_plain(diagram.asks) or 'a lab'}"]
     for place in diagram.of("client", "relay", "exchange", "imap"):
-        lines.append(f"  {_node(place, ids[place.name])}")
+        lines.append(f"  {_node(diagram, place, ids[place.name])}")
     lines += ['  subgraph dns ["DNS"]', "    direction LR"]
-    lines += [f"    {_node(place, ids[place.name])}" for place in diagram.of("dns")]
+    lines += [f"    {_node(diagram, place, ids[place.name])}" for place in diagram.of("dns")]
     lines += [f'    {ids[c.primary]} -.->|"copies"| {ids[c.secondary]}' for c in diagram.copies]
     lines += ["  end"]
     return "\n".join((*lines, *_ways(diagram, ids))) + "\n"
@@ -51,10 +51,11 @@ def _ways(diagram: Diagram, ids: dict[str, str]) -> Iterator[str]:
         yield f'  {ids[diagram.by_mx[0].name]} -.->|"asks"| dns'
 
 
-def _node(place: ShownHost, its_id: str) -> str:
+def _node(diagram: Diagram, place: ShownHost, its_id: str) -> str:
+    """A host, with what its box in the SVG says."""
     texts = (
-        place.name, condition(place), place.software, *place.addresses,
-        f"mail of {place.domain}" if place.kind == "client" else "", *place.notes,
+        place.name, condition(place), *roles(diagram, place), place.software, *place.addresses,
+        *place.notes,
     )  # fmt: skip
     begins, ends = SHAPES[place.kind]
     label = "<br/>".join(_label(text) for text in texts if text)

@@ -49,6 +49,24 @@ def duty(book: MailBook, host: str) -> str:
     return f"keeps mail for {' and '.join(primaries) or book.short}"
 
 
+def roles(diagram: Diagram, place: ShownHost) -> list[str]:
+    """What a host is; an exchange of several domains in each of them."""
+    if place.kind == "exchange":
+        several = len(diagram.domains) > 1
+        return [
+            f"{rank.role}, MX {rank.preference}" + (f" of {book.short}" if several else "")
+            for book in diagram.domains
+            for rank in book.ranks
+            if rank.host == place.name
+        ]
+    return {
+        "dns": ["name server"],
+        "relay": ["relay"],
+        "client": [f"sends; mail of {place.domain}"],
+        "imap": [f"IMAP: mailboxes of {place.shows}"],
+    }[place.kind]
+
+
 def _sender(place: ShownHost, addresses: bool) -> str:
     whose = f" ({place.software})" if place.software else ""
     text = _said(place, addresses) + DOES[place.kind]

@@ -49,3 +49,9 @@ def test_a_broken_arrow_leads_to_a_host_that_does_not_run() -> None:
     text = mermaid(pictured("down"))
     assert '--x|"MX 10"|' in text
     assert '-->|"MX 20"|' in text
+
+
+def test_each_host_says_what_it_is() -> None:
+    text = mermaid(pictured("default"))
+    assert '"mx1<br/>primary, MX 10<br/>10.53.25.3"' in text
+    assert '"client<br/>sends#59; mail of client.test<br/>10.53.25.5"' in text
