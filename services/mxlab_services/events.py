@@ -68,8 +68,22 @@ class ConfigChanged(Body, frozen=True):
     new: str
 
 
+class OpenedConnection(msgspec.Struct, frozen=True):
+    """A TCP connection that a conversation went over: from our port `own` (0: none came to be) to
+    the server's `port`. `reset`: the server did not close it, but reset it."""
+
+    own: int
+    port: int
+    reset: bool = False
+
+
 class DnsQuery(Body, frozen=True):
-    """The DNS server answered one query."""
+    """The DNS server answered one query.
+
+    `port` is the asker's. `asked` and `replied` are the messages in base64, as they went over the
+    wire; of a long transfer the first ones, `left_out` bytes of it are not there. `delay`: real
+    seconds by which a fault held the answer back. All of these are empty in old recordings.
+    """
 
     kind = "dns.query"
     name: str
@@ -79,6 +93,11 @@ class DnsQuery(Body, frozen=True):
     transport: Literal["udp", "tcp"]
     peer: str
     truncated: bool = False
+    port: int = 0
+    asked: str = ""
+    replied: list[str] = []
+    left_out: int = 0
+    delay: float = 0.0
 
 
 class DnsZone(Body, frozen=True):
@@ -205,7 +224,8 @@ class Tried(Body, frozen=True):
     `seconds` is real time. `dialog` holds the conversation, a line each, with `C: ` or `S: ` in
     front; message data is elided. `preference` is -1 where nobody told it, and `dialog` empty: of a
     product that a log tells of. `domain` is the attempt's, as it is compared: one message may be
-    tried for several at a time. It is empty in old recordings.
+    tried for several at a time. `times` has the real seconds from the beginning to each line of
+    `dialog`, and `connections` those that it went over. These three are empty in old recordings.
     """
 
     kind = "relay.tried"
@@ -218,6 +238,8 @@ class Tried(Body, frozen=True):
     seconds: float
     dialog: list[str]
     domain: str = ""
+    times: list[float] = []
+    connections: list[OpenedConnection] = []
 
 
 class Outcome(Body, frozen=True):
@@ -266,7 +288,7 @@ class Flushed(Body, frozen=True):
 class EtrnSent(Body, frozen=True):
     """This node asked `host` to start its queue for `domain` (RFC 1985).
 
-    `reply` is the answer, or what happened instead; `dialog` is as in relay.tried.
+    `reply` is the answer, or what happened instead; the others are as in relay.tried.
     """
 
     kind = "etrn.sent"
@@ -274,14 +296,18 @@ class EtrnSent(Body, frozen=True):
     domain: str
     reply: str
     dialog: list[str]
+    address: str = ""
+    times: list[float] = []
+    connections: list[OpenedConnection] = []
 
 
 class HandedIn(Body, frozen=True):
     """A program in this node tried to hand a message in at its submission server (RFC 6409), for
     the how manieth time (`attempt`). `user`: as whom it authenticated itself, empty: as nobody.
 
-    `stage`, `reply`, `seconds` and `dialog` are as in relay.tried, with the stage auth; no password
-    is in them. `batch` is the name under which it was told to; it may be empty.
+    `stage`, `reply`, `seconds`, `dialog`, `times` and `connections` are as in relay.tried, with the
+    stage auth; no password is in them. `batch` is the name under which it was told to; it may be
+    empty.
     """
 
     kind = "submission.tried"
@@ -296,6 +322,8 @@ class HandedIn(Body, frozen=True):
     seconds: float
     dialog: list[str]
     batch: str = ""
+    times: list[float] = []
+    connections: list[OpenedConnection] = []
 
 
 class Edited(Body, frozen=True):

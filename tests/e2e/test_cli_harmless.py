@@ -116,6 +116,13 @@ COMMANDS: dict[str, list[str]] = {
         "conform --with HARM",
         "conform --rule HARM",
     ],
+    "capture": [
+        "capture RECORD -o PACKETS",
+        "capture -o PACKETS --json",
+        "capture SPOILT -o PACKETS",
+        "capture HARM -o HARM",
+        "capture --lab HARM -o PACKETS",
+    ],
     "board": ["board --openapi", "board --address HARM", "board --token HARM"],
     "chaos": ["chaos --runs 1 --seed 1", "chaos --time HARM"],
     "send": [
@@ -233,7 +240,7 @@ class Lab:
                 "STORY": "story.yaml", "GOOD": "good.yaml", "BROKEN": "broken.yaml",
                 "EXERCISE": "exercise.yaml", "JUNIT": "junit.xml",
                 "HTML": "run.html", "REPORT": "run.json", "RECORD": "run.jsonl",
-                "BUNDLE": "run.zip", "SPOILT": "spoilt.zip",
+                "BUNDLE": "run.zip", "SPOILT": "spoilt.zip", "PACKETS": "run.pcapng",
                 "ZONE": "evil.zone", "FOLDER": "scenarios", "TASKS": "tasks.yaml",
             }.items()
         }  # fmt: skip

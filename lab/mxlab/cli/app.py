@@ -37,6 +37,7 @@ PARTS = {
     "submission": ("ca",),
     "dns": ("dig", "route"),
     "trace": ("trace",),
+    "capture": ("capture",),
     "node": ("stop", "start", "kill", "pause", "resume", "shell", "exec"),
     "board": ("board",),
     "logs": ("logs",),

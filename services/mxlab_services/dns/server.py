@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+from base64 import b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ IDLE = 10.0  # real seconds that a TCP connection may be silent (RFC 7766 §6.2.
 CONNECTIONS = 100  # TCP connections at a time; more are closed at once
 PER_CLIENT = 25  # of those, from one address (RFC 7766 §6.2.2)
 CACHED = 4096  # encoded answers kept
+TOLD = 64 * 1024  # bytes of an answer that its event repeats
 
 
 class EncodedAnswer(Struct, frozen=True):
@@ -134,18 +136,18 @@ class DnsServer:
         """Answer the requests about zones."""
         self._authority.controls(controls)
 
-    def respond(self, packet: bytes, transport: Transport, peer: str) -> bytes:
+    def respond(self, packet: bytes, transport: Transport, peer: str, port: int = 0) -> bytes:
         """The bytes to send back for `packet`, empty for silence. Never raises."""
-        packets, _ = self.answer(packet, transport, peer)
+        packets, _ = self.answer(packet, transport, peer, port)
         return packets[0] if packets else b""
 
     def answer(
-        self, packet: bytes, transport: Transport, peer: str
+        self, packet: bytes, transport: Transport, peer: str, port: int = 0
     ) -> tuple[Sequence[bytes], float]:
         """The messages to send back, none for silence, and the real seconds by which a fault
         delays them: NEVER, and there is none."""
         if self._faults is not None and self._faults.injector:
-            return self._respond_faulty(self._faults, packet, transport, peer)
+            return self._respond_faulty(self._faults, packet, transport, peer, port)
         key = (transport, packet[2:])
         reply = self._cache.get(key)
         if reply is None:
@@ -154,17 +156,17 @@ class DnsServer:
                 if len(self._cache) >= CACHED:
                     self._cache.clear()
                 self._cache[key] = reply
-        self._tell(reply, transport, peer)
+        self._tell(packet, reply, transport, (peer, port))
         return [packet[:2] + one[2:] for one in reply.packets], 0.0
 
     def _respond_faulty(
-        self, faults: DnsFaults, packet: bytes, transport: Transport, peer: str
+        self, faults: DnsFaults, packet: bytes, transport: Transport, peer: str, port: int
     ) -> tuple[Sequence[bytes], float]:
         """The same while faults are set: nothing is taken from the kept answers, or kept."""
         query = read_query(packet)
         if not isinstance(query, Query) or query.opcode != QUERY:
             reply, _ = self._reply(packet, transport, peer)
-            self._tell(reply, transport, peer)
+            self._tell(packet, reply, transport, (peer, port))
             return reply.packets, 0.0
         treated = faults.treat(
             query, transport, peer, self._authority.decide(query, transport, peer)
@@ -172,15 +174,23 @@ class DnsServer:
         if treated.delay == NEVER:
             return (), NEVER
         reply = _encoded(query, treated, transport)
-        self._tell(reply, transport, peer)
+        self._tell(packet, reply, transport, (peer, port), treated.delay)
         return reply.packets, treated.delay
 
-    def _tell(self, reply: EncodedAnswer, transport: Transport, peer: str) -> None:
+    def _tell(
+        self,
+        packet: bytes,
+        reply: EncodedAnswer,
+        transport: Transport,
+        peer: tuple[str, int],
+        delay: float = 0.0,
+    ) -> None:
         if reply.type:
+            kept, left_out = _kept([packet[:2] + one[2:] for one in reply.packets])
             self._emit(
                 DnsQuery(
-                    reply.name, reply.type, reply.rcode, reply.answers, transport, peer,
-                    reply.truncated,
+                    reply.name, reply.type, reply.rcode, reply.answers, transport, peer[0],
+                    reply.truncated, peer[1], _text(packet), kept, left_out, delay,
                 )
             )  # fmt: skip
 
@@ -198,14 +208,14 @@ class DnsServer:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        peer = str(writer.get_extra_info("peername")[0])
+        peer, port = writer.get_extra_info("peername")[:2]
         of_client = list(self._connections.values()).count(peer)
         if task is None or len(self._connections) >= self._most or of_client >= self._per_client:
             writer.close()
             return
         self._connections[task] = peer
         try:
-            await self._converse(reader, writer, peer)
+            await self._converse(reader, writer, str(peer), port)
         except (OSError, EOFError, TimeoutError, asyncio.CancelledError):
             pass  # the peer is gone, or silent for too long, or `close` ends it: no more than that
         finally:
@@ -213,13 +223,13 @@ class DnsServer:
             writer.close()
 
     async def _converse(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str, port: int
     ) -> None:
         while True:
             async with asyncio.timeout(self._idle):
                 length = int.from_bytes(await reader.readexactly(2))
                 packet = await reader.readexactly(length)
-            replies, delay = self.answer(packet, "tcp", peer)
+            replies, delay = self.answer(packet, "tcp", peer, port)
             if delay == NEVER:
                 continue
             if not replies:
@@ -252,6 +262,22 @@ def _encoded(query: Query, treated: Treated, transport: Transport) -> EncodedAns
     return EncodedAnswer((packet,), name, kind, result.rcode, answers, truncated)
 
 
+def _text(packet: bytes) -> str:
+    """A message as its event has it."""
+    return b64encode(packet).decode("ascii")
+
+
+def _kept(packets: Sequence[bytes]) -> tuple[list[str], int]:
+    """As many of the messages as an event may hold, and how many bytes the others have."""
+    room, kept = TOLD, list[str]()
+    for packet in packets:
+        room -= len(packet)
+        if room < 0:
+            break
+        kept.append(_text(packet))
+    return kept, sum(map(len, packets[len(kept) :]))
+
+
 def _only_six(port: int) -> socket.socket:
     """A UDP socket at every IPv6 address, and at no other: IPv4 has a socket of its own."""
     found = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -276,7 +302,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        replies, delay = self._server.answer(data, "udp", addr[0])
+        replies, delay = self._server.answer(data, "udp", *addr[:2])
         for reply in replies:
             if delay:
                 asyncio.get_running_loop().call_later(delay, self._send, reply, addr)

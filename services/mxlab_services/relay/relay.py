@@ -33,6 +33,7 @@ from mxlab_services.queue.ports import (
 from mxlab_services.reply import Reply
 from mxlab_services.smtp.client.connect import Connector, Pool
 from mxlab_services.smtp.client.connection import ClientSession
+from mxlab_services.smtp.client.dialog import Dialog
 from mxlab_services.smtp.client.transaction import RecipientOutcome, Transaction
 
 _QUEUED_AS = re.compile(r"\bqueued as <?([A-Za-z0-9.-]*[A-Za-z0-9])", re.IGNORECASE)
@@ -65,7 +66,7 @@ class _Visit(Struct):
     target: Target
     address: str
     started: float
-    dialog: list[str] = field(default_factory=list)
+    dialog: Dialog = field(default_factory=Dialog)
     stage: str = "connect"
     reply: Reply = field(default=Reply(0, "", ""))
     outcomes: list[events.Outcome] = field(default_factory=list)
@@ -118,7 +119,7 @@ class SmtpRelay:
                 self._emit(outcome, job.key)
         return attempt.results
 
-    async def etrn(self, host: str, address: str, domain: str, dialog: list[str]) -> Reply:
+    async def etrn(self, host: str, address: str, domain: str, dialog: Dialog) -> Reply:
         """Ask a host to start its queue for `domain`, on a connection of its own (RFC 1985 §5).
 
         Returns its reply, or what happened instead; writes the conversation to `dialog`.
@@ -164,9 +165,9 @@ class SmtpRelay:
             stage=visit.stage,
             reply=reply,
             seconds=seconds,
-            dialog=list(visit.dialog),
-            domain=job.domain,
-        )
+            dialog=list(visit.dialog), domain=job.domain, times=visit.dialog.times[:],
+            connections=visit.dialog.connections[:],
+        )  # fmt: skip
         self._emit(tried, job.key)
 
     async def _visit(self, attempt: _Attempt, target: Target, address: str) -> None:
@@ -187,6 +188,7 @@ class SmtpRelay:
         if session is not None:
             visit.dialog.append(f"C: <kept connection, message {session.used + 1} on it>")
             session.dialog = visit.dialog
+            session.note_ports()
         return session
 
     async def _open(self, attempt: _Attempt, visit: _Visit) -> ClientSession | None:

@@ -13,6 +13,7 @@ from mxlab_services.control.requests import Dig
 from mxlab_services.dns.answers import Answer
 from mxlab_services.queue.ports import Job, Result, Route
 from mxlab_services.reply import Reply
+from mxlab_services.smtp.client.dialog import Dialog
 
 if TYPE_CHECKING:
     from mxlab_services.dns.lookup import CachingResolver
@@ -40,7 +41,7 @@ class LateRelay:
     async def deliver(self, route: Route, job: Job) -> Mapping[str, Result]:
         return await self._relay.deliver(route, job)
 
-    async def etrn(self, host: str, address: str, domain: str, dialog: list[str]) -> Reply:
+    async def etrn(self, host: str, address: str, domain: str, dialog: Dialog) -> Reply:
         return await self._relay.etrn(host, address, domain, dialog)
 
     def forget(self) -> None:

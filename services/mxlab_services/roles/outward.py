@@ -19,6 +19,7 @@ from mxlab_services.relay import routing
 from mxlab_services.reply import Reply
 from mxlab_services.roles.late import LateRelay, LateResolver
 from mxlab_services.runtime import Journal, randomness
+from mxlab_services.smtp.client.dialog import Dialog
 from mxlab_services.smtp.server.policy import local_domains
 
 if TYPE_CHECKING:
@@ -55,13 +56,23 @@ class Outward:
             domain = to_ascii(request.domain)
         except DomainError as error:
             raise ControlError(str(error), INVALID) from error
-        dialog: list[str] = []
+        dialog, address = Dialog(), ""
         for address in found.addresses:
             reply = await self.relay.etrn(request.host, address, domain, dialog)
             if reply.code:
                 break
-        self._emit(EtrnSent(request.host, domain, str(reply), list(dialog)))
-        return EtrnReport(reply.code, str(reply), dialog)
+        self._emit(
+            EtrnSent(
+                request.host,
+                domain,
+                str(reply),
+                list(dialog),
+                address,
+                dialog.times[:],
+                dialog.connections[:],
+            )
+        )
+        return EtrnReport(reply.code, str(reply), list(dialog))
 
 
 def _resolver(config: MtaConfig, clock: Clock, emit: Emit) -> "CachingResolver":

@@ -23,6 +23,7 @@ from mxlab_services.queue.live import LiveConfig
 from mxlab_services.queue.ports import Job, Witness
 from mxlab_services.reply import Reply
 from mxlab_services.smtp.client.connect import NoSession, Pool
+from mxlab_services.smtp.client.dialog import Dialog
 from mxlab_services.smtp.client.login import Credentials, SubmissionConnector
 from mxlab_services.smtp.client.transaction import RecipientOutcome, Transaction
 
@@ -41,7 +42,7 @@ class _HandingIn(Struct):
     queue_id: str = ""
     stage: str = "connect"
     reply: Reply = field(default=Reply(0, "", ""))
-    dialog: list[str] = field(default_factory=list)
+    dialog: Dialog = field(default_factory=Dialog)
     invoked: bool = False
 
 
@@ -87,7 +88,7 @@ class SubmissionProgram:
 
     async def _try(self, here: _HandingIn, attempt: int, batch: str) -> None:
         loop = asyncio.get_running_loop()
-        began, here.dialog = loop.time(), []
+        began, here.dialog = loop.time(), Dialog()
         wanted = [recipient.address for recipient in here.left]
         try:
             await self._converse(here)
@@ -98,7 +99,7 @@ class SubmissionProgram:
                     config.hostname, config.address, here.how.user or "",
                     here.job.envelope.sender, wanted, attempt,
                     here.stage, str(here.reply), round(loop.time() - began, 6), list(here.dialog),
-                    batch,
+                    batch, here.dialog.times[:], here.dialog.connections[:],
                 ),
                 here.job.key,
             )  # fmt: skip

@@ -16,6 +16,7 @@ from mxlab.plan.tls import Authority
 from mxlab_services.config import TlsConfig
 from mxlab_services.queue.ports import Deferred, Delivered, Failed
 from mxlab_services.reply import Reply
+from mxlab_services.smtp.client.dialog import Dialog
 from tests.support.relay_lab import RelayLab
 from tests.support.sim_relay import BOB, CAROL, CONTENT, RFC, SimRelay
 from tests.support.smtp_sink import PAUSE, Sink
@@ -142,10 +143,13 @@ def test_b7_starttls_and_all_after_it_in_pieces(way: str, tmp_path: Path) -> Non
 def test_c4_the_reply_to_etrn_in_pieces(way: str) -> None:
     peer = sink(way, script={"ETRN": ["253-2.0.0 so\r\n253 2.0.0 many"]})
     world = SimRelay(peer)
-    dialog: list[str] = []
-    reply = world.run(
-        lambda: world.relay.etrn("mx1.example.test", "10.0.0.1", "example.test", dialog)
-    )
+
+    async def story() -> tuple[Reply, list[str]]:
+        dialog = Dialog()
+        place = "mx1.example.test", "10.0.0.1", "example.test"
+        return await world.relay.etrn(*place, dialog), dialog
+
+    reply, dialog = world.run(story)
     assert reply == Reply(253, "2.0.0", "so many")
     assert "S: 253-2.0.0 so" in dialog
 
@@ -156,7 +160,7 @@ def test_quit_waits_for_all_of_its_reply_before_it_closes(way: str) -> None:
     world = SimRelay(peer)
 
     async def story() -> list[str]:
-        dialog: list[str] = []
+        dialog = Dialog()
         await world.relay.etrn("mx1.example.test", "10.0.0.1", "example.test", dialog)
         await peer.all_closed()
         return dialog

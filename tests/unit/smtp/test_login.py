@@ -14,6 +14,7 @@ from mxlab_services.smtp import sasl
 from mxlab_services.smtp.client import login
 from mxlab_services.smtp.client.connect import NoSession, Pool
 from mxlab_services.smtp.client.connection import ClientSession
+from mxlab_services.smtp.client.dialog import Dialog
 from mxlab_services.smtp.client.login import Credentials, ScramClient, SubmissionConnector
 from mxlab_services.smtp.server import auth
 from tests.support.edge_lab import CONFIG
@@ -32,7 +33,7 @@ async def enter(
         msgspec.structs.replace(CONFIG, hostname="client.test", timeouts=Timeouts(mail=2.0))
     )
     pool = Pool(live)
-    dialog: list[str] = []
+    dialog = Dialog()
     opened = await SubmissionConnector(live, pool.leave, wanted, lambda: NONCE).enter(given, dialog)
     if isinstance(opened, ClientSession):
         pool.leave(opened)

@@ -19,6 +19,7 @@ from mxlab_services.queue.live import LiveConfig
 from mxlab_services.reply import Reply
 from mxlab_services.smtp.client.aiosmtplib_adapter import parse_esmtp_extensions
 from mxlab_services.smtp.client.connection import ClientSession, as_reply
+from mxlab_services.smtp.client.dialog import Dialog
 from mxlab_services.smtp.read_buffer import read_buffer
 
 IDLE = 2.0  # real seconds that a connection is kept without work (Postfix's habit)
@@ -58,7 +59,7 @@ class Connector:
     def _times(self) -> Timeouts:
         return self._live.config.timeouts
 
-    async def open(self, host: str, address: str, dialog: list[str]) -> ClientSession | NoSession:
+    async def open(self, host: str, address: str, dialog: Dialog) -> ClientSession | NoSession:
         """Connect, read the greeting, say EHLO, start TLS. Writes the conversation to `dialog`."""
         session = await self._connect(host, address, dialog)
         if isinstance(session, NoSession):
@@ -83,7 +84,7 @@ class Connector:
         dialog.append(f"C: <no TLS: {why}; a new connection without it>")
         return await self._plain(host, address, dialog)
 
-    async def _plain(self, host: str, address: str, dialog: list[str]) -> ClientSession | NoSession:
+    async def _plain(self, host: str, address: str, dialog: Dialog) -> ClientSession | NoSession:
         session = await self._connect(host, address, dialog)
         if isinstance(session, NoSession):
             return session
@@ -104,7 +105,7 @@ class Connector:
         self,
         host: str,
         address: str,
-        dialog: list[str],
+        dialog: Dialog,
         port: int | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> ClientSession | NoSession:
@@ -126,7 +127,9 @@ class Connector:
             known = isinstance(error, ssl.SSLError) or not error.errno
             why = _tls_words(error) if known else os.strerror(error.errno or 0)
         else:
+            session.note_ports()
             return session
+        dialog.over(0, port)
         dialog.append(f"C: <connect to {peer}: {why}>")
         return NoSession("connect", Reply(0, "4.4.1", f"connect to {peer}: {why}"))
 

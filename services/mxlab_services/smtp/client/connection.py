@@ -14,6 +14,7 @@ from typing import cast
 
 from mxlab_services.reply import Reply
 from mxlab_services.smtp.client.aiosmtplib_adapter import ReplyProtocol, SMTPResponse
+from mxlab_services.smtp.client.dialog import Dialog
 
 BLOCK = 64 * 1024  # bytes of message data written before waiting for the peer to take them
 _MAX_UNREAD = 10_000  # replies; a peer that sends more than was asked for is cut off
@@ -27,7 +28,7 @@ class ClientSession(ReplyProtocol):
     case; `used` counts the messages taken.
     """
 
-    def __init__(self, buffer: memoryview, peer: str, dialog: list[str]) -> None:
+    def __init__(self, buffer: memoryview, peer: str, dialog: Dialog) -> None:
         super().__init__(buffer)
         self.peer = peer
         self.dialog = dialog
@@ -133,6 +134,13 @@ class ClientSession(ReplyProtocol):
         )
         self.dialog.append(f"C: <{tls.version()} with {name}, certificate verified>")
 
+    def note_ports(self) -> None:
+        """Say in the dialog over which connection it goes."""
+        assert self.transport is not None
+        ends = map(self.transport.get_extra_info, ("sockname", "peername"))
+        own, theirs = (end[1] if end else 0 for end in ends)
+        self.dialog.over(own, theirs)
+
     async def quit(self, within: float) -> None:
         """Wait for the reply to QUIT, which the caller has sent if it could be, and close."""
         answered = False
@@ -170,6 +178,8 @@ class ClientSession(ReplyProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.lost = True
+        if isinstance(exc, ConnectionError):
+            self.dialog.was_reset()
         self._break("lost connection")
 
     async def _drained(self, within: float) -> bool:

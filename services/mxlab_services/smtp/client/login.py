@@ -17,6 +17,7 @@ from mxlab_services.queue.live import LiveConfig
 from mxlab_services.reply import Reply
 from mxlab_services.smtp.client.connect import Connector, NoSession
 from mxlab_services.smtp.client.connection import ClientSession
+from mxlab_services.smtp.client.dialog import Dialog
 from mxlab_services.smtp.sasl import MECHANISMS, decoded, encoded, mac, prepared, salted
 
 HIDDEN = "(not shown)"
@@ -134,7 +135,7 @@ class SubmissionConnector(Connector):
         self._wanted, self._nonce = wanted, nonce
         self._trusts = ssl.create_default_context(cadata=wanted.tls.ca)
 
-    async def enter(self, given: Credentials, dialog: list[str]) -> ClientSession | NoSession:
+    async def enter(self, given: Credentials, dialog: Dialog) -> ClientSession | NoSession:
         """Up to the point where MAIL can be sent. Writes the conversation to `dialog`."""
         host, address = self._config.hostname, self._config.address
         wanted, at_once = self._wanted, given.implicit and given.tls
