@@ -34,6 +34,7 @@ BEFORE = {
     "mxlab down": "mxlab up",
     "mxlab ca": "mxlab up --topology tls.yaml",
     "mxlab check": "mxlab run primary-outage --backend sim --record run.jsonl",
+    "mxlab capture run.jsonl": "mxlab run primary-outage --backend sim --record run.jsonl",
     "mxlab scenario lint": "mxlab scenario new my-outage",
     "mxlab exercise lint": "mxlab exercise new my-exercise",
     "mxlab mailbox": SEND,

@@ -40,8 +40,6 @@ def capture(
 
     From the record, in every world, without any privilege: an interface a node, in lab time. What
     the record does not have is marked as made up. From a damaged record what is left (exit 4).
-
-    For example: mxlab capture run.jsonl -o run.pcapng; mxlab capture -o - | wireshark -k -i -
     """
     if json and str(output) == "-":
         raise UsageError("--json and -o - both want standard output", "give a file to one of them")

@@ -67,6 +67,10 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "mxlab trace last": "",
         "mxlab trace bob@example.test --dialog": "with what was said",
     },
+    "capture": {
+        "mxlab capture run.jsonl -o run.pcapng": "of `mxlab run --record run.jsonl`",
+        "mxlab capture -o lab.pcapng": "of the lab that is up, so far",
+    },
     "stop": {"mxlab stop mx1": "in order"},
     "start": {"mxlab start mx1": ""},
     "kill": {"mxlab kill mx1": "as a power failure would"},
