@@ -55,7 +55,7 @@ PRUNE = "mxlab image prune"
 IN_DOCKER = [
     line
     for line in EXAMPLES
-    if "docker" in line or (line.startswith("mxlab image") and line != PRUNE)
+    if "docker" in line or "--live" in line or (line.startswith("mxlab image") and line != PRUNE)
 ]
 INSIDE = ("mxlab shell", "mxlab exec")
 # Codes beside 0: what is judged, or still asked for, may well not hold.

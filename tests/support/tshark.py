@@ -15,9 +15,8 @@ WARNING = 0x600000  # expert.severity of PI_WARN; above it are errors
 ERROR = 0x800000
 AMISS = f"_ws.malformed || _ws.expert.severity >= {ERROR} || _ws.unreassembled"
 BAD = 0  # of a checksum's status
-FLAGGED = " || ".join(
-    ("tcp.analysis.flags", *(f"{one}.checksum.status == {BAD}" for one in ("ip", "tcp", "udp")))
-)
+ANALYSIS = "tcp.analysis.flags"
+CHECKSUMS = [f"{layer}.checksum.status == {BAD}" for layer in ("ip", "tcp", "udp")]
 
 
 def fields(path: Path, *names: str, where: str = "", more: tuple[str, ...] = ()) -> list[list[str]]:
@@ -33,14 +32,15 @@ def values(path: Path, name: str, where: str = "") -> set[str]:
     return {value for row in found for value in row[0].split("\x01") if value}
 
 
-def amiss(path: Path) -> list[str]:
+def amiss(path: Path, *, checksums: bool = True) -> list[str]:
     """The packets in which tshark finds something malformed or wrong, in its words."""
-    return _run("-r", str(path), *STRICT, "-Y", AMISS).splitlines()
+    return _run("-r", str(path), *(STRICT if checksums else []), "-Y", AMISS).splitlines()
 
 
-def flagged(path: Path) -> list[str]:
+def flagged(path: Path, *, checksums: bool = True) -> list[str]:
     """The packets at which TCP's analysis or a checksum has something to say, in its words."""
-    return _run("-r", str(path), *STRICT, "-Y", FLAGGED).splitlines()
+    where = " || ".join([ANALYSIS, *(CHECKSUMS if checksums else [])])
+    return _run("-r", str(path), *(STRICT if checksums else []), "-Y", where).splitlines()
 
 
 def packets(path: Path, where: str) -> list[dict[str, Any]]:

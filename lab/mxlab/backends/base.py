@@ -363,6 +363,39 @@ class CanDelay(CanShape, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WirePacket:
+    """A packet as it was on the wire: at which node, when (nanoseconds of this machine's Unix
+    time), whether it left there or came in, its size, and its bytes."""
+
+    node: str
+    at: int
+    outbound: bool
+    size: int
+    data: bytes
+
+
+class WirePackets(Protocol):
+    """The packets of a wire as they come. `lost`: how many went by unseen, at the end."""
+
+    lost: int
+
+    def __aiter__(self) -> AsyncIterator[WirePacket]: ...
+
+
+@runtime_checkable
+class CanSniff(Protocol):
+    """A lab whose packets can be seen as they are, where somebody asks for it."""
+
+    def sniff(
+        self, nodes: tuple[str, ...], seconds: float, most: int
+    ) -> AbstractAsyncContextManager[WirePackets]:
+        """See what leaves these nodes, and what comes in from others: each packet once, for so many
+        real seconds, and at each node about so many bytes. Entered once all of it is seen; nothing
+        of it is left on leaving. Raises NodeUnreachable for one that is down."""
+        ...
+
+
 @runtime_checkable
 class CanSegment(Protocol):
     """A lab that can say where TCP cuts and joins its byte streams."""

@@ -70,6 +70,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     "capture": {
         "mxlab capture run.jsonl -o run.pcapng": "of `mxlab run --record run.jsonl`",
         "mxlab capture -o lab.pcapng": "of the lab that is up, so far",
+        "mxlab capture --live -o wire.pcapng --for 5s": "real packets, on Docker",
     },
     "stop": {"mxlab stop mx1": "in order"},
     "start": {"mxlab start mx1": ""},

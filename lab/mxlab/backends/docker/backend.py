@@ -32,6 +32,7 @@ from mxlab.backends.docker.shape import (
     endpoint,
     shapes,
 )
+from mxlab.backends.docker.sniff import Sniffed, Sniffer
 from mxlab.backends.docker.sweep import (
     found_labs,
     labelled,
@@ -70,6 +71,9 @@ class DockerLab(RealLab[DockerNode]):
     ) -> None:
         super().__init__(plan, nodes)
         self._imap = imap
+        self._sniffer = Sniffer(
+            engine, (plan.lab, plan.run), {name: node.container for name, node in nodes.items()}
+        )
         self._links = Links(
             engine,
             (plan.lab, plan.run),
@@ -83,6 +87,11 @@ class DockerLab(RealLab[DockerNode]):
     @property
     def imap(self) -> Mapping[str, ImapServer]:
         return self._imap
+
+    def sniff(
+        self, nodes: tuple[str, ...], seconds: float, most: int
+    ) -> contextlib.AbstractAsyncContextManager[Sniffed]:
+        return self._sniffer.sniff(nodes, seconds, most)
 
     async def disconnect(self, host: str) -> None:
         await self._nodes[host].disconnect(self.name)

@@ -73,7 +73,8 @@ LOG_OPTIONS = {"max-size": "1g", "max-file": "2"}
 LINK = "mxlab.link"  # on helpers: the fault of the links that they do (JSON)
 LINK_ROLE = "link"
 IMAP_ROLE = "imap"
-BESIDE = (LINK_ROLE, IMAP_ROLE)  # roles of containers that are no nodes
+SNIFF_ROLE = "sniff"
+BESIDE = (LINK_ROLE, IMAP_ROLE, SNIFF_ROLE)  # roles of containers that are no nodes
 PYTHON = ("python3", "-S", "-P", "-m")
 
 
