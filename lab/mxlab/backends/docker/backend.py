@@ -2,6 +2,8 @@
 
 Guarantee: a lab is up whole or not at all. Whatever a failed or cancelled `deploy` created is gone
 before its error is raised, and two deploys of one name leave exactly one lab.
+
+Long: the whole life of a lab, and what can be done to one that is up.
 """
 
 import asyncio

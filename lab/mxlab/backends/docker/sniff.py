@@ -209,7 +209,7 @@ class Sniffer:
 
 async def _listen(node: str, stream: Stream[Any], sniffed: Sniffed) -> None:
     """Pass on what one helper sees, and at last that it has ended, or why."""
-    reader, ended = _Reader(), False
+    reader, ended = _SniffedRecords(), False
     try:
         async for piece in stream:
             for at, kind, size, data in reader.records(bytes(piece)):
@@ -230,7 +230,7 @@ async def _listen(node: str, stream: Stream[Any], sniffed: Sniffed) -> None:
     sniffed.put(None)
 
 
-class _Reader:
+class _SniffedRecords:
     """Cuts a stream of bytes into records."""
 
     def __init__(self) -> None:
