@@ -14,6 +14,13 @@ STRICT = [
 WARNING = 0x600000  # expert.severity of PI_WARN; above it are errors
 ERROR = 0x800000
 AMISS = f"_ws.malformed || _ws.expert.severity >= {ERROR} || _ws.unreassembled"
+# The ports of local processes whose user may not have the lower ones.
+OTHERS = (
+    "tcp.port==2525,smtp",
+    "tcp.port==10025,smtp",
+    "udp.port==5353,dns",
+    "udp.port==10053,dns",
+)
 BAD = 0  # of a checksum's status
 ANALYSIS = "tcp.analysis.flags"
 CHECKSUMS = [f"{layer}.checksum.status == {BAD}" for layer in ("ip", "tcp", "udp")]
@@ -55,8 +62,13 @@ def about(path: Path) -> str:
 
 
 def _run(*arguments: str) -> str:
+    decode = [word for other in OTHERS for word in ("-d", other)]
     done = subprocess.run(
-        ["tshark", "-n", *arguments], capture_output=True, text=True, timeout=120, check=False
+        ["tshark", "-n", *decode, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -67,7 +67,7 @@ async def listen(
     """
     if not isinstance(lab, CanSniff):
         raise Unsupported(
-            f"a lab of local {lab.backend} nodes has no wire of its own: its packets go over this "
+            f"a lab of the {lab.backend} backend has no wire of its own: its packets go over this "
             "machine's loopback, with everybody's",
             "without --live, `mxlab capture` makes packets from the record; or use Docker",
         )
