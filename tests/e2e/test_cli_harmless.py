@@ -123,7 +123,14 @@ COMMANDS: dict[str, list[str]] = {
         "capture HARM -o HARM",
         "capture --lab HARM -o PACKETS",
     ],
-    "board": ["board --openapi", "board --address HARM", "board --token HARM"],
+    "board": [
+        "board --openapi",
+        "board --address HARM",
+        "board --token HARM",
+        "board --base-path HARM",
+        "board --allow-host HARM",
+        "board --exercises HARM --openapi",
+    ],
     "chaos": ["chaos --runs 1 --seed 1", "chaos --time HARM"],
     "send": [
         "send --to EVIL --wait --show-dialog --timeout 20",

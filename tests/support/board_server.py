@@ -19,6 +19,7 @@ class BoardServer:
     """A board until the end of the block; `port` is any that is free."""
 
     def __init__(self, lab: Lab, *words: str) -> None:
+        self.lab = lab
         self._command = [*MXLAB, "board", "--port", "0", "--token", TOKEN, "--json", *words]
         self._environment = {**os.environ, **lab.environment}
 

@@ -11,6 +11,7 @@ from mxlab.backends.base import Lab
 from mxlab.backends.sim.backend import SimLab
 from mxlab.board.app import application
 from mxlab.board.board import Board
+from mxlab.board.desk import Desk
 from mxlab.errors import NotUp
 from tests.support.stories import in_lab
 
@@ -42,7 +43,12 @@ class Asking:
         return reply.json()
 
 
-def on_board(story: Callable[[Asking], Awaitable[R]], **changes: Any) -> R:
+def on_board(
+    story: Callable[[Asking], Awaitable[R]],
+    desk: Desk | None = None,
+    base: str = "",
+    **changes: Any,
+) -> R:
     """Run `story` with a board over a simulated lab; `changes` are made to the topology."""
 
     async def with_board(lab: SimLab) -> R:
@@ -53,8 +59,8 @@ def on_board(story: Callable[[Asking], Awaitable[R]], **changes: Any) -> R:
                 raise NotUp("no lab is up")
             yield lab
 
-        board = Board("lab", attach)
-        app = application(board, TOKEN, [HOST])
+        board = Board("lab", attach, desk)
+        app = application(board, TOKEN, [HOST], base)
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=app),
             base_url=f"http://{HOST}",

@@ -1,5 +1,6 @@
 """A headless Chromium, driven through its debugging pipe, as far as tests of the report need."""
 
+import base64
 import fcntl
 import json
 import os
@@ -15,6 +16,11 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SECONDS = 60.0
+# What a key is called, its number, and what it types.
+KEYS = {
+    "Enter": ("Enter", 13, "\r"), "Tab": ("Tab", 9, ""), " ": ("Space", 32, " "),
+    "Escape": ("Escape", 27, ""), "F6": ("F6", 117, ""),
+}  # fmt: skip
 # The browser reads commands from descriptor 3 and answers on 4.
 _PLACE = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); "
@@ -121,6 +127,27 @@ class Browser:
     def press(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key)
+
+    def strike(self, key: str, modifiers: int = 0) -> None:
+        """A key as it is struck: Enter, Tab and Space do what they do; `modifiers`: 1 Alt, 2 Ctrl,
+        8 Shift."""
+        code, number, text = KEYS.get(key, (f"Key{key.upper()}", ord(key[0].upper()), key))
+        how: dict[str, object] = {"key": key, "code": code, "windowsVirtualKeyCode": number}
+        how["modifiers"] = modifiers
+        typed = {} if modifiers & 2 else {"text": text}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **how, **typed)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **how)
+
+    def type(self, text: str) -> None:
+        """Text into what has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def picture(self, where: Path, *, dark: bool = False) -> None:
+        """A picture of the window, for people."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        where.write_bytes(base64.b64decode(data))
 
     def call(self, method: str, **params: object) -> Any:
         """A command's result."""

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mxlab.errors import EnvironmentProblem, UnknownName
+from mxlab.errors import EnvironmentProblem, NoEngine, UnknownName
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Backend, Progress
+    from mxlab.backends.base import Backend, Found, Progress
     from mxlab.model.scenario import BackendName, Scenario
 
 
@@ -37,6 +37,7 @@ REGISTRY = {
 }
 BACKENDS: tuple[str, ...] = tuple(REGISTRY)
 LASTING: tuple[str, ...] = tuple(entry.name for entry in REGISTRY.values() if entry.lasting)
+QUICK_FIRST = LASTING[::-1]
 
 
 def known(name: str, among: Sequence[str] = BACKENDS) -> BackendEntry:
@@ -78,3 +79,15 @@ async def first_here(names: Sequence[str], progress: "Progress") -> "tuple[Backe
         else:
             return backend, "; ".join(reasons)
     return backend_named(names[-1]), "; ".join(reasons)
+
+
+async def find_labs() -> "tuple[list[Found], str]":
+    """All labs of this machine, and why there may be more that cannot be seen."""
+    found: list[Found] = []
+    unseen = ""
+    for name in QUICK_FIRST:
+        try:
+            found += await backend_named(name).find()
+        except NoEngine as error:
+            unseen = str(error)
+    return found, unseen

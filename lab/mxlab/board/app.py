@@ -13,26 +13,32 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from mxlab.board.board import Board
 from mxlab.board.endpoint import PREFIX, Operation, RawReply
-from mxlab.board.guard import BadBody, Guard
+from mxlab.board.guard import POLICY, BadBody, Guard
 from mxlab.board.metrics import metrics
 from mxlab.board.openapi import openapi
 from mxlab.board.operations import OPERATIONS
+from mxlab.board.terminals import xterm
 from mxlab.board.views import Trouble
-from mxlab.errors import LabError, Refused, UnknownName, Unsupported, UsageError
+from mxlab.errors import EnvironmentProblem, LabError, Refused, UnknownName, Unsupported, UsageError
 
 AT_A_TIME = 500  # events that are written to a viewer at once
 BREATH = 0.02  # real seconds between two such writes: what comes meanwhile goes with the next
 PULSE = 15.0  # real seconds of silence after which a viewer is told that we are there
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}  # of the page's files
+_XTERM = ("xterm.js", "xterm.css")
+# xterm.js writes style elements of its own: the frame that it has to itself may do that.
+_FRAME = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
+    "frame-ancestors 'none'", "frame-ancestors 'self'"
+)
 _NO_BODY = ("GET", "DELETE")
 
 
-def application(board: Board, token: str, hosts: Iterable[str]) -> Any:
-    """The ASGI application for a board. `hosts`: as of Guard."""
+def application(board: Board, token: str, hosts: Iterable[str], base: str = "") -> Any:
+    """The ASGI application for a board. `hosts`, `base`: as of Guard."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -42,19 +48,28 @@ def application(board: Board, token: str, hosts: Iterable[str]) -> Any:
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
+            if board.terminals is not None:
+                await board.terminals.end_all()
 
     routes = [
-        Route(f"{PREFIX}/openapi.json", _document, methods=["GET"]),
+        Route(f"{PREFIX}/openapi.json", _document(base), methods=["GET"]),
         Route(f"{PREFIX}/events", _events(board), methods=["GET"]),
         Route("/metrics", _metrics(board), methods=["GET"]),
         Route("/", _file, methods=["GET"]),
         Route("/page/{name}", _file, methods=["GET"]),
+        *_sockets(board),
         *(Route(PREFIX + op.path, _route(board, op), methods=[op.method]) for op in _exact_first()),
     ]
     app = Starlette(
         routes=routes, lifespan=lifespan, exception_handlers={404: _nothing, 405: _nothing}
     )
-    return Guard(app, token, hosts)
+    return Guard(app, token, hosts, base)
+
+
+def _sockets(board: Board) -> list[WebSocketRoute]:
+    if board.terminals is None:
+        return []
+    return [WebSocketRoute(f"{PREFIX}/terminals/{{name}}/socket", board.terminals.serve)]
 
 
 def _exact_first() -> list[Operation[Any, Any]]:
@@ -142,13 +157,21 @@ async def _file(request: Request) -> Response:
     name = request.path_params.get("name", "index.html")
     kind = _KINDS.get(name.rpartition(".")[2])
     found = {file.name: file for file in files("mxlab.board").joinpath("page").iterdir()}
-    if kind is None or name not in found:
+    if kind is None or name not in {*found, *_XTERM}:
         return _trouble(404, "there is nothing here")
-    return Response(found[name].read_bytes(), media_type=kind)
+    try:
+        content = found[name].read_bytes() if name in found else xterm()[name].read_bytes()
+    except EnvironmentProblem as error:
+        return _trouble(404, str(error), error.hint)
+    headers = {"content-security-policy": _FRAME} if name == "terminal.html" else None
+    return Response(content, media_type=kind, headers=headers)
 
 
-async def _document(request: Request) -> Response:
-    return Response(_encoded(openapi()), media_type="application/json")
+def _document(base: str) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        return Response(_encoded(openapi(base)), media_type="application/json")
+
+    return handle
 
 
 def _metrics(board: Board) -> Callable[[Request], Any]:

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 from mxlab.backends.base import Lab, Node
+from mxlab.board.desk import Desk
 from mxlab.board.feed import Feed
-from mxlab.errors import LabError, NotUp
+from mxlab.board.terminals import Terminals
+from mxlab.errors import LabError, NotUp, Unsupported
 from mxlab.operate.nodes import node_called
 
 LOOK = 1.0  # real seconds between two looks whether the lab is up
@@ -18,14 +20,31 @@ Attach = Callable[[], AbstractAsyncContextManager[Lab]]
 
 
 class Board:
-    """The lab of that name, whenever it is up. `attach` opens it; raises NotUp where it is not."""
+    """The lab of that name, whenever it is up. `attach` opens it; raises NotUp where it is not.
+    `desk`: of the student at it; without one no exercise can be done here. `terminals`: where it
+    has any."""
 
-    def __init__(self, name: str, attach: Attach) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        attach: Attach,
+        desk: Desk | None = None,
+        terminals: Terminals | None = None,
+    ) -> None:
+        self.name, self.terminals = name, terminals
         self.feed = Feed()
         self._attach = attach
         self._lab: Lab | None = None
         self._changed = asyncio.Event()
+        self._desk = desk
+        self._is_aside, self._woken = False, asyncio.Event()
+
+    @property
+    def desk(self) -> Desk:
+        """Raises Unsupported where no exercise can be done on this board."""
+        if self._desk is None:
+            raise Unsupported("no exercise can be done on this board", "`mxlab board` has a desk")
+        return self._desk
 
     @property
     def is_up(self) -> bool:
@@ -54,18 +73,42 @@ class Board:
     async def live(self) -> None:
         """Look for the lab and follow it, life after life, until cancelled."""
         while True:
-            with contextlib.suppress(LabError):
-                async with self._attach() as lab:
-                    await self._one_life(lab)
-            await asyncio.sleep(LOOK)
+            if not self._is_aside:
+                with contextlib.suppress(LabError):
+                    async with self._attach() as lab:
+                        await self._one_life(lab)
+            await self._moment()
+
+    @contextlib.asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """A block in which the lab is taken down and brought up: nobody looks at half of one."""
+        self._is_aside = True
+        self._woken.set()
+        try:
+            while self._lab is not None:
+                self._changed.clear()
+                await self._changed.wait()
+            yield
+        finally:
+            self._is_aside = False
+            self._woken.set()
+
+    async def _moment(self) -> None:
+        """Until it is time to look again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK):
+                await self._woken.wait()
+        self._woken.clear()
 
     async def _one_life(self, lab: Lab) -> None:
         async with self._followed(lab):
-            while await self._same_life(lab):  # noqa: ASYNC110 - no world tells when a lab goes
-                await asyncio.sleep(LOOK)
+            while await self._same_life(lab):
+                await self._moment()
 
     async def _same_life(self, lab: Lab) -> bool:
         """Whether this life of the lab goes on."""
+        if self._is_aside:
+            return False
         try:
             async with self._attach() as now:
                 return now.run == lab.run
@@ -82,6 +125,7 @@ class Board:
             yield
         finally:
             self._lab = None
+            self._changed.set()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

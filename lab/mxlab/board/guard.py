@@ -2,14 +2,14 @@
 
 A page of another site that a viewer has open may send requests here: so Host and Origin are
 checked, and every request needs the token. It comes in the address once, then in a cookie that no
-script can read, or, of programs, as a bearer token.
+script can read, or, of programs and of a proxy in front, as a bearer token.
 """
 
 import asyncio
 import hmac
 import http.cookies
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,21 +42,28 @@ class BadBody(Exception):
 
 class Guard:
     """ASGI before the application. `hosts` are the names by which this server may be called, with
-    the port; compared without regard to case."""
+    the port; compared without regard to case. `base`: the path below which a proxy has it, as
+    `/seat/7`, or nothing; whether the proxy takes it off, or passes it on, is all the same."""
 
-    def __init__(self, app: ASGIApp, token: str, hosts: Iterable[str]) -> None:
-        self._app, self._token = app, token
+    def __init__(self, app: ASGIApp, token: str, hosts: Iterable[str], base: str = "") -> None:
+        self._app, self._token, self._base = app, token, base
         self._hosts = {host.casefold() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        headers = headers_of(scope)
-        if wrong := self._stranger(headers):
+        headers, path = headers_of(scope), scope["path"]
+        if self._base and path.startswith(f"{self._base}/"):
+            scope = {**scope, "path": path.removeprefix(self._base)}
+        if scope["type"] == "websocket":
+            await self._socket(scope, headers, receive, send)
+        elif wrong := self._stranger(headers):
             await refuse(send, 403, wrong)
         elif self._shown(scope):
-            await _admit(scope, send, self._token)
+            await _admit(scope, send, self._token, self._base)
+        elif self._base and path == self._base:
+            await _lead(send, f"{self._base}/")
         elif not self._known(headers):
             hint = (
                 "open the address that `mxlab board` printed, or send its token as a bearer token"
@@ -64,6 +71,19 @@ class Guard:
             await refuse(send, 401, Trouble("no token, or a wrong one", hint))
         else:
             await self._pass_on(scope, receive, send)
+
+    async def _socket(
+        self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send
+    ) -> None:
+        """A WebSocket is opened by whom it may be, else refused with 403. No rule of the browser
+        keeps a page of another site from opening one: only what says where the page is from."""
+        bearer = headers.get("authorization", "").casefold().startswith("bearer ")
+        of_page = "origin" in headers or bearer
+        if of_page and self._known(headers) and not self._stranger(headers):
+            await self._app(scope, receive, send)
+            return
+        await receive()  # its opening
+        await send({"type": "websocket.close", "code": 1008})
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def answer(message: Message) -> None:
@@ -78,7 +98,7 @@ class Guard:
         if host not in self._hosts:
             return Trouble("this is not the host that you asked for", "open the printed address")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.casefold() != host:
+        if origin is not None and _place(origin) not in (host, *self._hosts):
             return Trouble("a page of another origin may not ask here")
         site = headers.get("sec-fetch-site", "none")
         if site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate":
@@ -155,10 +175,22 @@ async def refuse(send: Send, status: int, why: Trouble) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _admit(scope: Scope, send: Send, token: str) -> None:
+async def _admit(scope: Scope, send: Send, token: str, base: str) -> None:
     """Put the token into a cookie, and send the viewer to the address without it."""
-    cookie = f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
+    cookie = f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path={base}/"
     path = scope["path"] if scope["path"].startswith("/") and scope["path"][1:2] != "/" else "/"
-    headers = with_defaults([(b"location", path.encode()), (b"set-cookie", cookie.encode())])
+    await _lead(send, base + path, (b"set-cookie", cookie.encode()))
+
+
+async def _lead(send: Send, path: str, *more: tuple[bytes, bytes]) -> None:
+    headers = with_defaults([(b"location", quote(path).encode()), *more])
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
+
+
+def _place(origin: str) -> str:
+    """Host and port of an origin, as a Host field has them; of a wicked one nothing."""
+    try:
+        return urlsplit(origin).netloc.casefold()
+    except ValueError:
+        return ""

@@ -23,8 +23,8 @@ ERRORS = {
 }
 
 
-def openapi() -> dict[str, Any]:
-    """The document, as plain data."""
+def openapi(base: str = "") -> dict[str, Any]:
+    """The document, as plain data; `base`: the path below which a proxy has the board."""
     kinds = {op.replies for op in OPERATIONS if op.replies is not None and not op.media_types}
     asked = {op.asks for op in OPERATIONS}
     schemas, components = msgspec.json.schema_components(
@@ -44,7 +44,7 @@ def openapi() -> dict[str, Any]:
             "version": version("mxlab"),
             "description": "A mail lab that is up, for programs in any language.",
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": base or "/"}],
         "security": [{"token": []}],
         "tags": [{"name": group.name, "description": group.about} for group in GROUPS],
         "paths": paths,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import uvicorn
@@ -14,6 +14,7 @@ from mxlab.board.board import Board
 from mxlab.errors import EnvironmentProblem
 
 CONNECTIONS = 500  # at a time; more are told to come again
+LARGEST_MESSAGE = 256 * 1024  # bytes of what a terminal's viewer sends at once
 IDLE = 10  # real seconds that a connection is kept without a request
 ANY = ("0.0.0.0", "::")
 
@@ -25,6 +26,7 @@ class Served:
     address: str
     port: int
     token: str
+    base: str = ""
 
     @property
     def root(self) -> str:
@@ -34,7 +36,7 @@ class Served:
 
     @property
     def url(self) -> str:
-        return f"{self.root}/?token={self.token}"
+        return f"{self.root}{self.base}/?token={self.token}"
 
 
 def listen(address: str, port: int) -> socket.socket:
@@ -53,15 +55,24 @@ def listen(address: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def serving(board: Board, listener: socket.socket, token: str = "") -> AsyncIterator[Served]:
-    """Serve the board until the end of the block. `token` empty: a new one."""
+async def serving(
+    board: Board,
+    listener: socket.socket,
+    token: str = "",
+    base: str = "",
+    hosts: Sequence[str] = (),
+) -> AsyncIterator[Served]:
+    """Serve the board until the end of the block. `token` empty: a new one; `base`: as of Guard;
+    `hosts`: by which other names it may be called, with the port where it is not that of http."""
     address, port = listener.getsockname()[:2]
-    served = Served(address, port, token or secrets.token_urlsafe(24))
-    app = application(board, served.token, _hosts(served))
+    served = Served(address, port, token or secrets.token_urlsafe(24), base)
+    app = application(board, served.token, [*_hosts(served), *hosts], base)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="on", server_header=False,
         timeout_keep_alive=IDLE, timeout_graceful_shutdown=1, limit_concurrency=CONNECTIONS,
-        h11_max_incomplete_event_size=65_536, ws="none",
+        h11_max_incomplete_event_size=65_536,
+        ws="none" if board.terminals is None else "websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE, ws_per_message_deflate=False,
     )  # fmt: skip
     server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))

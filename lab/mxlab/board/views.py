@@ -165,3 +165,10 @@ class FigureView(msgspec.Struct, frozen=True):
     replies: dict[str, int]
     seconds: float
     steps: list[dict[str, Any]]
+
+
+class TerminalsView(msgspec.Struct, frozen=True):
+    """Whether this board has terminals, and the names of those that are open."""
+
+    enabled: bool
+    open: list[str]

@@ -167,3 +167,28 @@ class JudgeWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Checks by name, separated by commas; none: what holds in every lab."""
 
     checks: Word = ""
+
+
+class StartWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An exercise by its id, for the seat of that `seed`; none: the seat that one had, or any."""
+
+    id: Word
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
+
+
+class CheckWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was answered, where the task is a question."""
+
+    answer: Annotated[str, msgspec.Meta(max_length=10_000)] | None = None
+
+
+class ResetWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`task`: the present task only; those before it stay done."""
+
+    task: bool = False
+
+
+class TerminalWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A terminal by its name."""
+
+    name: Word

@@ -133,15 +133,14 @@ def _asked(question: Coroutine[Any, Any, T], nothing: T) -> T:
 
 
 async def _labs() -> "list[Found]":
-    from mxlab.cli.running import find_labs
+    from mxlab.backends.registry import find_labs
 
     found, _ = await find_labs()
     return found
 
 
 async def _nodes(lab: str) -> list[str]:
-    from mxlab.backends.registry import backend_named
-    from mxlab.cli.running import QUICK_FIRST
+    from mxlab.backends.registry import QUICK_FIRST, backend_named
 
     for name in QUICK_FIRST:
         for found in await backend_named(name).find():

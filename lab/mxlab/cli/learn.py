@@ -4,14 +4,13 @@ Long: a command for each thing that a student does, over one sitting.
 """
 
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mxlab.backends.registry import LASTING, backend_named
+from mxlab.backends.registry import backend_named, find_labs
 from mxlab.cli.learning import (
     TaskList,
     show_beginning,
@@ -21,23 +20,21 @@ from mxlab.cli.learning import (
     show_task,
     show_tracks,
 )
-from mxlab.cli.options import DEFAULT_LAB, BackendName, LabName
+from mxlab.cli.options import DEFAULT_LAB, BackendName, ExerciseFolder, LabName
 from mxlab.cli.output import Waiting, at_terminal, note, say, say_json, say_line
-from mxlab.cli.running import attached, choose_backend, find_labs, work
+from mxlab.cli.running import attached, work
 from mxlab.errors import (
     EXIT_FAILED,
     EXIT_INCONCLUSIVE,
     EXIT_OK,
-    AlreadyUp,
     EnvironmentProblem,
     LabError,
     NotUp,
-    Unsupported,
     UsageError,
 )
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Backend, Lab
+    from mxlab.backends.base import Lab
     from mxlab.learn.progress import ExerciseRecord, ProgressFile
     from mxlab.learn.sitting import Came, Sitting
     from mxlab.model.exercise import Exercise
@@ -48,17 +45,7 @@ EXITS = {
     "not understood": EXIT_FAILED, "wrecked": EXIT_FAILED, "unknown": EXIT_INCONCLUSIVE,
 }  # fmt: skip
 TICK = 1.0  # real seconds after which `watch` looks at what no event tells
-SEATS = 10_000
 HOW_TO_GO_ON = "`mxlab learn reset` brings it up again, and begins the exercise anew"
-ExerciseFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--exercises",
-        envvar="MXLAB_SCENARIOS",
-        metavar="DIR",
-        help="A folder of your own exercises, beside those that ship with mxlab.",
-    ),
-]
 app = typer.Typer(
     help="Exercises: a lab that is broken for you, tasks, and checks of what you did.",
     rich_markup_mode=None,
@@ -173,6 +160,8 @@ def reset(
 @app.command("next")
 def next_(backend: BackendName = "auto", exercises: ExerciseFolder = None) -> None:
     """Go on: the task to do now, or, where all are done, the next exercise of the track."""
+    from mxlab.learn.starting import next_of_track
+
     with _store() as store:
         sitting = _sitting(store)
         if sitting.present is not None:
@@ -180,7 +169,7 @@ def next_(backend: BackendName = "auto", exercises: ExerciseFolder = None) -> No
             raise typer.Exit(EXIT_FAILED)
         if not sitting.record.finished:
             work(_judge_all(sitting))
-        later = _after(sitting.exercise, exercises)
+        later = next_of_track(sitting.exercise, _every(exercises))
         if later is None:
             say_line(
                 "No exercise of a track comes after it. `mxlab learn` shows all that there are."
@@ -246,15 +235,13 @@ def _sitting(store: "ProgressFile") -> "Sitting":
 
 
 def _every(folder: Path | None) -> "list[Exercise]":
-    from mxlab.exercise.load import exercise_ids, load_exercise
+    from mxlab.learn.starting import every_exercise
 
-    found = []
-    for name in exercise_ids(folder):
-        try:
-            found.append(load_exercise(name, 0, folder))
-        except UsageError as error:
-            note(f"mxlab: {error}")
-    return found
+    return list(every_exercise(folder, _tell))
+
+
+def _tell(text: str) -> None:
+    note(f"mxlab: {text}")
 
 
 def _must_ask(sitting: "Sitting") -> None:
@@ -265,74 +252,19 @@ def _must_ask(sitting: "Sitting") -> None:
 
 
 async def _start(sitting: "Sitting", backend: str) -> None:
+    from mxlab.learn.starting import begin
+
     with Waiting() as progress:
-        world = await _world(sitting.exercise, backend, progress)
-        await _make_room(sitting.record.lab, sitting.store)
-        await _bring_up(sitting, world, progress)
+        await begin(sitting, backend, progress, _tell)
     show_beginning(sitting)
 
 
 def _new(
     store: "ProgressFile", name: str, seed: int | None, lab: str, folder: Path | None
 ) -> "Sitting":
-    """A student at that exercise, in the seat that is asked for, or that they had, or in any."""
-    import secrets
+    from mxlab.learn.starting import sit_down
 
-    from mxlab.exercise.load import find_exercise, load_exercise_file
-    from mxlab.learn.progress import ExerciseRecord
-    from mxlab.learn.sitting import Sitting
-
-    file = find_exercise(name, folder)
-    exercise = load_exercise_file(file, seed or 0)
-    old = store.read().exercises.get(exercise.id)
-    chosen = seed if seed is not None else old.seed if old else secrets.randbelow(SEATS)
-    where = str(file.resolve()) if Path(name).suffix or os.sep in name else name
-    own = None if folder is None else str(folder.resolve())
-    record = ExerciseRecord(where, chosen, lab, "", "", own)
-    if old is not None and old.seed == chosen:
-        record.tasks, record.times_begun = old.tasks, old.times_begun
-    return Sitting(store, exercise.id, record)
-
-
-async def _world(exercise: "Exercise", name: str, progress: Any) -> "Backend":
-    """The backend that is asked for, or the first that can tell the exercise."""
-    able = [one for one in LASTING if not exercise.backends or one in exercise.backends]
-    if not able or (name != "auto" and name not in able and name in LASTING):
-        where = " or ".join(exercise.backends)
-        raise Unsupported(f"{exercise.id} is not for {name}", f"it is for {where}")
-    return await choose_backend(name if name != "auto" or len(able) > 1 else able[0], progress)
-
-
-async def _make_room(lab: str, store: "ProgressFile") -> None:
-    """Take down a lab of that name in which an exercise was begun. Raises AlreadyUp for another."""
-    labs, _ = await find_labs()
-    own = {record.run for record in store.read().exercises.values()}
-    for found in labs:
-        if found.lab != lab:
-            continue
-        if found.run not in own:
-            raise AlreadyUp(
-                f"a lab called {lab!r} is up, and no exercise was begun in it",
-                f"`mxlab down {lab}` removes it; or use another name with --lab",
-            )
-        await backend_named(found.backend).remove(lab)
-
-
-async def _bring_up(sitting: "Sitting", world: "Backend", progress: Any) -> None:
-    import secrets
-
-    from mxlab.backends.base import Order
-    from mxlab.cli.up import make_time
-    from mxlab.faults import refuse_unsupported
-    from mxlab.model.scenario import fault_kinds
-
-    exercise, record = sitting.exercise, sitting.record
-    refuse_unsupported(world, fault_kinds(exercise.story()))
-    time = make_time(exercise.time_scale)
-    order = Order(record.lab, secrets.token_hex(4), exercise.topology, time, exercise.seed)
-    async with world.deploy(order, progress, keep=True) as running:
-        progress("setting the exercise up")
-        await sitting.set_up_in(running)
+    return sit_down(store, name, seed, lab, folder)
 
 
 @contextlib.asynccontextmanager
@@ -406,6 +338,7 @@ async def _skip(sitting: "Sitting") -> None:
 
 async def _reset(sitting: "Sitting", only: bool) -> None:
     from mxlab.cli.hands import type_command
+    from mxlab.learn.starting import begin
 
     record = sitting.record
     with Waiting() as progress:
@@ -415,22 +348,9 @@ async def _reset(sitting: "Sitting", only: bool) -> None:
                 await sitting.look(lab)
                 await sitting.reset(lab, type_command if only else None)
         except LabError as error:
-            await _make_room(record.lab, sitting.store)
-            note(f"mxlab: a new lab is brought up, because {error}")
-            world = await _world(sitting.exercise, record.backend or "auto", progress)
-            await _bring_up(sitting, world, progress)
+            _tell(f"a new lab is brought up, because {error}")
+            await begin(sitting, record.backend or "auto", progress, _tell)
     show_beginning(sitting)
-
-
-def _after(exercise: "Exercise", folder: Path | None) -> "Exercise | None":
-    """The one that comes after it in its track."""
-    later = [
-        one for one in _every(folder)
-        if one.track == exercise.track and (one.part, one.id) > (exercise.part, exercise.id)
-    ]  # fmt: skip
-    if exercise.track is None or not later:
-        return None
-    return min(later, key=lambda one: (one.part, one.id))
 
 
 async def _judge_all(sitting: "Sitting") -> None:

@@ -53,6 +53,15 @@ LabName = Annotated[
         autocompletion=lab_names,
     ),
 ]
+ExerciseFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--exercises",
+        envvar="MXLAB_SCENARIOS",
+        metavar="DIR",
+        help="A folder of your own exercises, beside those that ship with mxlab.",
+    ),
+]
 ScenarioFolder = Annotated[
     Path | None,
     typer.Option(

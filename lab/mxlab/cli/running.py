@@ -6,19 +6,25 @@ import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mxlab.backends.registry import LASTING, backend_named, first_here, known
+from mxlab.backends.registry import (
+    LASTING,
+    QUICK_FIRST,
+    backend_named,
+    find_labs,
+    first_here,
+    known,
+)
 from mxlab.cli.output import note, stamp
 from mxlab.errors import NoEngine, NotUp, UnknownName, UsageError
 from mxlab.visible import visible_text
 
 if TYPE_CHECKING:
-    from mxlab.backends.base import Backend, Found, ImapServer, Lab, Node, Progress
+    from mxlab.backends.base import Backend, ImapServer, Lab, Node, Progress
     from mxlab.backends.real.remains import Source
 
 T = TypeVar("T")
 N = TypeVar("N")
 
-QUICK_FIRST = LASTING[::-1]
 # The lab on which a program types the command, in place of those that can be found.
 HANDS: "contextvars.ContextVar[Lab | None]" = contextvars.ContextVar("mxlab_hands", default=None)
 
@@ -82,18 +88,6 @@ def tell_choice(backend: "Backend", reason: str) -> None:
     """Say, where there is a `reason` for it, why this backend and none before it."""
     if reason:
         note(f"mxlab: {known(backend.name).meaning}, because {reason}")
-
-
-async def find_labs() -> "tuple[list[Found], str]":
-    """All labs of this machine, and why there may be more that cannot be seen."""
-    found: list[Found] = []
-    unseen = ""
-    for name in QUICK_FIRST:
-        try:
-            found += await backend_named(name).find()
-        except NoEngine as error:
-            unseen = str(error)
-    return found, unseen
 
 
 @contextlib.asynccontextmanager

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mxlab.backends.registry import backend_named
+from mxlab.backends.registry import backend_named, find_labs
 from mxlab.cli.completion import lab_names
 from mxlab.cli.layout import hanging
 from mxlab.cli.mailprogram import settings
 from mxlab.cli.options import DEFAULT_LAB, AsJson, a_lab
 from mxlab.cli.output import complain, note, say, say_json, table, width
-from mxlab.cli.running import HANDS, attached, find_labs, work
+from mxlab.cli.running import HANDS, attached, work
 from mxlab.cli.submission import submission_lines
 from mxlab.errors import LabError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from mxlab.backends.registry import backend_named, known
+from mxlab.backends.registry import QUICK_FIRST, backend_named, known
 from mxlab.cli.completion import lab_names
 from mxlab.cli.mailprogram import settings
 from mxlab.cli.options import (
@@ -21,7 +21,6 @@ from mxlab.cli.options import (
 )
 from mxlab.cli.output import Waiting, note, say, say_json
 from mxlab.cli.running import (
-    QUICK_FIRST,
     choose_backend,
     work,
 )

@@ -58,9 +58,10 @@ def load_exercise(name: str, seed: int = 0, folder: Path | None = None) -> Exerc
 
 
 def load_exercise_file(path: Path, seed: int = 0) -> Exercise:
-    """The exercise in that file. Raises as `load_exercise` does."""
+    """The exercise in that file. Raises as `load_exercise` does. A file that is as it was is not
+    read again: a page asks often."""
     exercise_id = path.resolve().parent.name if path.name == FILE else path.stem
-    return read_exercise(read_text(path), seed, str(path), exercise_id)
+    return _read_once(read_text(path), seed, str(path), exercise_id)
 
 
 def read_exercise(
@@ -73,6 +74,11 @@ def read_exercise(
         mistakes.add(problem_at(tree, problem))
     mistakes.check()
     return exercise
+
+
+@functools.lru_cache(maxsize=128)
+def _read_once(text: str, seed: int, file: str, exercise_id: str) -> Exercise:
+    return read_exercise(text, seed, file, exercise_id)
 
 
 def survey_exercise(text: str, seed: int, file: str, exercise_id: str) -> tuple[Exercise, Tree]:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
 
-from mxlab.board.guard import COOKIE, LARGEST, SLOWEST
+from mxlab.board.guard import COOKIE, LARGEST, SLOWEST, Guard
 from tests.support.boards import API, HOST, TOKEN, Asking, on_board
 
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -102,3 +103,66 @@ def test_a_body_that_does_not_come_is_not_waited_for_without_end() -> None:
         return reply.status_code
 
     assert raw(story) == 408
+
+
+@pytest.mark.parametrize("prefix", ["", "/seat/7"])
+def test_below_a_path_of_a_proxy_it_is_the_same_whether_the_path_is_taken_off(prefix: str) -> None:
+    async def story(api: Asking) -> None:
+        assert (await api.client.get(f"{prefix}{API}/lab")).status_code == 200
+        page = await api.client.get(f"{prefix}/")
+        assert 'src="page/main.js"' in page.text
+        assert (await api.client.get(f"{prefix}/page/main.js")).status_code == 200
+        shown = await api.client.get(f"{prefix}/?token={TOKEN}")
+        assert (shown.status_code, shown.headers["location"]) == (303, "/seat/7/")
+        assert "Path=/seat/7/" in shown.headers["set-cookie"]
+        document = await api.client.get(f"{prefix}{API}/openapi.json")
+        assert document.json()["servers"] == [{"url": "/seat/7"}]
+        assert (await api.client.get(f"/seat/70{API}/lab")).status_code == 404
+
+    on_board(story, base="/seat/7")
+
+
+def test_a_path_without_its_last_slash_is_led_to_the_page() -> None:
+    async def story(api: Asking) -> None:
+        led = await api.client.get("/seat/7")
+        assert (led.status_code, led.headers["location"]) == (303, "/seat/7/")
+        api.client.headers.pop("authorization")
+        assert (await api.client.get("/seat/7/")).status_code == 401
+
+    on_board(story, base="/seat/7")
+
+
+@pytest.mark.parametrize(
+    ("headers", "opened"),
+    [
+        ({"origin": f"http://{HOST}", "cookie": f"{COOKIE}={TOKEN}"}, True),
+        (BEARER, True),
+        (BEARER | {"origin": "https://class.test"}, True),
+        ({"cookie": f"{COOKIE}={TOKEN}"}, False),
+        ({"origin": "http://evil.test", "cookie": f"{COOKIE}={TOKEN}"}, False),
+        ({"origin": "null", "cookie": f"{COOKIE}={TOKEN}"}, False),
+        ({"origin": "http://[", "cookie": f"{COOKIE}={TOKEN}"}, False),
+        ({"origin": f"http://{HOST}"}, False),
+        ({"origin": f"http://{HOST}", "cookie": f"{COOKIE}={TOKEN}x"}, False),
+        ({"origin": f"http://{HOST}", "cookie": f"{COOKIE}={TOKEN}", "host": "evil.test"}, False),
+        (BEARER | {"sec-fetch-site": "cross-site"}, False),
+    ],
+)
+def test_who_may_open_a_web_socket(headers: dict[str, str], opened: bool) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["path"])
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        seen.append(message["type"])
+
+    guard = Guard(app, TOKEN, [HOST, "class.test"])
+    given = {"host": HOST} | headers
+    pairs = [(name.encode(), value.encode()) for name, value in given.items()]
+    scope = {"type": "websocket", "path": "/x", "query_string": b"", "headers": pairs}
+    asyncio.run(guard(scope, receive, send))
+    assert seen == (["/x"] if opened else ["websocket.close"])

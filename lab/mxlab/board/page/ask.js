@@ -1,5 +1,5 @@
 // What the page asks of the board, and how it says that something went wrong.
-const API = "/api/v1";
+const API = "api/v1"; // relative: the page may stand below a path of a proxy
 
 export async function ask(path, body, method) {
   const how = { method: method || (body === undefined ? "GET" : "POST"), headers: {} };

@@ -1,20 +1,24 @@
 // The page: views, keys, and what happens in the lab brought to all of them.
 import { ask, attempt } from "./ask.js";
 import { clock, make, put } from "./dom.js";
+import { Exercise } from "./exercise.js";
 import { graphs } from "./graphs.js";
 import { Messages } from "./messages.js";
 import { NodePanel } from "./node.js";
 import { Picture } from "./picture.js";
 import { follow, hear, last } from "./stream.js";
+import { TerminalView } from "./terminal.js";
 
 const at = (id) => document.getElementById(id);
-const VIEWS = ["board", "messages", "graphs"];
+const VIEWS = ["board", "messages", "graphs", "exercise", "terminal"];
 const MOST_EVENTS = 200;
 const state = { lab: null, faults: [], view: "board", pending: false, again: false, addresses: {} };
 
 const panel = new NodePanel(at("node-title"), at("node-body"), () => refresh());
 const picture = new Picture(at("picture"), choose);
 const messages = new Messages(at("messages"));
+const exercise = new Exercise(at("exercise"));
+const terminal = new TerminalView(at("terminal"), document.querySelector("[data-view=terminal]"));
 
 function broken(name) {
   return state.faults.filter((one) => one.host === name);
@@ -88,6 +92,9 @@ function show(view) {
   }
   if (view === "messages") messages.refresh();
   if (view === "graphs") graphs(at("charts"));
+  exercise.show(view === "exercise");
+  terminal.show(view === "terminal");
+  history.replaceState(null, "", `#${view}`);
 }
 
 function projector() {
@@ -123,9 +130,10 @@ hear([...TOLD, "queue.removed", "relay.tried"], (kind, data) => {
     return;
   }
   later();
+  exercise.soon();
   if (state.view === "messages" && kind === "mailbox.delivered") messages.later();
 });
-hear(["lab.up", "lab.down", "gap", "state"], () => { put(at("events")); refresh(); });
+hear(["lab.up", "lab.down", "gap", "state"], () => { put(at("events")); refresh(); exercise.soon(); });
 
 at("send").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -141,8 +149,10 @@ at("projector").addEventListener("click", projector);
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
   const view = VIEWS[Number(event.key) - 1];
-  if (view) show(view);
-  else if (event.key === "0") projector();
+  if (view && !document.querySelector(`[data-view=${view}]`).hidden) {
+    if (view === "terminal") event.preventDefault();
+    show(view);
+  } else if (event.key === "0") projector();
   else if (state.view === "board" && picture.chosen) {
     const paused = panel.view?.state === "paused";
     const acts = { k: () => panel.act("kill"), s: () => panel.act("start"), p: () => panel.act(paused ? "resume" : "pause"), f: () => panel.flush(), h: () => panel.heal() };
@@ -152,6 +162,6 @@ document.addEventListener("keydown", (event) => {
 
 setInterval(() => { if (state.view === "graphs") graphs(at("charts")); }, 2000);
 if (new URLSearchParams(location.search).has("projector")) projector();
-show("board");
+show(VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "board");
 refresh();
 follow(0, () => refresh(), () => { at("state").textContent = "the board does not answer; trying again"; at("state").className = "down"; });

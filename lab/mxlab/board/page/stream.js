@@ -1,3 +1,5 @@
+import { place } from "./ask.js";
+
 // The lab's events, from where one left; who hears them says for which kinds.
 const hearers = [];
 let source = null;
@@ -25,7 +27,7 @@ function listen(from, kinds) {
 }
 
 export function follow(after, opened, lost) {
-  source = new EventSource(`/api/v1/events?after=${after}`);
+  source = new EventSource(place(`/events?after=${after}`));
   source.onopen = opened;
   source.onerror = lost;
   for (const [kinds] of hearers) listen(source, kinds);
