@@ -181,7 +181,8 @@ class Browser:
         if method == "Runtime.exceptionThrown":
             self.errors.append(params["exceptionDetails"]["text"])
         if method == "Log.entryAdded" and params["entry"]["level"] == "error":
-            self.errors.append(params["entry"]["text"])
+            entry = params["entry"]
+            self.errors.append(f"{entry['text']} {entry.get('url', '')}".rstrip())
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
 

@@ -1,5 +1,6 @@
 """Operations on what is broken."""
 
+import asyncio
 import typing
 
 import msgspec
@@ -8,7 +9,7 @@ from mxlab.board.board import Board
 from mxlab.board.endpoint import Nothing, OperationGroup
 from mxlab.board.views import FaultView, KindView
 from mxlab.board.wishes import FaultWish, IdWish
-from mxlab.errors import ScenarioError
+from mxlab.errors import NodeUnreachable, Refused, ScenarioError
 from mxlab.faults import CATALOGUE, fault_called
 from mxlab.faults.open import OpenFault, open_faults
 from mxlab.operate.faults import break_something, undo
@@ -17,13 +18,21 @@ from mxlab.scenario.yaml import parse
 from mxlab.visible import exact_json
 from mxlab_services.faults.base import Mechanism
 
+SETTLING = 3.0  # real seconds in which a node that runs and is silent may be coming or going
 FAULTS = OperationGroup("faults", "What is broken, what can be, and how it is made good again.")
 
 
 @FAULTS.operation("GET", "/faults", Nothing, list[FaultView])
 async def show_faults(board: Board, asked: Nothing) -> list[FaultView]:
     """All that is broken now."""
-    return [_view(one) for one in await open_faults(board.lab)]
+    end = asyncio.get_running_loop().time() + SETTLING
+    while True:
+        try:
+            return [_view(one) for one in await open_faults(board.lab)]
+        except (NodeUnreachable, Refused):  # it may have died, or begun, just now
+            if asyncio.get_running_loop().time() > end:
+                raise
+        await asyncio.sleep(SETTLING / 10)
 
 
 @FAULTS.operation("GET", "/faults/kinds", Nothing, list[KindView])
