@@ -131,6 +131,16 @@ COMMANDS: dict[str, list[str]] = {
         "board --allow-host HARM",
         "board --exercises HARM --openapi",
     ],
+    "class": [
+        "class serve --config HARM --data HARM",
+        "class serve --config STORY --data HARM --seat-url HARM",
+        "class rehearse --local --track HARM",
+        "class rehearse --config HARM --server HARM",
+        "class export --server HARM --token HARM",
+        "class skip 1 HARM --server http://127.0.0.1:9 --token HARM",
+        "class message HARM --server http://127.0.0.1:9 --token x",
+        "class ask HARM --choice HARM --server http://127.0.0.1:9 --token x",
+    ],
     "chaos": ["chaos --runs 1 --seed 1", "chaos --time HARM"],
     "send": [
         "send --to EVIL --wait --show-dialog --timeout 20",

@@ -1,17 +1,22 @@
 """Every example in every `--help`, typed: on a lab of local processes, in the simulation, or with
 Docker where an example needs it."""
 
+import asyncio
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer.main
 
+from mxlab.classroom.plan import write_plan
 from mxlab.cli import app
+from tests.support.classes import free_ports, served
 from tests.support.command import MXLAB, SECONDS, Lab, Terminal, examples_in, help_of, leaves
 from tests.support.programs import require_namespace
 
@@ -58,6 +63,8 @@ IN_DOCKER = [
     if "docker" in line or "--live" in line or (line.startswith("mxlab image") and line != PRUNE)
 ]
 INSIDE = ("mxlab shell", "mxlab exec")
+AT = "http://127.0.0.1:8000"  # where a class is, in examples
+AT_CLASS = "mxlab class"  # whose examples are typed beside a class server, with seats
 # Codes beside 0: what is judged, or still asked for, may well not hold.
 CODES = {
     PRUNE: (3,),  # no engine answers here
@@ -65,7 +72,9 @@ CODES = {
     "mxlab learn answer": (0, 1),
     "mxlab learn check": (0, 1),
 }
-HERE = [line for line in EXAMPLES if line not in IN_DOCKER and not line.startswith(INSIDE)]
+HERE = [
+    line for line in EXAMPLES if line not in IN_DOCKER and not line.startswith((*INSIDE, AT_CLASS))
+]
 
 
 class Desk:
@@ -162,6 +171,25 @@ def test_an_example_inside_of_a_node(
         assert "10 mx1.example.test." in ran.stdout
 
 
+@pytest.mark.parametrize("line", [line for line in EXAMPLES if line.startswith(AT_CLASS)])
+async def test_an_example_at_a_class(line: str, tmp_path: Path) -> None:
+    async with served(tmp_path / "data", 7) as room, room.seats[6].up(room.ports[6]):
+        plan = msgspec.structs.replace(room.plan, port=free_ports(1)[0])
+        (tmp_path / "class.json").write_bytes(write_plan(plan))
+        known = {"MXLAB_CLASS": room.root, "MXLAB_CLASS_TOKEN": plan.teacher_token}
+        running = await asyncio.create_subprocess_exec(
+            *MXLAB, *shlex.split(line.replace(AT, room.root))[1:], cwd=tmp_path,
+            env={**os.environ, **known}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        if "serve" in line:
+            assert running.stdout is not None
+            assert b"is served at" in await running.stdout.readline()
+            running.send_signal(signal.SIGINT)
+        _, said = await running.communicate()
+        known_codes = {"serve": (130,), "rehearse": (0, 1)}
+        assert running.returncode in known_codes.get(line.split()[2], (0,)), said
+
+
 @pytest.mark.docker
 @pytest.mark.parametrize("line", IN_DOCKER)
 def test_an_example_that_needs_docker(
@@ -173,7 +201,8 @@ def test_an_example_that_needs_docker(
 
 
 def test_every_example_is_tried_somewhere() -> None:
-    tried = {*HERE, *IN_DOCKER, *(line for line in EXAMPLES if line.startswith(INSIDE))}
+    elsewhere = (*INSIDE, AT_CLASS)
+    tried = {*HERE, *IN_DOCKER, *(line for line in EXAMPLES if line.startswith(elsewhere))}
     assert tried == set(EXAMPLES)
     assert set(EXAMPLES.values()) == set(NAMES)
 

@@ -74,7 +74,7 @@ async def serving(
         ws="none" if board.terminals is None else "websockets-sansio",
         ws_max_size=LARGEST_MESSAGE, ws_per_message_deflate=False,
     )  # fmt: skip
-    server = _Server(config)
+    server = QuietServer(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await server.ready(running)
@@ -84,7 +84,7 @@ async def serving(
         await asyncio.gather(running, return_exceptions=True)
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """uvicorn, which leaves the signals to us and says when it serves."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -106,7 +106,7 @@ class _Server(uvicorn.Server):
         up.cancel()
         if running.done():
             running.result()
-            raise EnvironmentProblem("the board's server did not come up")
+            raise EnvironmentProblem("the server did not come up")
 
 
 def _hosts(served: Served) -> list[str]:

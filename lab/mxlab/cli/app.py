@@ -49,6 +49,7 @@ PARTS = {
     "export": ("export",),
     "zone": ("zone",),
     "learn": ("learn",),
+    "classroom": ("class",),
 }
 _MODULES = {command: part for part, commands in PARTS.items() for command in commands}
 # click's error for a wrong command line; typer has a click of its own in some versions.

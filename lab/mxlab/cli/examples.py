@@ -124,6 +124,16 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     "learn watch": {"mxlab learn watch": "Ctrl-C ends it"},
     "learn export": {"mxlab learn export --csv": ""},
     "learn stop": {"mxlab learn stop": ""},
+    "class serve": {
+        "mxlab class serve --config class.json --data progress": "Ctrl-C ends it",
+    },
+    "class rehearse": {
+        "mxlab class rehearse --config class.json --server http://127.0.0.1:8000 --pace 1": "",
+    },
+    "class skip": {"mxlab class skip 7 locate": "seat 7 goes on after that task"},
+    "class message": {"mxlab class message 'Five minutes more' --seat 7": "to seat 7"},
+    "class ask": {"mxlab class ask 'Who has the mail?' --choice mx1 --choice mx2": ""},
+    "class export": {"mxlab class export --csv": "for a spreadsheet"},
 }
 WIDEST = 78  # columns of a line of help
 

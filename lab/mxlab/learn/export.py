@@ -49,11 +49,12 @@ def as_csv(found: list[TaskRow]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(fields)
     for row in found:
-        writer.writerow([_cell(getattr(row, field)) for field in fields])
+        writer.writerow([cell(getattr(row, field)) for field in fields])
     return out.getvalue()
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a cell of CSV."""
     if value is None:
         return ""
     if isinstance(value, bool):
