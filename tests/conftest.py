@@ -28,12 +28,21 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Folders whose tests are the same on every machine, so that a newcomer's need not run them in CI.
-SIMULATED = ("sabotage", "rules", "badconfigs", "chaos_planted", "unit/audit", "unit/chaos")
+# Folders whose tests are the same on every machine, simulated or without a world at all: a
+# newcomer's need not run them in CI.
+ROOMS = [
+    "audit", "chaos", "checks", "classroom", "compare", "docs", "exercise", "history", "learn",
+    "model", "operate", "picture", "plan", "queue", "report", "runner", "scenario", "submit",
+    "whatif",
+]  # fmt: skip
+SIMULATED = (
+    *("sabotage", "rules", "badconfigs", "chaos_planted", "dialogs"),
+    *(f"unit/{room}" for room in ROOMS),
+)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what is simulated."""
+    """Mark what is the same on every machine."""
     folder = item.path.parent.relative_to(Path(__file__).parent).as_posix()
     if folder in SIMULATED:
         item.add_marker("simulated")
