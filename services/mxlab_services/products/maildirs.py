@@ -28,6 +28,11 @@ class ProductMailboxes:
         """As `Mailboxes` has it."""
         return [self._ours(stored) for stored in await self._mailboxes.read(address)]
 
+    async def one(self, address: str, name: str) -> Stored | None:
+        """As `Mailboxes` has it."""
+        stored = await self._mailboxes.one(address, name)
+        return None if stored is None else self._ours(stored)
+
     def _ours(self, stored: Stored) -> Stored:
         own = is_own(stored.name)
         return stored if own else replace(stored, at=self._lab_time(stored.at))

@@ -8,7 +8,6 @@ from mxlab_services.control.requests import MailboxList, MailboxRead
 from mxlab_services.directory import Directory
 from mxlab_services.errors import ControlError
 from mxlab_services.message import content_digest, header_block, message_key, subject_of
-from mxlab_services.storage.maildir import unique_name
 from mxlab_services.storage.ports import Mailboxes, Stored
 
 _FIELD = r"(?im)^%s:[ \t]*(.*(?:\r\n[ \t].*)*)"
@@ -30,11 +29,11 @@ class Reading:
 
     async def whole(self, request: MailboxRead) -> bytes:
         """One message, whatever flags it has by now. Raises ControlError when it is not there."""
-        wanted = unique_name(request.name)
-        for stored in await self._mailboxes.read(canonical(request.address)):
-            if unique_name(stored.name) == wanted:
-                return stored.content
-        raise ControlError(f"no message {request.name} in the mailbox {request.address}", -32602)
+        stored = await self._mailboxes.one(canonical(request.address), request.name)
+        if stored is None:
+            text = f"no message {request.name} in the mailbox {request.address}"
+            raise ControlError(text, -32602)
+        return stored.content
 
     def _entry(self, stored: Stored) -> MailboxEntry:
         head = header_block(stored.content).decode("utf-8", "replace")

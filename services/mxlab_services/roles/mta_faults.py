@@ -145,6 +145,10 @@ class FaultyMailboxes:
         """The messages of one mailbox or, for None, of all, oldest first."""
         return await self._mailboxes.read(address)
 
+    async def one(self, address: str, name: str) -> Stored | None:
+        """As `Mailboxes` has it."""
+        return await self._mailboxes.one(address, name)
+
 
 def _check_disk(injector: NodeInjector, peer: str) -> None:
     """Raise what a write meets on a disk under a fault."""

@@ -94,6 +94,10 @@ class MaildirMailboxes:
         """The messages of one mailbox or, for None, of all, oldest first."""
         return await self._read(_read, self._root, address)
 
+    async def one(self, address: str, name: str) -> Stored | None:
+        """One message by its name, whatever its flags; None where it is not there."""
+        return await self._read(_one, self._root, address, unique_name(name))
+
     async def close(self) -> None:
         await self._deliveries.close()
         await self._read.close()
@@ -221,6 +225,39 @@ def _read(root: Path, address: str | None) -> list[Stored]:
     return sorted(found, key=lambda message: (message.at, message.name))
 
 
+def _one(root: Path, address: str, unique: str) -> Stored | None:
+    if not unique or "/" in unique or "\0" in unique:  # no name of a file
+        return None
+    try:
+        folder = root / folder_of(address)
+        for _ in range(_LOOKS):
+            file = _file_of(folder, unique)
+            if file is None:
+                return None
+            with contextlib.suppress(FileNotFoundError):  # renamed meanwhile: look again
+                return _stored(folder, file)
+    except OSError as error:
+        raise disk_error(error) from error
+    return None
+
+
+def _file_of(folder: Path, unique: str) -> Path | None:
+    """The message's file: under its bare name in `new`, or as a mail reader has renamed it."""
+    if (bare := folder / "new" / unique).is_file():
+        return bare
+    parts = (directory for part in ("new", "cur") if (directory := folder / part).is_dir())
+    files = (file for directory in parts for file in directory.iterdir())
+    return next((file for file in files if unique_name(file.name) == unique), None)
+
+
+def _stored(folder: Path, file: Path) -> Stored:
+    """What is in a file, as the lab has mail. Raises FileNotFoundError."""
+    content, named = file.read_bytes(), _NAME.match(file.name)
+    at = int(named[1]) + int(named[2]) / 1e6 if named else file.stat().st_mtime
+    content = content if named else with_crlf(content)
+    return Stored(unquote(folder.name), file.name, content, at)
+
+
 def _messages(folder: Path) -> list[Stored]:
     """Its messages, each once, whatever a mail reader does meanwhile: it moves what it has shown
     from `new` to `cur`, and renames there what it marks (`unique:2,flags`)."""
@@ -241,11 +278,7 @@ def _look(folder: Path, part: str, found: dict[str, Stored]) -> bool:
             continue
         new = True
         try:
-            content = file.read_bytes()
-            named = _NAME.match(file.name)
-            content = content if named else with_crlf(content)
-            at = int(named[1]) + int(named[2]) / 1e6 if named else file.stat().st_mtime
+            found[unique] = _stored(folder, file)
         except FileNotFoundError:  # renamed, or taken away: the next look tells
             continue
-        found[unique] = Stored(unquote(folder.name), file.name, content, at)
     return new

@@ -11,7 +11,7 @@ from mxlab_services.clock import Clock
 from mxlab_services.control.replies import RecordEntry
 from mxlab_services.ids import Ids
 from mxlab_services.storage.history import begun_entries, transactions
-from mxlab_services.storage.maildir import KNOWN
+from mxlab_services.storage.maildir import KNOWN, unique_name
 from mxlab_services.storage.memory_disk import MemoryDisk
 from mxlab_services.storage.memory_spool import MemorySpool
 from mxlab_services.storage.ports import Stored
@@ -48,6 +48,12 @@ class MemoryMailboxes:
         chosen = boxes.values() if address is None else [boxes.get(address, [])]
         found = [message for box in chosen for message in box]
         return sorted(found, key=lambda message: (message.at, message.name))
+
+    async def one(self, address: str, name: str) -> Stored | None:
+        """One message by its name; None where it is not there."""
+        box = self._disk.mailboxes.get(address, [])
+        wanted = unique_name(name)
+        return next((message for message in box if unique_name(message.name) == wanted), None)
 
 
 class MemoryJournal:

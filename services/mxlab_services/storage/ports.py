@@ -136,3 +136,8 @@ class Mailboxes(Protocol):
     async def read(self, address: str | None = None) -> Sequence[Stored]:
         """The messages of one mailbox or, for None, of all, oldest first."""
         ...
+
+    async def one(self, address: str, name: str) -> Stored | None:
+        """One message by its name, whatever flags a mail reader gave it since; None where it is
+        not there. No other message is read for it."""
+        ...

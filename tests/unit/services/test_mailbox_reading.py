@@ -31,6 +31,9 @@ class One:
     async def read(self, address: str | None = None) -> Sequence[Stored]:
         return [self._stored]
 
+    async def one(self, address: str, name: str) -> Stored | None:
+        raise NotImplementedError
+
 
 @pytest.mark.parametrize(
     ("mailbox", "delivered_to", "addressee"),

@@ -59,6 +59,37 @@ async def test_what_is_delivered_is_read_oldest_first(mailboxes: Mailboxes) -> N
     assert list(await mailboxes.read("nobody@example.test")) == []
 
 
+async def test_one_is_read_by_its_name_and_no_other(mailboxes: Mailboxes) -> None:
+    bob = "bob@example.test"
+    first = await mailboxes.deliver(bob, b"one\r\n\xff\x00", 100.25)
+    await mailboxes.deliver(bob, b"two\r\n", 200.5)
+    one = await mailboxes.one(bob, first)
+    assert one is not None
+    assert (one.address, one.name, one.content, one.at) == (
+        bob, first, b"one\r\n\xff\x00", 100.25
+    )  # fmt: skip
+    assert await mailboxes.one("eve@example.test", first) is None
+    for name in ("", ".", "..", "nothing", f"../{first}", f"../../{first}", "a\0b"):
+        assert await mailboxes.one(bob, name) is None
+
+
+async def test_one_is_found_where_a_mail_reader_has_put_it_and_the_others_are_not_opened(
+    maildir: MaildirMailboxes, tmp_path: Path
+) -> None:
+    bob = "bob@example.test"
+    names_ = [await maildir.deliver(bob, b"%d\r\n" % n, float(n)) for n in range(3)]
+    folder = tmp_path / "mailboxes" / folder_of(bob)
+    (folder / "new" / names_[1]).rename(folder / "cur" / f"{names_[1]}:2,S")
+    (folder / "new" / names_[2]).unlink()
+    (folder / "new" / names_[2]).mkdir()  # reading it would fail
+    for name in (names_[1], f"{names_[1]}:2,FS"):
+        one = await maildir.one(bob, name)
+        assert one is not None
+        assert (one.name, one.content) == (f"{names_[1]}:2,S", b"1\r\n")
+    (folder / "cur" / f"{names_[1]}:2,S").unlink()
+    assert await maildir.one(bob, names_[1]) is None
+
+
 async def test_there_is_nothing_before_the_first_delivery(mailboxes: Mailboxes) -> None:
     assert list(await mailboxes.read()) == []
 
