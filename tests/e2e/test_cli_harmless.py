@@ -130,6 +130,10 @@ COMMANDS: dict[str, list[str]] = {
         "board --base-path HARM",
         "board --allow-host HARM",
         "board --exercises HARM --openapi",
+        "board HARM",
+        "board BROKEN",
+        "board HARM.jsonl",
+        "board STORY --in HARM",
     ],
     "class": [
         "class serve --config HARM --data HARM",

@@ -21,6 +21,7 @@ from mxlab.board.guard import POLICY, BadBody, Guard
 from mxlab.board.metrics import metrics
 from mxlab.board.openapi import openapi
 from mxlab.board.operations import OPERATIONS
+from mxlab.board.replaylab import not_of
 from mxlab.board.terminals import xterm
 from mxlab.board.views import Trouble
 from mxlab.errors import EnvironmentProblem, LabError, Refused, UnknownName, Unsupported, UsageError
@@ -81,6 +82,8 @@ def _route(board: Board, op: Operation[Any, Any]) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
         try:
             asked = await _asked(request, op)
+            if board.kind not in op.of:
+                raise not_of(board.kind)
             reply = await op.handler(board, asked)
         except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
             return _trouble(400, str(error))

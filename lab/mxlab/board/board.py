@@ -5,15 +5,22 @@ Guarantee: what is kept is bounded, however much mail passes and however slowly 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from mxlab.backends.base import Lab, Node
+from mxlab.backends.real.remains import source_of
 from mxlab.board.desk import Desk
+from mxlab.board.endpoint import BoardKind
 from mxlab.board.feed import Feed
+from mxlab.board.mailbag import MessageView
 from mxlab.board.terminals import Terminals
-from mxlab.errors import LabError, NotUp, Unsupported
+from mxlab.errors import LabError, NotUp, Refused, UnknownName, Unsupported
+from mxlab.faults.open import OpenFault, open_faults
+from mxlab.history.trace import Trace
 from mxlab.operate.nodes import node_called
+from mxlab.runner.now import Inspection, inspect, read_trace
+from mxlab_services.control.requests import MailboxRead
 
 LOOK = 1.0  # real seconds between two looks whether the lab is up
 Attach = Callable[[], AbstractAsyncContextManager[Lab]]
@@ -23,6 +30,8 @@ class Board:
     """The lab of that name, whenever it is up. `attach` opens it; raises NotUp where it is not.
     `desk`: of the student at it; without one no exercise can be done here. `terminals`: where it
     has any."""
+
+    kind: BoardKind = "lab"
 
     def __init__(
         self,
@@ -60,6 +69,27 @@ class Board:
     def node(self, name: str) -> Node:
         """A node of the lab. Raises NotUp, UnknownName."""
         return node_called(self.lab, name)
+
+    async def faults(self) -> list[OpenFault]:
+        """What is broken now. Raises NodeUnreachable where a running node is silent."""
+        return await open_faults(self.lab)
+
+    async def trace(self) -> Trace:
+        """All that happened so far, or since the lab was reset."""
+        return await read_trace(self.lab)
+
+    async def inspected(self, checks: Sequence[str]) -> Inspection:
+        """All that happened so far, judged. Raises UnknownName."""
+        return await inspect(self.lab, checks)
+
+    async def content(self, one: MessageView) -> bytes:
+        """A delivered message whole. Raises UnknownName where a reader deleted it meanwhile."""
+        async with source_of(self.node(one.node), self.lab.clock, "mailboxes") as source:
+            try:
+                return await source.request(MailboxRead(one.mailbox, one.name))
+            except Refused as error:
+                self.feed.mailbag.remove(one.id)
+                raise UnknownName("message", one.id, ()) from error
 
     async def until_up(self, seconds: float) -> bool:
         """Wait for the lab, so many real seconds at most. False if it did not come."""

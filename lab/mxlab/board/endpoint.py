@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import msgspec
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+BoardKind = Literal["lab", "replay"]  # what a board can be of
 PREFIX = "/api/v1"
 A = TypeVar("A", bound=msgspec.Struct)
 R = TypeVar("R")
@@ -38,7 +39,8 @@ class OperationHandler(Protocol[A_contra, R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[A, R]):
-    """One operation. `path` is below PREFIX; `media_types`: of a reply that is no JSON."""
+    """One operation. `path` is below PREFIX; `media_types`: of a reply that is no JSON; `of`: what
+    it can be asked of."""
 
     method: Method
     path: str
@@ -49,6 +51,7 @@ class Operation(Generic[A, R]):
     replies: Any
     handler: OperationHandler[A, R]
     media_types: tuple[str, ...] = ()
+    of: tuple[BoardKind, ...] = ("lab",)
 
     @property
     def in_path(self) -> tuple[str, ...]:
@@ -81,16 +84,27 @@ class OperationGroup:
         replies: Any,
         *,
         media_types: tuple[str, ...] = (),
+        of: tuple[BoardKind, ...] | None = None,
     ) -> Callable[[OperationHandler[A, R]], OperationHandler[A, R]]:
         """Declare the function below as an operation; the first line of its docstring says what it
-        does."""
+        does. `of`: unless said, what only reads can be asked of a replay, too."""
+        kinds = of or (("lab", "replay") if method == "GET" else ("lab",))
 
         def declared(handler: OperationHandler[A, R]) -> OperationHandler[A, R]:
             name = handler.__name__  # type: ignore[attr-defined]
             summary = " ".join((handler.__doc__ or "").split("\n\n")[0].split())
             self._operations.append(
                 Operation(
-                    method, path, self.name, name, summary, asks, replies, handler, media_types
+                    method,
+                    path,
+                    self.name,
+                    name,
+                    summary,
+                    asks,
+                    replies,
+                    handler,
+                    media_types,
+                    kinds,
                 )
             )
             return handler

@@ -4,7 +4,10 @@ import msgspec
 
 from mxlab.board.board import Board
 from mxlab.board.endpoint import Nothing, OperationGroup
+from mxlab.board.feed import ToldView
+from mxlab.board.replay import ReplayBoard
 from mxlab.board.views import (
+    BoardView,
     ClockView,
     DoneView,
     FigureView,
@@ -15,7 +18,15 @@ from mxlab.board.views import (
     VerdictsView,
     WaitedView,
 )
-from mxlab.board.wishes import JudgeWish, LogWish, NodeActWish, NodeWish, SettingsWish, WaitWish
+from mxlab.board.wishes import (
+    JudgeWish,
+    LogWish,
+    NodeActWish,
+    NodeWish,
+    RecentWish,
+    SettingsWish,
+    WaitWish,
+)
 from mxlab.checks.conditions import rule_of
 from mxlab.errors import ScenarioError
 from mxlab.history.biography import describe as in_words
@@ -24,7 +35,7 @@ from mxlab.model.finding import Verdict, overall
 from mxlab.operate.describe import LabView, describe
 from mxlab.operate.nodes import act
 from mxlab.operate.settings import change_settings
-from mxlab.runner.now import inspect, name_batches, read_events
+from mxlab.runner.now import name_batches, read_events
 from mxlab.runner.reset import reset
 from mxlab.runner.watch import watching
 from mxlab.scenario.steps import read_condition
@@ -59,6 +70,21 @@ async def show_figures(board: Board, asked: Nothing) -> FigureView:
     )
 
 
+@LAB.operation("GET", "/board", Nothing, BoardView)
+async def show_board(board: Board, asked: Nothing) -> BoardView:
+    """What this board is of: a lab, or a replay of a run, and how far that is."""
+    state = board.replay.state if isinstance(board, ReplayBoard) else None
+    return BoardView(board.kind, board.name, board.is_up, state)
+
+
+@LAB.operation("GET", "/events/last", RecentWish, list[ToldView])
+async def recent_events(board: Board, asked: RecentWish) -> list[ToldView]:
+    """What happened last, in words, the oldest first: everywhere, or at one node."""
+    if asked.node:
+        board.node(asked.node)
+    return board.feed.recent(asked.count, asked.node)
+
+
 @LAB.operation("POST", "/reset", Nothing, DoneView)
 async def reset_lab(board: Board, asked: Nothing) -> DoneView:
     """Bring the lab back to its first state: no mail, no faults, as configured."""
@@ -70,13 +96,13 @@ async def reset_lab(board: Board, asked: Nothing) -> DoneView:
 async def judge_lab(board: Board, asked: JudgeWish) -> VerdictsView:
     """Apply the checks to all that has happened so far."""
     names = [name.strip() for name in asked.checks.split(",") if name.strip()]
-    found = await inspect(board.lab, names)
+    found = await board.inspected(names)
     verdict = Verdict.UNKNOWN if found.moving else overall(found.findings)
     rows = [FindingView(f.check, f.verdict.value, f.text, list(f.details)) for f in found.findings]
     return VerdictsView(verdict.value, rows, found.moving)
 
 
-@LAB.operation("POST", "/wait", WaitWish, WaitedView)
+@LAB.operation("POST", "/wait", WaitWish, WaitedView, of=("lab", "replay"))
 async def wait_for(board: Board, asked: WaitWish) -> WaitedView:
     """Wait until a condition of the scenario language holds, or the time is over."""
     rule = rule_of(_condition(asked.condition))
@@ -124,6 +150,10 @@ async def act_on_node(board: Board, asked: NodeActWish) -> NodeStateView:
 @NODES.operation("GET", "/nodes/{node}/log", LogWish, LogView)
 async def read_log(board: Board, asked: LogWish) -> LogView:
     """What a node did, in words, the last lines; works for one that is down, too."""
-    told = await read_events(board.node(asked.node))
-    lines = [f"{event.at:.3f} {in_words(event)}" for event in told[-asked.lines :]]
+    node = board.node(asked.node)
+    if board.feed.is_whole(asked.node):
+        told = board.feed.recent(asked.lines, asked.node)
+        return LogView(asked.node, [f"{one.at:.3f} {one.text}" for one in told])
+    read = await read_events(node)
+    lines = [f"{event.at:.3f} {in_words(event)}" for event in read[-asked.lines :]]
     return LogView(asked.node, [visible(line) for line in lines])

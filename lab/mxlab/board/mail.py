@@ -8,12 +8,14 @@ from mxlab.backends.base import Node
 from mxlab.backends.real.remains import source_of
 from mxlab.board.board import Board
 from mxlab.board.endpoint import Nothing, OperationGroup, RawReply
-from mxlab.board.letter import html_of, part_of, taken_apart
+from mxlab.board.letter import LetterView, html_of, part_of, taken_apart
 from mxlab.board.mailbag import MessageView
+from mxlab.board.recorded import NotRecorded
 from mxlab.board.views import (
     BiographyView,
     CountView,
     DeletedView,
+    MailboxCount,
     MessageDetail,
     MessagesView,
     QueueView,
@@ -30,15 +32,14 @@ from mxlab.board.wishes import (
     SendWish,
     TraceWish,
 )
-from mxlab.errors import LabError, NodeUnreachable, Refused, UnknownName, UsageError
+from mxlab.errors import LabError, NodeUnreachable, UnknownName, UsageError
 from mxlab.history.biography import life, notifications
 from mxlab.history.lookup import find
 from mxlab.operate.nodes import mtas, sender_called
 from mxlab.operate.queues import entries
-from mxlab.runner.now import read_trace
 from mxlab_services.address import problem_of
 from mxlab_services.config import Limits
-from mxlab_services.control.requests import MailboxRead, QueueEdit, QueueFlush, Submit
+from mxlab_services.control.requests import QueueEdit, QueueFlush, Submit
 from mxlab_services.submit.given import field_in, whole_message
 
 QUEUES = OperationGroup("queues", "What waits at each host, and the operator's hands on it.")
@@ -147,7 +148,15 @@ async def latest_message(board: Board, asked: MessagesWish) -> MessageDetail:
     one = next(islice(_found(board, asked), asked.start, None), None)
     if one is None:
         raise UnknownName("message", asked.query or "latest", ())
-    return MessageDetail(one, taken_apart(await _content(board, one)))
+    return await _whole(board, one)
+
+
+async def _whole(board: Board, one: MessageView) -> MessageDetail:
+    try:
+        content = await board.content(one)
+    except NotRecorded as error:
+        return MessageDetail(one, LetterView([], "", html=False, parts=[]), str(error))
+    return MessageDetail(one, taken_apart(content))
 
 
 def _found(board: Board, asked: MessagesWish) -> Iterator[MessageView]:
@@ -160,6 +169,13 @@ def _found(board: Board, asked: MessagesWish) -> Iterator[MessageView]:
 async def _until_there(board: Board, asked: MessagesWish) -> None:
     board.lab  # noqa: B018 - down: nothing will ever come
     await board.feed.until(lambda: next(_found(board, asked), None) is not None, asked.wait)
+
+
+@MESSAGES.operation("GET", "/mailboxes", Nothing, list[MailboxCount])
+async def show_mailboxes(board: Board, asked: Nothing) -> list[MailboxCount]:
+    """Every mailbox to which anything was delivered, and how many messages."""
+    boxes = board.feed.mailbag.boxes.items()
+    return [MailboxCount(node, address, count) for (node, address), count in sorted(boxes)]
 
 
 @MESSAGES.operation("DELETE", "/messages", DeleteWish, DeletedView)
@@ -177,20 +193,20 @@ async def delete_messages(board: Board, asked: DeleteWish) -> DeletedView:
 async def show_message(board: Board, asked: IdWish) -> MessageDetail:
     """One message: header, text, and what else is in it."""
     one = _message(board, asked.id)
-    return MessageDetail(one, taken_apart(await _content(board, one)))
+    return await _whole(board, one)
 
 
 @MESSAGES.operation("GET", "/messages/{id}/raw", IdWish, RawReply, media_types=("message/rfc822",))
 async def raw_message(board: Board, asked: IdWish) -> RawReply:
     """One message byte for byte, as it lies in the mailbox."""
-    content = await _content(board, _message(board, asked.id))
+    content = await board.content(_message(board, asked.id))
     return RawReply(content, "message/rfc822", _saved_as("message.eml"))
 
 
 @MESSAGES.operation("GET", "/messages/{id}/html", IdWish, RawReply, media_types=("text/html",))
 async def html_message(board: Board, asked: IdWish) -> RawReply:
     """The HTML of a message, as a guest: without script, forms, or anything from elsewhere."""
-    html = html_of(await _content(board, _message(board, asked.id)))
+    html = html_of(await board.content(_message(board, asked.id)))
     if html is None:
         raise UnknownName("HTML part", asked.id, ())
     text = html.encode("utf-8", "replace")
@@ -206,7 +222,7 @@ async def html_message(board: Board, asked: IdWish) -> RawReply:
 )
 async def read_part(board: Board, asked: PartWish) -> RawReply:
     """One part of a message, decoded, to be saved: never to be shown in its place."""
-    found = part_of(await _content(board, _message(board, asked.id)), asked.number)
+    found = part_of(await board.content(_message(board, asked.id)), asked.number)
     if found is None:
         raise UnknownName("part", str(asked.number), ())
     view, content = found
@@ -223,7 +239,7 @@ async def delete_message(board: Board, asked: IdWish) -> DeletedView:
 @MESSAGES.operation("GET", "/trace", TraceWish, BiographyView)
 async def trace_message(board: Board, asked: TraceWish) -> BiographyView:
     """A message's story, hop by hop: every lookup, attempt, reply and queue."""
-    trace = await read_trace(board.lab)
+    trace = await board.trace()
     message = find(trace, None if asked.message == "last" else asked.message)
     lines = [head + text for head, text in life(trace, message, dialog=asked.dialog)]
     return BiographyView(message, lines, notifications(trace, message))
@@ -234,17 +250,6 @@ def _message(board: Board, name: str) -> MessageView:
     if found is None:
         raise UnknownName("message", name, ())
     return found
-
-
-async def _content(board: Board, one: MessageView) -> bytes:
-    """The message whole. Raises UnknownName where a reader deleted it meanwhile."""
-    node = board.node(one.node)
-    async with source_of(node, board.lab.clock, "mailboxes") as source:
-        try:
-            return await source.request(MailboxRead(one.mailbox, one.name))
-        except Refused as error:
-            board.feed.mailbag.remove(one.id)
-            raise UnknownName("message", one.id, ()) from error
 
 
 def _saved_as(name: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ is older than the last so many.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -42,6 +43,7 @@ class Mailbag:
         self._by_id: dict[str, MessageView] = {}
         self._words: dict[str, str] = {}  # id -> what is searched, folded
         self._known: dict[str, tuple[str, str, int]] = {}  # message -> sender, subject, size
+        self.boxes: Counter[tuple[str, str]] = Counter()  # node, mailbox -> messages delivered
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -59,6 +61,8 @@ class Mailbag:
             case events.NodeErased():
                 for one in [o for o in self._by_id.values() if o.node == event.node]:
                     self.remove(one.id)
+                for box in [box for box in self.boxes if box[0] == event.node]:
+                    del self.boxes[box]
             case _:
                 pass
 
@@ -69,6 +73,7 @@ class Mailbag:
         found = MessageView(
             name, message, mailbox, body.recipient, node, body.name, sender, subject, size, at
         )
+        self.boxes[node, mailbox] += name not in self._by_id
         self._by_id[name] = found
         self._words[name] = "\n".join(
             (sender, body.recipient, mailbox, subject, message)

@@ -7,6 +7,7 @@ from mxlab.board.labs import LAB, NODES
 from mxlab.board.lessons import EXERCISES
 from mxlab.board.mail import MESSAGES, QUEUES
 from mxlab.board.naming import DNS
+from mxlab.board.playing import REPLAY
 from mxlab.board.terminal_ops import TERMINALS
 from mxlab.board.trouble import FAULTS
 
@@ -19,5 +20,6 @@ GROUPS: tuple[OperationGroup, ...] = (
     DNS,
     EXERCISES,
     TERMINALS,
+    REPLAY,
 )
 OPERATIONS: tuple[Operation[Any, Any], ...] = tuple(op for group in GROUPS for op in group)

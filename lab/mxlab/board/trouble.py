@@ -11,7 +11,7 @@ from mxlab.board.views import FaultView, KindView
 from mxlab.board.wishes import FaultWish, IdWish
 from mxlab.errors import NodeUnreachable, Refused, ScenarioError
 from mxlab.faults import CATALOGUE, fault_called
-from mxlab.faults.open import OpenFault, open_faults
+from mxlab.faults.open import OpenFault
 from mxlab.operate.faults import break_something, undo
 from mxlab.scenario.steps import read_mechanism
 from mxlab.scenario.yaml import parse
@@ -28,7 +28,7 @@ async def show_faults(board: Board, asked: Nothing) -> list[FaultView]:
     end = asyncio.get_running_loop().time() + SETTLING
     while True:
         try:
-            return [_view(one) for one in await open_faults(board.lab)]
+            return [_view(one) for one in await board.faults()]
         except (NodeUnreachable, Refused):  # it may have died, or begun, just now
             if asyncio.get_running_loop().time() > end:
                 raise

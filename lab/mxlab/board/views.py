@@ -4,8 +4,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from mxlab.board.endpoint import BoardKind
 from mxlab.board.letter import LetterView
 from mxlab.board.mailbag import MessageView
+from mxlab.board.recorded import MarkView
 from mxlab_services.control.replies import QueueEntry, Setting, SubmittedMessage, ZoneReport
 
 
@@ -90,10 +92,60 @@ class MessagesView(msgspec.Struct, frozen=True):
 
 
 class MessageDetail(msgspec.Struct, frozen=True):
-    """A delivered message and what is in it."""
+    """A delivered message and what is in it. `missing`: why that cannot be shown: the letter is
+    empty then."""
 
     message: MessageView
     letter: LetterView
+    missing: str = ""
+
+
+class MailboxCount(msgspec.Struct, frozen=True):
+    """So many messages were delivered to a mailbox at a node."""
+
+    node: str
+    mailbox: str
+    messages: int
+
+
+class ReplayState(msgspec.Struct, frozen=True):
+    """How far a replay is. `position` and `length`: lab seconds since the run's first event;
+    `speed`: lab seconds in a real one."""
+
+    position: float
+    length: float
+    speed: float
+    playing: bool
+    ended: bool
+
+
+class ReplayView(msgspec.Struct, frozen=True):
+    """A replay. `begin`: lab time of the first event. `letters`: whether messages can be read, and
+    `damage`: in what the recording is not whole. `verdict` and `findings` of the run come with its
+    end: null and none before."""
+
+    state: ReplayState
+    run: str
+    backend: str
+    seed: int
+    title: str
+    summary: str
+    begin: float
+    events: int
+    marks: list[MarkView]
+    letters: bool
+    damage: list[str]
+    verdict: Literal["pass", "fail", "unknown"] | None
+    findings: list["FindingView"]
+
+
+class BoardView(msgspec.Struct, frozen=True):
+    """What a board is of: a lab, or a replay of a run."""
+
+    kind: BoardKind
+    name: str
+    up: bool
+    replay: ReplayState | None
 
 
 class DeletedView(msgspec.Struct, frozen=True):

@@ -4,12 +4,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+SLOWEST, FASTEST = 0.001, 1e8  # lab seconds in a real one
 NodeAction = Literal["start", "stop", "kill", "pause", "resume"]
 Page = Annotated[int, msgspec.Meta(ge=1, le=1000, description="so many at a time")]
 Start = Annotated[int, msgspec.Meta(ge=0, le=10_000_000, description="how many to pass over")]
 Word = Annotated[str, msgspec.Meta(max_length=1000)]
 _SOME = "(SUCCESS|FAILURE|DELAY)"
 Notify = Annotated[str, msgspec.Meta(pattern=f"^(NEVER|{_SOME}(,{_SOME})*)?$")]  # RFC 3461 §4.1
+Speed = Annotated[float, msgspec.Meta(ge=SLOWEST, le=FASTEST, description="lab s a real s")]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600, description="real seconds")]
 
 
@@ -38,6 +40,27 @@ class LogWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     node: Word
     lines: Page = 100
+
+
+class RecentWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last events: of a node, or of all."""
+
+    node: Word = ""
+    count: Page = 200
+
+
+class PlayWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How fast: `speed` lab seconds in a real one, or all of the run in `whole` real seconds;
+    neither: as before."""
+
+    speed: Speed | None = None
+    whole: Annotated[float, msgspec.Meta(gt=0, le=86_400, description="real seconds")] | None = None
+
+
+class SeekWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A moment: lab seconds since the run's first event."""
+
+    to: Annotated[float, msgspec.Meta(ge=0, le=1e10, description="lab seconds")]
 
 
 class FlushWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,7 +17,8 @@ from mxlab.visible import visible_text
 
 # Each module of commands, in the order of `mxlab --help`, with the commands that it registers.
 PARTS = {
-    "up": ("up", "down"),
+    "up": ("up",),
+    "down": ("down",),
     "status": ("status",),
     "graph": ("graph",),
     "doctor": ("doctor",),

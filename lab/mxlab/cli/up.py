@@ -1,4 +1,4 @@
-"""up, down."""
+"""up."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from mxlab.backends.registry import QUICK_FIRST, backend_named, known
-from mxlab.cli.completion import lab_names
 from mxlab.cli.mailprogram import settings
 from mxlab.cli.options import (
     DEFAULT_LAB,
@@ -17,7 +16,6 @@ from mxlab.cli.options import (
     Seed,
     TimeScale,
     WithSoftware,
-    a_lab,
 )
 from mxlab.cli.output import Waiting, note, say, say_json
 from mxlab.cli.running import (
@@ -26,10 +24,13 @@ from mxlab.cli.running import (
 )
 from mxlab.cli.status import described, show
 from mxlab.cli.submission import submission_lines
-from mxlab.errors import EXIT_FAILED, AlreadyUp, LabError, NoEngine, UsageError
+from mxlab.errors import EXIT_FAILED, AlreadyUp, UsageError
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from mxlab.backends.base import Lab
+    from mxlab.board.serve import Served
     from mxlab.model.finding import Finding
     from mxlab.model.scenario import Scenario
     from mxlab.model.topology import Topology
@@ -39,7 +40,6 @@ MOST_EXCHANGES = 16
 
 def register(app: typer.Typer) -> None:
     app.command()(up)
-    app.command()(down)
 
 
 def up(
@@ -75,13 +75,27 @@ def up(
         int | None,
         typer.Option("--until", metavar="STEP", min=0, help="Of the story, so many steps (all)."),
     ] = None,
+    board: Annotated[
+        bool, typer.Option("--board", help="Then serve the lab's page, as `mxlab board` does.")
+    ] = False,
+    board_port: Annotated[
+        int | None,
+        typer.Option(
+            "--board-port", metavar="PORT", min=0, max=65535, help="Where (8025; 0: any)."
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Bring a lab up: a DNS server, mail exchangers and a sending client.
 
     With --imap --publish a mail program can read the mailboxes: it says what to type into it.
     With --scenario the lab is that story's, and begins in the midst of it: nothing is healed.
+    With --board the page is served until Ctrl-C, which ends the page alone: the lab stays up, until
+    `mxlab down`.
+
+    For example: mxlab up; mxlab up --mx 3 --board
     """
+    page = _board_at(board, board_port)
     story, scale = None, 1.0
     if scenario is not None:
         if (topology, mx, domain, schedule) != (None, None, None, None):
@@ -94,7 +108,20 @@ def up(
     if story is not None:
         story = story.in_lab(shape)
     time = make_time(scale if time_scale is None else time_scale)
-    work(_up(lab, backend, shape, time, seed, publish, json, story))
+    work(_up(lab, backend, shape, time, seed, publish, json, story, page))
+
+
+def _board_at(wanted: bool, port: int | None) -> "socket | None":
+    """What the page will be served at: had before the lab is brought up, so that nothing is left
+    up where it cannot be. Raises UsageError, EnvironmentProblem."""
+    if not wanted:
+        if port is not None:
+            raise UsageError("--board-port is of --board", "give both")
+        return None
+    from mxlab.board.serve import listen
+    from mxlab.cli.board import LOOPBACK, PORT
+
+    return listen(LOOPBACK, PORT if port is None else port)
 
 
 class _Beginning(NamedTuple):
@@ -194,6 +221,7 @@ async def _up(
     publish: bool,
     json: bool,
     story: _Beginning | None,
+    page: "socket | None",
 ) -> None:
     import secrets
 
@@ -215,10 +243,23 @@ async def _up(
         async with backend.deploy(order, progress, keep=True) as lab:
             failed = None if story is None else await _play(lab, story)
             shown = await described(lab)
-    if json:
+    if json and page is None:
         say_json(shown)
         return
-    say(f"The lab {name!r} is up ({backend.name}).")
+    if not json:
+        say(f"The lab {name!r} is up ({backend.name}).")
+        _tell_up(name, topology, shown, story)
+    if failed is not None:
+        note(f"mxlab: {failed.check} failed: {failed.text}")
+    if page is not None:
+        await _with_page(name, backend.name, page, shown if json else None)
+    if failed is not None:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _tell_up(
+    name: str, topology: "Topology", shown: dict[str, Any], story: _Beginning | None
+) -> None:
     show(shown)
     for line in (*settings(shown), *submission_lines(shown)):
         say(line)
@@ -228,9 +269,22 @@ async def _up(
         say(f"Next: {next_}   (mxlab down{other})")
     else:
         say(f"Next: mxlab queue{other}; mxlab fault list{other}   (mxlab down{other})")
-    if failed is not None:
-        note(f"mxlab: {failed.check} failed: {failed.text}")
-        raise typer.Exit(EXIT_FAILED)
+
+
+async def _with_page(
+    name: str, backend: str, listener: "socket", shown: dict[str, Any] | None
+) -> None:
+    """Serve the page until Ctrl-C; `shown`: the lab, for programs, to be said with where it is."""
+    from mxlab.cli.board import serve, tell_where, where_served
+
+    def tell(served: "Served") -> None:
+        if shown is not None:
+            say_json({**shown, "board": where_served(served)})
+            return
+        say("The page is served until Ctrl-C; the lab stays up after that.")
+        tell_where(served, "break the lab")
+
+    await serve(name, listener, backend, tell)
 
 
 async def _play(lab: "Lab", story: _Beginning) -> "Finding | None":
@@ -238,53 +292,3 @@ async def _play(lab: "Lab", story: _Beginning) -> "Finding | None":
     from mxlab.runner.beginning import play_beginning
 
     return await play_beginning(lab, story.scenario, story.until, tell)
-
-
-def down(
-    context: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[LAB]", help="Which lab.", callback=a_lab, autocompletion=lab_names
-        ),
-    ] = None,
-    lab: LabName = DEFAULT_LAB,
-    every: Annotated[bool, typer.Option("--all", help="Every lab of this machine.")] = False,
-    json: AsJson = False,
-) -> None:
-    """Remove a lab, or what is left of one; says what it removed."""
-    source = context.get_parameter_source("lab")
-    named = source is not None and source.name == "COMMANDLINE"
-    if every and (named or name is not None):
-        raise UsageError("--all removes every lab; a name, one", "give one of them")
-    if named and name is not None and name != lab:
-        raise UsageError(f"two names of one lab: {name!r} and {lab!r}", "give one of them")
-    work(_down(None if every else lab if name is None else name, json))
-
-
-async def _down(name: str | None, json: bool) -> None:
-    """Remove the lab of that name; every lab where it is None."""
-    removed: list[dict[str, str]] = []
-    unseen: LabError | None = None
-    with Waiting() as progress:
-        for backend in map(backend_named, QUICK_FIRST):
-            try:
-                found = await backend.find() if name is None else []
-                names = sorted({one.lab for one in found}) if name is None else [name]
-                for lab in names:
-                    progress(f"removing the lab {lab!r}")
-                    gone = await backend.remove(lab)
-                    removed += [{"lab": lab, "kind": k, "name": n} for k, n in gone.items]
-            except NoEngine as error:
-                unseen = error
-    whole = f"of the lab {name!r}" if name is not None else "of any lab"
-    if json:
-        say_json({"removed": removed, "unseen": str(unseen) if unseen else None})
-    else:
-        for item in removed:
-            say(f"removed {item['kind']} {item['name']}")
-        place = "" if unseen is None else " here"
-        said = "Nothing" if removed else "Nothing was there, and nothing"
-        say(f"{said} {whole} is left{place}.")
-    if unseen is not None and not json:
-        note(f"mxlab: Docker was not asked: {unseen}")

@@ -24,6 +24,22 @@ export function clock(seconds) {
   return new Date(seconds * 1000).toISOString().slice(11, 19);
 }
 
+// A moment of lab time: the time of day; in a replay, since the run began.
+let origin = null;
+export function since(at) {
+  origin = at;
+}
+
+export function when(at) {
+  return origin === null ? clock(at) : lasted(Math.max(0, at - origin));
+}
+
+// So many seconds, as days and hours.
+export function lasted(seconds) {
+  const days = Math.floor(seconds / 86400);
+  return (days ? `${days} d ` : "") + clock(seconds % 86400);
+}
+
 export function whole(seconds) {
   return new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ");
 }

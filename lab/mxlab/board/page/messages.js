@@ -83,6 +83,13 @@ export class Messages {
     const brief = letter.headers.filter((header) => shown.some((name) => name.toLowerCase() === header.name.toLowerCase()));
     const path = place(`/messages/${one.id}`);
     const extra = letter.parts.filter((part) => part.attachment);
+    if (detail.missing) {
+      put(this.letter, make("h3", {}, one.subject || "(no subject)"),
+        headers([{ name: "From", value: one.sender || "<>" }, { name: "To", value: one.recipient }, { name: "Message-ID", value: one.message }]),
+        make("p", { class: "hint" }, `It cannot be read: ${detail.missing}.`), make("h3", {}, "Why it is here"), this.life(one));
+      this.letter.focus();
+      return;
+    }
     put(this.letter,
       make("h3", {}, one.subject || "(no subject)"),
       headers(brief),

@@ -1,12 +1,12 @@
 // One node: its life, what waits there, what is broken, what it did.
 import { ask, attempt } from "./ask.js";
-import { clock, make, put } from "./dom.js";
+import { make, put, when } from "./dom.js";
 
 const KINDS = ["refuse", "reply", "delay", "cut", "greylist", "tarpit", "disk-full", "drop", "reject"];
 
 export class NodePanel {
   constructor(title, body, changed) {
-    Object.assign(this, { title, body, changed, name: "", view: null });
+    Object.assign(this, { title, body, changed, name: "", view: null, readonly: false });
   }
 
   choose(view, faults) {
@@ -44,7 +44,9 @@ export class NodePanel {
     const about = make("p", {}, `${view.address}, ${view.state}${view.problem ? `: ${view.problem}` : ""}`);
     this.queue ||= make("div");
     this.log ||= make("div");
-    put(this.body, about, life, this.broken(faults), view.role === "dns" ? undefined : this.breaking(), this.queue, this.log);
+    const acts = this.readonly ? [] : [life];
+    const harm = this.readonly || view.role === "dns" ? [] : [this.breaking()];
+    put(this.body, about, ...acts, this.broken(faults), ...harm, this.queue, this.log);
     this.refresh();
   }
 
@@ -52,7 +54,7 @@ export class NodePanel {
     if (!faults.length) return undefined;
     const heal = (id) => attempt(() => ask(`/faults/${encodeURIComponent(id)}`, undefined, "DELETE")).then(this.changed);
     return make("ul", {}, ...faults.map((one) => make("li", {}, `${one.kind} ${parameters(one)} `,
-      make("button", { type: "button", onclick: () => heal(one.id) }, `Heal ${one.id}`))));
+      this.readonly ? `(${one.id})` : make("button", { type: "button", onclick: () => heal(one.id) }, `Heal ${one.id}`))));
   }
 
   breaking() {
@@ -75,7 +77,7 @@ export class NodePanel {
     ]);
     if (waits) put(this.queue, make("h3", {}, `Queue: ${waits.entries.length}${waits.stopped ? ", as its disk was left" : ""}`), table(waits.entries.slice(0, 20)));
     else put(this.queue);
-    if (log) put(this.log, make("h3", {}, "What it did last"), make("pre", { tabindex: "0" }, log.lines.map((line) => line.replace(/^[\d.]+/, (at) => clock(Number(at)))).join("\n")));
+    if (log) put(this.log, make("h3", {}, "What it did last"), make("pre", { tabindex: "0" }, log.lines.map((line) => line.replace(/^[\d.]+/, (at) => when(Number(at)))).join("\n")));
   }
 }
 
@@ -89,7 +91,7 @@ function table(entries) {
     make("td", {}, entry.queue_id), make("td", {}, entry.sender || "<>"),
     make("td", {}, entry.recipients.map((one) => one.address).join(", ")),
     make("td", {}, entry.recipients[0]?.delay_reason || entry.queue_name),
-    make("td", { class: "num" }, entry.next_attempt ? clock(entry.next_attempt) : "–")));
+    make("td", { class: "num" }, entry.next_attempt ? when(entry.next_attempt) : "–")));
   const heads = ["Id", "From", "To", "Why it waits", "Next try"].map((text) => make("th", { scope: "col" }, text));
   return make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows));
 }

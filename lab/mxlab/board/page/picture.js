@@ -39,8 +39,9 @@ export class Picture {
     this.size = [Math.max(...all.map(([x]) => x)) + WIDE + 20, Math.max(...all.map(([, y]) => y)) + HIGH + 20];
   }
 
-  show(nodes, faults) {
+  show(nodes, faults, boxes = {}) {
     this.nodes = nodes;
+    this.boxes = boxes;
     this.layout(nodes);
     this.svg = draw("svg", { viewBox: `0 0 ${this.size.join(" ")}`, role: "group", "aria-label": "The lab's nodes" });
     this.svg.append(...this.links(nodes), ...nodes.map((node) => this.node(node, faults[node.node] || [])));
@@ -75,16 +76,20 @@ export class Picture {
     if (!(to in this.places)) return undefined;
     const [x1, y1, x2, y2] = this.ends(from, to);
     const line = draw("path", { d: `M${x1} ${y1} L${x2} ${y2}`, class: first ? "link first" : "link" });
+    const down = y2 > y1; // its label stands below it, clear of the others
+    const where = { x: x1 + (x2 - x1) * (down ? 0.5 : 0.45) - (down ? 6 : 0), y: y1 + (y2 - y1) * (down ? 0.5 : 0.45) + (down ? 16 : -8) };
     const mark = label === "" ? undefined
-      : draw("text", { x: x1 + (x2 - x1) * 0.45, y: y1 + (y2 - y1) * 0.45 - 8, class: "small" }, `preference ${label}`);
+      : draw("text", { ...where, class: "small", "text-anchor": down ? "end" : "start" }, `MX ${label}`);
     return draw("g", { "aria-hidden": "true" }, line, mark);
   }
 
   node(node, broken) {
     const [x, y] = this.places[node.node];
     const waits = node.queued ? `, ${node.queued} in its queue` : "";
+    const kept = this.boxes[node.node];
+    const holds = kept ? `, ${kept} in its mailboxes` : "";
     const harm = broken.length ? `, broken: ${broken.join(", ")}` : "";
-    const label = `${node.node}, ${node.role}, ${node.state}${waits}${harm}`;
+    const label = `${node.node}, ${node.role}, ${node.state}${waits}${holds}${harm}`;
     const pick = (event) => {
       if (event.type === "keydown" && event.key !== "Enter" && event.key !== " ") return;
       event.preventDefault();
@@ -98,7 +103,8 @@ export class Picture {
     draw("text", { x: 12, y: 25, class: "name" }, node.node),
     draw("text", { x: 12, y: 44, class: "small" }, node.role + (node.software ? `, ${node.software}` : "")),
     node.state === "running" ? undefined : draw("text", { x: 12, y: 63, class: "state" }, node.state),
-    draw("text", { x: 12, y: 82, class: "broken" }, broken.join(", ").slice(0, 26)),
+    draw("text", { x: 12, y: 82, class: "broken" }, broken.join(", ").slice(0, kept ? 14 : 26)),
+    kept ? draw("text", { x: WIDE - 12, y: 82, class: "small kept", "text-anchor": "end" }, `${kept} delivered`) : undefined,
     node.queued === null ? undefined : draw("text", { x: WIDE - 12, y: 31, class: "depth", "text-anchor": "end" }, node.queued),
     node.queued === null ? undefined : draw("text", { x: WIDE - 12, y: 48, class: "small", "text-anchor": "end" }, "in queue"));
   }

@@ -14,7 +14,7 @@ function tell(kind, event) {
   if (event.lastEventId) last.number = Number(event.lastEventId);
   const data = JSON.parse(event.data);
   if (data.at > last.at) last.at = data.at;
-  for (const [kinds, hearer] of hearers) if (kinds.includes(kind)) hearer(kind, data);
+  for (const [kinds, hearer] of hearers) if (kinds.includes(kind)) hearer(kind, data, Number(event.lastEventId));
 }
 
 const listening = new Set();
@@ -26,8 +26,9 @@ function listen(from, kinds) {
   }
 }
 
-export function follow(after, opened, lost) {
-  source = new EventSource(place(`/events?after=${after}`));
+// From now on: what was before is asked for in words.
+export function follow(opened, lost) {
+  source = new EventSource(place("/events"));
   source.onopen = opened;
   source.onerror = lost;
   for (const [kinds] of hearers) listen(source, kinds);
