@@ -16,11 +16,13 @@ SECONDS = 60
 
 
 class BoardServer:
-    """A board until the end of the block; `port` is any that is free."""
+    """A board until the end of the block, at any port that is free; or what another `command`
+    serves."""
 
-    def __init__(self, lab: Lab, *words: str) -> None:
+    def __init__(self, lab: Lab, *words: str, command: tuple[str, ...] = ()) -> None:
         self.lab = lab
-        self._command = [*MXLAB, "board", "--port", "0", "--token", TOKEN, "--json", *words]
+        usual = ("board", "--port", "0", "--token", TOKEN, "--json", *words)
+        self._command = [*MXLAB, *(command or usual)]
         self._environment = {**os.environ, **lab.environment}
 
     def __enter__(self) -> "BoardServer":
@@ -30,12 +32,15 @@ class BoardServer:
         )  # fmt: skip
         assert self._process.stdout is not None
         lines = ""
-        while not lines.rstrip().endswith("}"):
+        while not lines.endswith("\n}\n"):
             line = self._process.stdout.readline()
             assert line, self._process.stderr.read() if self._process.stderr else ""
             lines += line
-        self.root: str = json.loads(lines)["url"]
-        headers = {"authorization": f"Bearer {TOKEN}"}
+        said = json.loads(lines)
+        at = said.get("board", said)
+        self.root: str = at["url"]
+        self.token: str = at["token"]
+        headers = {"authorization": f"Bearer {self.token}"}
         self.client = httpx.Client(base_url=self.root, headers=headers, timeout=SECONDS)
         return self
 

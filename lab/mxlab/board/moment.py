@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from mxlab.backends.base import State
 from mxlab.faults.open import OpenFault
 from mxlab_services import events
-from mxlab_services.control.replies import QueueEntry, QueueRecipient
+from mxlab_services.address import canonical
+from mxlab_services.control.replies import MailboxEntry, QueueEntry, QueueRecipient
 from mxlab_services.events import Event
 from mxlab_services.faults.base import Mechanism
 
@@ -29,12 +30,18 @@ class Moment:
             ready = isinstance(event.body, events.NodeReady)
             self.states.setdefault(event.node, "stopped" if ready else "running")
         self._queues: dict[str, dict[str, QueueEntry]] = {}
+        self._boxes: dict[str, list[MailboxEntry]] = {}
         self._faults: dict[str, OpenFault] = {}
         self._struck: Counter[str] = Counter()
 
     def queue(self, node: str) -> list[QueueEntry]:
         """What waits there, by queue id."""
         return sorted(self._queues.get(node, {}).values(), key=lambda entry: entry.queue_id)
+
+    def mailbox(self, node: str, address: str | None) -> list[MailboxEntry]:
+        """What was delivered to a mailbox there, or to all, oldest first."""
+        wanted = None if address is None else canonical(address)
+        return [one for one in self._boxes.get(node, ()) if wanted in (None, one.address)]
 
     @property
     def faults(self) -> list[OpenFault]:
@@ -58,6 +65,7 @@ class Moment:
                 self.states[node] = "stopped"
             case events.NodeErased():
                 self._queues.pop(node, None)
+                self._boxes.pop(node, None)
             case events.LabFault():
                 self._broke(body)
             case events.LabHealed(id=name):
@@ -71,6 +79,10 @@ class Moment:
                 self._queues.setdefault(node, {})[body.queue_id] = _entry(event, body)
             case events.Removed(queue_id=queue_id):
                 self._queues.get(node, {}).pop(queue_id, None)
+            case events.MailboxDelivered():
+                waiting = self._queues.get(node, {}).get(body.queue_id)
+                self._boxes.setdefault(node, []).append(_delivered(event, body, waiting))
+                self._changed(node, body)
             case _:
                 self._changed(node, body)
 
@@ -107,6 +119,22 @@ def _entry(event: Event, body: events.Accepted) -> QueueEntry:
         message=event.message or "",
         digest=body.digest,
         attempts=0,
+    )
+
+
+def _delivered(
+    event: Event, body: events.MailboxDelivered, waiting: QueueEntry | None
+) -> MailboxEntry:
+    return MailboxEntry(
+        address=canonical(body.mailbox or body.recipient),
+        name=body.name,
+        message=event.message or "",
+        digest=body.digest,
+        size=waiting.message_size if waiting else 0,
+        reverse_path=waiting.sender if waiting else "",
+        subject="",
+        delivered_at=event.at,
+        recipient=body.recipient if body.mailbox else "",
     )
 
 

@@ -218,10 +218,11 @@ class ReplayBoard(Board):
         self._advance()
         self._told()
         while True:
+            ended = self.replay.ended  # before what is told: nothing of the end is left out
             if self._advance():
                 await asyncio.sleep(0)  # others have their turn
                 continue
-            if self.replay.playing and self.replay.ended:
+            if self.replay.playing and ended:
                 self.replay.go(playing=False)
                 self._told()
             await self.replay.change(self._pause())

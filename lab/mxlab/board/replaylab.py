@@ -18,7 +18,7 @@ from mxlab.operate.nodes import node_called
 from mxlab_services.clock import Clock
 from mxlab_services.config import AnyConfig, DnsConfig
 from mxlab_services.control.replies import Pong
-from mxlab_services.control.requests import Ping, QueueList, Request
+from mxlab_services.control.requests import MailboxList, Ping, QueueList, Request
 from mxlab_services.events import Event
 
 R = TypeVar("R")
@@ -69,6 +69,8 @@ class ReplayNode:
                 queue = self._moment().queue(self.config.node)
                 page = [entry for entry in queue if entry.queue_id > after]
                 return page[:limit]
+            case MailboxList(address=address):
+                return self._moment().mailbox(self.config.node, address)
             case _:
                 refuse()
 

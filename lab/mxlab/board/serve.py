@@ -39,8 +39,9 @@ class Served:
         return f"{self.root}{self.base}/?token={self.token}"
 
 
-def listen(address: str, port: int) -> socket.socket:
-    """A socket there; port 0: any that is free. Raises EnvironmentProblem."""
+def listen(address: str, port: int, option: str = "--port") -> socket.socket:
+    """A socket there; port 0: any that is free. Raises EnvironmentProblem; `option` says where the
+    port comes from."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -50,7 +51,7 @@ def listen(address: str, port: int) -> socket.socket:
     except OSError as error:
         found.close()
         text = f"port {port} of {address} cannot be had: {error.strerror or error}"
-        raise EnvironmentProblem(text, "choose another with --port, or 0 for any") from error
+        raise EnvironmentProblem(text, f"choose another with {option}, or 0 for any") from error
     return found
 
 

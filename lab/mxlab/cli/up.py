@@ -121,7 +121,7 @@ def _board_at(wanted: bool, port: int | None) -> "socket | None":
     from mxlab.board.serve import listen
     from mxlab.cli.board import LOOPBACK, PORT
 
-    return listen(LOOPBACK, PORT if port is None else port)
+    return listen(LOOPBACK, PORT if port is None else port, "--board-port")
 
 
 class _Beginning(NamedTuple):

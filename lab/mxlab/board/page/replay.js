@@ -29,7 +29,7 @@ export class Replay {
     this.root.querySelector("#summary").textContent = view.summary;
     put(this.root.querySelector("#unwhole"), ...view.damage.map((one) => make("li", {}, one)));
     this.slider.max = view.state.length;
-    this.slider.step = view.state.length / 1000 || 1;
+    this.slider.step = "any"; // so that its end is the end of the run
     put(this.marks, make("option", { value: "" }, "choose"), ...view.marks.map((one) => make("option", { value: one.at }, `${lasted(one.at)}  ${one.text}`)));
     this.draw(view);
     this.hear(view.state);
