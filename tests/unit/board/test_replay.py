@@ -30,6 +30,15 @@ NOT_HERE: dict[str, tuple[str, Any]] = {  # what a replay refuses, rightly asked
     "heal_all": ("/faults", None),
     "heal_fault": ("/faults/down", None),
     "put_zone": ("/zones/example.test", {"text": ""}),
+    "start_exercise": ("/exercises/x/start", {}),
+    "look_at_task": ("/exercise/look", {}),
+    "check_task": ("/exercise/check", {}),
+    "give_hint": ("/exercise/hint", {}),
+    "show_solution": ("/exercise/solution", {}),
+    "skip_task": ("/exercise/skip", {}),
+    "reset_exercise": ("/exercise/reset", {}),
+    "end_terminals": ("/terminals", None),
+    "end_terminal": ("/terminals/x", None),
     "edit_record": ("/zones/records", {"record": "x.example.test. TXT x", "action": "add"}),
 }
 UNASKED = ("/zones", "/dig?name=example.test", "/route?address=bob@example.test")
