@@ -135,14 +135,24 @@ COMMANDS: dict[str, list[str]] = {
         "board HARM.jsonl",
         "board STORY --in HARM",
     ],
-    "class": [
+    "class serve": [
         "class serve --config HARM --data HARM",
         "class serve --config STORY --data HARM --seat-url HARM",
+    ],
+    "class rehearse": [
         "class rehearse --local --track HARM",
         "class rehearse --config HARM --server HARM",
+    ],
+    "class export": [
         "class export --server HARM --token HARM",
+    ],
+    "class skip": [
         "class skip 1 HARM --server http://127.0.0.1:9 --token HARM",
+    ],
+    "class message": [
         "class message HARM --server http://127.0.0.1:9 --token x",
+    ],
+    "class ask": [
         "class ask HARM --choice HARM --server http://127.0.0.1:9 --token x",
     ],
     "chaos": ["chaos --runs 1 --seed 1", "chaos --time HARM"],
