@@ -63,7 +63,7 @@ IN_DOCKER = [
     if "docker" in line or "--live" in line or (line.startswith("mxlab image") and line != PRUNE)
 ]
 INSIDE = ("mxlab shell", "mxlab exec")
-AT = "http://127.0.0.1:8000"  # where a class is, in examples
+AT = "http://lab:8000"  # where a class is, in examples
 AT_CLASS = "mxlab class"  # whose examples are typed beside a class server, with seats
 # Codes beside 0: what is judged, or still asked for, may well not hold.
 CODES = {

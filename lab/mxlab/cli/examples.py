@@ -128,7 +128,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "mxlab class serve --config class.json --data progress": "Ctrl-C ends it",
     },
     "class rehearse": {
-        "mxlab class rehearse --config class.json --server http://127.0.0.1:8000 --pace 1": "",
+        "mxlab class rehearse --config class.json --server http://lab:8000 --pace 1": "",
     },
     "class skip": {"mxlab class skip 7 locate": "seat 7 goes on after that task"},
     "class message": {"mxlab class message 'Five minutes more' --seat 7": "to seat 7"},
