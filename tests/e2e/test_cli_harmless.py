@@ -135,6 +135,14 @@ COMMANDS: dict[str, list[str]] = {
         "board HARM.jsonl",
         "board STORY --in HARM",
     ],
+    "class up": [
+        "class up --seats 1 --track HARM",
+        "class up --seats 1 --track x --name HARM",
+    ],
+    "class status": ["class status HARM"],
+    "class reset": ["class reset 1 --name HARM"],
+    "class down": ["class down HARM"],
+    "class seat": ["class seat"],
     "class serve": [
         "class serve --config HARM --data HARM",
         "class serve --config STORY --data HARM --seat-url HARM",

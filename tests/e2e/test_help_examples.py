@@ -65,6 +65,9 @@ IN_DOCKER = [
 INSIDE = ("mxlab shell", "mxlab exec")
 AT = "http://lab:8000"  # where a class is, in examples
 AT_CLASS = "mxlab class"  # whose examples are typed beside a class server, with seats
+# A class on the engine: typed by tests/e2e/test_class_docker.py, at night.
+OF_ENGINE = tuple(f"mxlab class {one}" for one in ("up", "status", "reset", "down", "seat"))
+BESIDE = [line for line in EXAMPLES if line.startswith(AT_CLASS) and not line.startswith(OF_ENGINE)]
 # Codes beside 0: what is judged, or still asked for, may well not hold.
 CODES = {
     PRUNE: (3,),  # no engine answers here
@@ -171,7 +174,7 @@ def test_an_example_inside_of_a_node(
         assert "10 mx1.example.test." in ran.stdout
 
 
-@pytest.mark.parametrize("line", [line for line in EXAMPLES if line.startswith(AT_CLASS)])
+@pytest.mark.parametrize("line", BESIDE)
 async def test_an_example_at_a_class(line: str, tmp_path: Path) -> None:
     async with served(tmp_path / "data", 7) as room, room.seats[6].up(room.ports[6]):
         plan = msgspec.structs.replace(room.plan, port=free_ports(1)[0])

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mxlab.cli.classup import add_commands
 from mxlab.cli.options import AsJson
 from mxlab.cli.output import note, say, say_json, say_line
 from mxlab.cli.running import work
@@ -31,6 +32,7 @@ SeatNumber = Annotated[int, typer.Argument(metavar="SEAT", min=1, help="Its numb
 
 
 def register(top: typer.Typer) -> None:
+    add_commands(app)
     top.add_typer(app, name="class", help="A seat with a whole lab for each student of a class.")
 
 

@@ -124,6 +124,13 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     "learn watch": {"mxlab learn watch": "Ctrl-C ends it"},
     "learn export": {"mxlab learn export --csv": ""},
     "learn stop": {"mxlab learn stop": ""},
+    "class up": {
+        "mxlab class up --seats 30 --track running-a-backup": "with cards to print",
+    },
+    "class status": {"mxlab class status": ""},
+    "class reset": {"mxlab class reset 7": "empty, but at the same task"},
+    "class down": {"mxlab class down": ""},
+    "class seat": {"mxlab class seat": "in a container that `class up` made"},
     "class serve": {
         "mxlab class serve --config class.json --data progress": "Ctrl-C ends it",
     },

@@ -227,6 +227,22 @@ class Sitting:
         begun = await set_up(lab, self.exercise, progress)
         self._begun_again(lab, begun, begun, 0)
 
+    async def go_on_in(self, lab: Lab, hands: Hands, progress: Report = silent) -> None:
+        """As `set_up_in`, and on to the present task: what was done before it is done again, and
+        stays on record. An exercise that was finished stays so."""
+        from mxlab.learn.begin import go_on_to, set_up
+
+        tasks, was = self.exercise.tasks, self.record.finished
+        kept = len(tasks) if self.present is None else tasks.index(self.present)
+        begun = await set_up(lab, self.exercise, progress)
+        since = begun
+        if kept:
+            since = await go_on_to(lab, self.exercise, tasks[:kept], hands, progress)
+        self._begun_again(lab, begun, since, kept)
+        with self._own() as record:
+            if record is not None:
+                record.finished = was
+
     def _begun_again(self, lab: Lab, begun: Mark, since: Mark, kept: int) -> None:
         with self.store.changing() as progress:
             record = progress.exercises.setdefault(self.name, self.record)

@@ -18,6 +18,7 @@ from mxlab.learn.progress import ExerciseRecord, ProgressFile
 from mxlab.learn.sitting import Sitting
 from mxlab.model.exercise import Exercise
 from mxlab.model.scenario import fault_kinds
+from mxlab.operate.hands import Hands
 from mxlab_services.config import TimeConfig
 
 SEATS = 10_000
@@ -61,9 +62,12 @@ def sit_down(
     return Sitting(store, exercise.id, record)
 
 
-async def begin(sitting: Sitting, backend: str, progress: Progress, tell: Tell) -> None:
+async def begin(
+    sitting: Sitting, backend: str, progress: Progress, tell: Tell, hands: Hands | None = None
+) -> None:
     """Bring its lab up, by that backend or for `auto` the first that can tell it, and set the
-    exercise up. Raises AlreadyUp where the lab's name is taken, Unsupported, LabError."""
+    exercise up; with `hands`, up to the present task. Raises AlreadyUp where the lab's name is
+    taken, Unsupported, LabError."""
     exercise, record = sitting.exercise, sitting.record
     world = await _world(exercise, backend, progress, tell)
     await make_room(record.lab, sitting.store)
@@ -72,7 +76,10 @@ async def begin(sitting: Sitting, backend: str, progress: Progress, tell: Tell) 
     order = Order(record.lab, secrets.token_hex(4), exercise.topology, scale, exercise.seed)
     async with world.deploy(order, progress, keep=True) as running:
         progress("setting the exercise up")
-        await sitting.set_up_in(running)
+        if hands is None:
+            await sitting.set_up_in(running)
+        else:
+            await sitting.go_on_in(running, hands)
 
 
 async def _world(exercise: Exercise, name: str, progress: Progress, tell: Tell) -> Backend:

@@ -42,7 +42,7 @@ def find_space(
     """
     used = set(taken)
     problem = "every subnet is in use by a lab"
-    for subnet in _candidates(first):
+    for subnet in subnets_for(first):
         if subnet in used:
             continue
         claim = _claim(subnet)
@@ -103,7 +103,8 @@ def low_ports_allowed() -> bool:
     return True
 
 
-def _candidates(first: str) -> Iterator[str]:
+def subnets_for(first: str) -> Iterator[str]:
+    """In the order in which they are tried."""
     start = hashlib.sha256(first.encode()).digest()[0]
     return (f"127.83.{(start + n) % 256}.0/24" for n in range(256))
 
