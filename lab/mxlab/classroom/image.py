@@ -63,8 +63,8 @@ def seat_files() -> dict[str, bytes]:
                 files[f"packages/{folder.name}/{place}"] = path.read_bytes()
     scenarios = assets("scenarios")
     for path in sorted(scenarios.rglob("*")):
-        if path.is_file():
-            place = path.relative_to(scenarios)
+        place = path.relative_to(scenarios)
+        if path.is_file() and "__pycache__" not in place.parts:
             files[f"packages/mxlab/_assets/scenarios/{place}"] = path.read_bytes()
     return files
 
