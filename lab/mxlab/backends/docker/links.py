@@ -21,6 +21,7 @@ import msgspec
 from mxlab.backends.base import Shape
 from mxlab.backends.docker import network
 from mxlab.backends.docker.engine import Engine, EngineRefused
+from mxlab.backends.docker.make import helper_maker
 from mxlab.backends.docker.nft import apply_script, remove_script, ruleset, table_name
 from mxlab.backends.docker.shape import LAB, LINK, LINK_ROLE, NODE, lab_labels
 from mxlab.backends.docker.sweep import (
@@ -170,29 +171,9 @@ class Links:
         return _Helper(made, node, record)
 
     def _maker(self, node: str, script: str, labels: dict[str, str], name: str) -> Any:
-        container = self._nodes[node]
-
-        def work(api: Any) -> str:
-            made = api.create_container(
-                api.inspect_container(container)["Image"],
-                entrypoint=["sh", "-euc"],
-                command=[script],
-                user="0:0",
-                name=name,
-                labels=labels,
-                host_config=api.create_host_config(
-                    network_mode=f"container:{container}",
-                    cap_drop=["ALL"],
-                    cap_add=["NET_ADMIN"],
-                    read_only=True,
-                    security_opt=["no-new-privileges:true"],
-                    mem_limit="64m",
-                    pids_limit=16,
-                ),
-            )
-            return str(made["Id"])
-
-        return work
+        return helper_maker(
+            self._nodes[node], ["sh", "-euc", script], name, labels, "NET_ADMIN", mem_limit="64m"
+        )
 
     async def _apply(self, helper: _Helper) -> None:
         """Put its rules in force, where its node runs; a node that is down has no namespace."""

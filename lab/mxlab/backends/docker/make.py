@@ -242,3 +242,37 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def helper_maker(
+    container: str,
+    command: Sequence[str],
+    name: str,
+    labels: dict[str, str],
+    capability: str,
+    **limits: Any,
+) -> Callable[[APIClient], str]:
+    """Creates a helper in the network namespace of that container, of its image, and returns its
+    id: root there with that capability alone. `limits`: more of its host configuration."""
+
+    def work(api: APIClient) -> str:
+        made = api.create_container(
+            api.inspect_container(container)["Image"],
+            entrypoint=[command[0]],
+            command=[*command[1:]],
+            user="0:0",
+            name=name,
+            labels=labels,
+            host_config=api.create_host_config(
+                network_mode=f"container:{container}",
+                cap_drop=["ALL"],
+                cap_add=[capability],
+                read_only=True,
+                security_opt=["no-new-privileges:true"],
+                pids_limit=16,
+                **limits,
+            ),
+        )
+        return str(made["Id"])
+
+    return work

@@ -18,6 +18,7 @@ from docker import APIClient
 
 from mxlab.backends.base import WirePacket
 from mxlab.backends.docker.engine import Engine, EngineRefused
+from mxlab.backends.docker.make import helper_maker
 from mxlab.backends.docker.shape import NODE, SNIFF_ROLE, lab_labels
 from mxlab.backends.docker.streams import Stream
 from mxlab.backends.docker.sweep import CONFLICT, GONE, uninterrupted
@@ -147,31 +148,11 @@ class Sniffer:
             await uninterrupted(self._remove(made))
 
     async def _create(self, node: str, name: str, command: list[str]) -> str:
-        container = self._nodes[node]
         labels = {**lab_labels(self._lab, self._run, SNIFF_ROLE), NODE: node}
-
-        def work(api: Any) -> str:
-            made = api.create_container(
-                api.inspect_container(container)["Image"],
-                entrypoint=["python3", "-S", "-P", "-c", _HELPER],
-                command=command,
-                user="0:0",
-                name=name,
-                labels=labels,
-                host_config=api.create_host_config(
-                    network_mode=f"container:{container}",
-                    cap_drop=["ALL"],
-                    cap_add=["NET_RAW"],
-                    read_only=True,
-                    security_opt=["no-new-privileges:true"],
-                    mem_limit="128m",
-                    pids_limit=16,
-                    auto_remove=True,
-                    log_config={"Type": "none"},
-                ),
-            )
-            return str(made["Id"])
-
+        work = helper_maker(
+            self._nodes[node], ["python3", "-S", "-P", "-c", _HELPER, *command], name, labels,
+            "NET_RAW", mem_limit="128m", auto_remove=True, log_config={"Type": "none"},
+        )  # fmt: skip
         return await self._engine.call(f"listen at {node}", work)
 
     async def _mac(self, node: str) -> str:
