@@ -11,20 +11,20 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 
 from mxlab.board.board import Board
 from mxlab.board.endpoint import PREFIX, Operation, RawReply
-from mxlab.board.guard import POLICY, BadBody, Guard
+from mxlab.board.guard import POLICY, Guard
 from mxlab.board.metrics import metrics
 from mxlab.board.openapi import openapi
 from mxlab.board.operations import OPERATIONS
 from mxlab.board.replaylab import not_of
 from mxlab.board.terminals import xterm
-from mxlab.board.views import Trouble
-from mxlab.errors import EnvironmentProblem, LabError, Refused, UnknownName, Unsupported, UsageError
+from mxlab.board.troubles import encoded, told_well, trouble
+from mxlab.errors import EnvironmentProblem
 
 AT_A_TIME = 500  # events that are written to a viewer at once
 BREATH = 0.02  # real seconds between two such writes: what comes meanwhile goes with the next
@@ -79,23 +79,15 @@ def _exact_first() -> list[Operation[Any, Any]]:
 
 
 def _route(board: Board, op: Operation[Any, Any]) -> Callable[[Request], Any]:
+    @told_well
     async def handle(request: Request) -> Response:
-        try:
-            asked = await _asked(request, op)
-            if board.kind not in op.of:
-                raise not_of(board.kind)
-            reply = await op.handler(board, asked)
-        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            return _trouble(400, str(error))
-        except LabError as error:
-            return _trouble(_status(error), str(error), error.hint)
-        except BadBody as error:
-            return _trouble(error.status, str(error))
-        except ClientDisconnect:
-            return Response(status_code=400)
+        asked = await _asked(request, op)
+        if board.kind not in op.of:
+            raise not_of(board.kind)
+        reply = await op.handler(board, asked)
         if isinstance(reply, RawReply):
             return Response(reply.content, media_type=reply.media_type, headers=reply.headers)
-        return Response(_encoded(reply), media_type="application/json")
+        return Response(encoded(reply), media_type="application/json")
 
     return handle
 
@@ -119,40 +111,14 @@ async def _asked(request: Request, op: Operation[Any, Any]) -> Any:
     return msgspec.convert(found | request.path_params, op.asks)
 
 
-def _encoded(reply: Any) -> bytes:
-    try:
-        return msgspec.json.encode(reply)
-    except UnicodeEncodeError:  # a byte of a name or a message that is no text
-        from mxlab.visible import exact_json
-
-        return exact_json(reply).encode()
-
-
-def _status(error: LabError) -> int:
-    match error:
-        case UnknownName():
-            return 404
-        case Refused() | Unsupported():
-            return 409
-        case UsageError():
-            return 400
-        case _:
-            return 503
-
-
-def _trouble(status: int, text: str, hint: str = "") -> Response:
-    body = _encoded(Trouble(text, hint))
-    return Response(body, status_code=status, media_type="application/json")
-
-
 async def _nothing(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
     if status == 405:
         allow = dict(getattr(error, "headers", None) or {})
-        reply = _trouble(405, f"{request.method} is not for this path")
+        reply = trouble(405, f"{request.method} is not for this path")
         reply.headers.update(allow)
         return reply
-    return _trouble(404, "there is nothing here", f"{PREFIX}/openapi.json says what there is")
+    return trouble(404, "there is nothing here", f"{PREFIX}/openapi.json says what there is")
 
 
 async def _file(request: Request) -> Response:
@@ -161,18 +127,18 @@ async def _file(request: Request) -> Response:
     kind = _KINDS.get(name.rpartition(".")[2])
     found = {file.name: file for file in files("mxlab.board").joinpath("page").iterdir()}
     if kind is None or name not in {*found, *_XTERM}:
-        return _trouble(404, "there is nothing here")
+        return trouble(404, "there is nothing here")
     try:
         content = found[name].read_bytes() if name in found else xterm()[name].read_bytes()
     except EnvironmentProblem as error:
-        return _trouble(404, str(error), error.hint)
+        return trouble(404, str(error), error.hint)
     headers = {"content-security-policy": _FRAME} if name == "terminal.html" else None
     return Response(content, media_type=kind, headers=headers)
 
 
 def _document(base: str) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
-        return Response(_encoded(openapi(base)), media_type="application/json")
+        return Response(encoded(openapi(base)), media_type="application/json")
 
     return handle
 
@@ -189,7 +155,7 @@ def _events(board: Board) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
         given = request.headers.get("last-event-id") or request.query_params.get("after")
         if given is not None and not (given.isascii() and given.isdecimal() and len(given) < 16):
-            return _trouble(400, "`after` is the number of an event")
+            return trouble(400, "`after` is the number of an event")
         after = board.feed.last if given is None else min(int(given), board.feed.last)
         return StreamingResponse(
             _stream(board, after),

@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 
@@ -68,18 +69,27 @@ async def serving(
     address, port = listener.getsockname()[:2]
     served = Served(address, port, token or secrets.token_urlsafe(24), base)
     app = application(board, served.token, [*_hosts(served), *hosts], base)
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="on", server_header=False,
-        timeout_keep_alive=IDLE, timeout_graceful_shutdown=1, limit_concurrency=CONNECTIONS,
-        h11_max_incomplete_event_size=65_536,
+    async with serving_app(
+        app, listener, limit_concurrency=CONNECTIONS,
         ws="none" if board.terminals is None else "websockets-sansio",
         ws_max_size=LARGEST_MESSAGE, ws_per_message_deflate=False,
+    ):  # fmt: skip
+        yield served
+
+
+@contextlib.asynccontextmanager
+async def serving_app(app: Any, listener: socket.socket, **options: Any) -> AsyncIterator[None]:
+    """Serve an ASGI application until the end of the block. `options`: more of uvicorn's."""
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="on", server_header=False,
+        timeout_keep_alive=IDLE, timeout_graceful_shutdown=1, h11_max_incomplete_event_size=65_536,
+        **options,
     )  # fmt: skip
     server = QuietServer(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await server.ready(running)
-        yield served
+        yield
     finally:
         server.should_exit = True
         await asyncio.gather(running, return_exceptions=True)

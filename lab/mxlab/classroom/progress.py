@@ -10,7 +10,7 @@ import msgspec
 
 from mxlab.errors import LabError
 from mxlab.exercise.load import exercise_ids, load_exercise
-from mxlab.learn.export import TaskRow, cell, rows
+from mxlab.learn.export import FIELDS, TaskRow, as_csv, rows
 from mxlab.learn.progress import OVER, ExerciseRecord, Progress, TaskRecord
 from mxlab.model.exercise import Exercise
 
@@ -110,15 +110,6 @@ def seat_rows(seat: int, progress: Progress | None) -> list[SeatRow]:
     return [SeatRow(**msgspec.structs.asdict(row), seat=seat) for row in rows(progress)]
 
 
-def as_csv(found: list[SeatRow]) -> str:
-    """With a heading, the seat first; a text that a spreadsheet would take for a formula is marked
-    as text."""
-    import csv
-    import io
-
-    out = io.StringIO()
-    fields = ("seat", *TaskRow.__struct_fields__)
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(fields)
-    writer.writerows([cell(getattr(row, field)) for field in fields] for row in found)
-    return out.getvalue()
+def seats_csv(found: list[SeatRow]) -> str:
+    """As of `mxlab learn export`, the seat first."""
+    return as_csv(found, ("seat", *FIELDS))

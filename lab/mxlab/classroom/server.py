@@ -8,7 +8,6 @@ Long: a function for each thing that a seat, a student or the teacher asks for.
 
 import asyncio
 import contextlib
-import functools
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from importlib.resources import files
@@ -16,20 +15,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from mxlab.board.guard import BadBody
-from mxlab.board.serve import CONNECTIONS, IDLE, QuietServer, listen
-from mxlab.board.views import Trouble
+from mxlab.board.serve import CONNECTIONS, listen, serving_app
+from mxlab.board.troubles import told_well, trouble
 from mxlab.classroom.door import Door, Person, right_secret
 from mxlab.classroom.plan import ClassPlan, SeatPlan
 from mxlab.classroom.porter import PAGE_POLICY, Porter
-from mxlab.classroom.progress import LARGEST, as_csv, read_progress
+from mxlab.classroom.progress import LARGEST, read_progress, seats_csv
 from mxlab.classroom.roll import Roll
 from mxlab.classroom.store import ClassStore
 from mxlab.classroom.teacher import all_rows, begin_anew, skip_to_after
@@ -44,7 +42,7 @@ from mxlab.classroom.views import (
     pupil_view,
 )
 from mxlab.classroom.way import URL, SeatAway, Way
-from mxlab.errors import LabError, Refused, UnknownName, UsageError
+from mxlab.errors import UnknownName, UsageError
 from mxlab.learn.progress import now
 
 PULSE = 15.0  # real seconds of silence after which a viewer is told that we are there
@@ -163,7 +161,7 @@ class ClassServer:
             seat = self.way.seat(request.path_params["seat"])
             headers = {k.lower(): v for k, v in request.headers.items()}
             if seat is None or not right_secret(seat, headers):
-                return _trouble(401, "this is not that seat's secret")
+                return trouble(401, "this is not that seat's secret")
             reply: Response = await handler(request, seat)
             return reply
 
@@ -228,7 +226,8 @@ class ClassServer:
         return _good({"up": False})
 
     async def _csv(self, request: Request) -> Response:
-        return Response(as_csv(all_rows(self.roll)), media_type="text/csv", headers=_saved("csv"))
+        text = seats_csv(all_rows(self.roll))
+        return Response(text, media_type="text/csv", headers=_saved("csv"))
 
     async def _json(self, request: Request) -> Response:
         return _good(all_rows(self.roll), _saved("json"))
@@ -265,9 +264,9 @@ class ClassServer:
         if seat is None:
             return _no_seat()
         if who is None or not (who.teaches or who.seat == seat.number):
-            return _trouble(403, "this seat is not yours")
+            return trouble(403, "this seat is not yours")
         if who.teaches and request.method not in ("GET", "HEAD"):
-            return _trouble(403, "the teacher looks on: a seat is its student's")
+            return trouble(403, "the teacher looks on: a seat is its student's")
         path: str = request.path_params["path"]
         if path == "" or path.startswith("page/"):
             return _page("mxlab.board", path.removeprefix("page/") or "index.html")
@@ -296,7 +295,7 @@ def _only_teacher(handler: Handler) -> Handler:
     async def handle(request: Request) -> Response:
         who = _who(request)
         if who is None or not who.teaches:
-            return _trouble(403, "that is the teacher's")
+            return trouble(403, "that is the teacher's")
         reply: Response = await handler(request)
         return reply
 
@@ -307,7 +306,7 @@ def _only_pupil(handler: Handler) -> Handler:
     async def handle(request: Request) -> Response:
         who = _who(request)
         if who is None or who.teaches:
-            return _trouble(403, "that is a student's; you have the teacher's token")
+            return trouble(403, "that is a student's; you have the teacher's token")
         reply: Response = await handler(request)
         return reply
 
@@ -315,37 +314,16 @@ def _only_pupil(handler: Handler) -> Handler:
 
 
 def _told_well(handler: Handler) -> Handler:
-    """What goes wrong on purpose, as a reply."""
+    """What goes wrong on purpose, as a reply; a seat that is away may be back in a moment."""
 
-    @functools.wraps(handler)
     async def handle(request: Request) -> Response:
         try:
             reply: Response = await handler(request)
-        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            return _trouble(400, str(error))
         except SeatAway as error:
-            return _trouble(503, str(error), error.hint, {"retry-after": "2"})
-        except LabError as error:
-            return _trouble(_status(error), str(error), error.hint)
-        except BadBody as error:
-            return _trouble(error.status, str(error))
-        except ClientDisconnect:
-            return Response(status_code=400)
+            return trouble(503, str(error), error.hint, {"retry-after": "2"})
         return reply
 
-    return handle
-
-
-def _status(error: LabError) -> int:
-    match error:
-        case UnknownName():
-            return 404
-        case Refused():
-            return 409
-        case UsageError():
-            return 400
-        case _:
-            return 503
+    return told_well(handle)
 
 
 async def _wish(request: Request, kind: type[W]) -> W:
@@ -356,20 +334,13 @@ def _good(value: Any, headers: dict[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json", headers=headers)
 
 
-def _trouble(
-    status: int, text: str, hint: str = "", headers: dict[str, str] | None = None
-) -> Response:
-    body = msgspec.json.encode(Trouble(text, hint))
-    return Response(body, status_code=status, media_type="application/json", headers=headers)
-
-
 def _no_seat() -> Response:
-    return _trouble(404, "there is no such seat in this class")
+    return trouble(404, "there is no such seat in this class")
 
 
 async def _nothing(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
-    return _trouble(status, "there is nothing here" if status == 404 else "not in this way")
+    return trouble(status, "there is nothing here" if status == 404 else "not in this way")
 
 
 async def _health(request: Request) -> Response:
@@ -392,7 +363,7 @@ def _page(package: str, name: str, status: int = 200) -> Response:
     kind = _KINDS.get(name.rpartition(".")[2])
     found = {file.name: file for file in files(package).joinpath("page").iterdir()}
     if kind is None or name not in found:
-        return _trouble(404, "there is nothing here")
+        return trouble(404, "there is nothing here")
     headers = {"content-security-policy": PAGE_POLICY}
     return Response(found[name].read_bytes(), status, headers, kind)
 
@@ -426,20 +397,13 @@ def _events(roll: Roll, kind: bytes, view: Callable[[], Any]) -> Response:
 async def serving_class(server: ClassServer, listener: socket.socket) -> AsyncIterator[str]:
     """Serve the class until the end of the block; gives the address without a token."""
     address, port = listener.getsockname()[:2]
-    config = uvicorn.Config(
-        server.app, log_level="warning", access_log=False, lifespan="on", server_header=False,
-        timeout_keep_alive=IDLE, timeout_graceful_shutdown=1, limit_concurrency=4 * CONNECTIONS,
-        h11_max_incomplete_event_size=65_536, ws="websockets-sansio", ws_max_size=1_000_000,
-        proxy_headers=False,
-    )  # fmt: skip
-    web = QuietServer(config)
-    running = asyncio.create_task(web.serve(sockets=[listener]))
     try:
-        await web.ready(running)
-        yield f"http://{f'[{address}]' if ':' in address else address}:{port}"
+        async with serving_app(
+            server.app, listener, limit_concurrency=4 * CONNECTIONS, ws="websockets-sansio",
+            ws_max_size=1_000_000, proxy_headers=False,
+        ):  # fmt: skip
+            yield f"http://{f'[{address}]' if ':' in address else address}:{port}"
     finally:
-        web.should_exit = True
-        await asyncio.gather(running, return_exceptions=True)
         server.close()
 
 

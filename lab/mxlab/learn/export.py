@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 
 import msgspec
 
@@ -42,18 +43,20 @@ def _seconds(one: TaskRecord) -> float | None:
     return round(max(0.0, one.ended - one.began), 1)
 
 
-def as_csv(found: list[TaskRow]) -> str:
+FIELDS = TaskRow.__struct_fields__
+
+
+def as_csv(found: Sequence[TaskRow], fields: Sequence[str] = FIELDS) -> str:
     """With a heading. A text that a spreadsheet would take for a formula is marked as text."""
     out = io.StringIO()
-    fields = TaskRow.__struct_fields__
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(fields)
     for row in found:
-        writer.writerow([cell(getattr(row, field)) for field in fields])
+        writer.writerow([_cell(getattr(row, field)) for field in fields])
     return out.getvalue()
 
 
-def cell(value: object) -> str:
+def _cell(value: object) -> str:
     """A value as a cell of CSV."""
     if value is None:
         return ""
