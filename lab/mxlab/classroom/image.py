@@ -17,6 +17,7 @@ from mxlab.backends.docker.image import (
     Store,
     ensure_image,
     fetch_packages,
+    files_below,
     image_tag,
     packages_in,
     tar_of,
@@ -57,15 +58,11 @@ def seat_files() -> dict[str, bytes]:
     compose = assets("compose") / "seat"
     files = {path.name: path.read_bytes() for path in sorted(compose.iterdir())}
     for folder in (Path(mxlab.__file__).parent, SERVICES):
-        for path in sorted(folder.rglob("*")):
-            place = path.relative_to(folder)
-            if path.is_file() and not {"__pycache__", "_assets"} & set(place.parts):
+        for place, path in files_below(folder):
+            if "_assets" not in place.parts:
                 files[f"packages/{folder.name}/{place}"] = path.read_bytes()
-    scenarios = assets("scenarios")
-    for path in sorted(scenarios.rglob("*")):
-        place = path.relative_to(scenarios)
-        if path.is_file() and "__pycache__" not in place.parts:
-            files[f"packages/mxlab/_assets/scenarios/{place}"] = path.read_bytes()
+    for place, path in files_below(assets("scenarios")):
+        files[f"packages/mxlab/_assets/scenarios/{place}"] = path.read_bytes()
     return files
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mxlab.cli.completion import lab_names, scenario_names
+from mxlab.cli.completion import scenario_names
 from mxlab.cli.layout import hanging
-from mxlab.cli.options import DEFAULT_LAB, AsJson, ScenarioFolder, a_lab
+from mxlab.cli.options import DEFAULT_LAB, AsJson, ScenarioFolder, lab_option
 from mxlab.cli.output import note, say, say_json, width
 from mxlab.cli.reports import check_writable
 from mxlab.cli.running import HANDS, attached, is_up, work
@@ -42,17 +42,7 @@ def graph(
         typer.Option("--output", "-o", metavar="FILE", help="Write it there, not to the terminal."),
     ] = None,
     scenarios: ScenarioFolder = None,
-    lab: Annotated[
-        str | None,
-        typer.Option(
-            "--lab",
-            envvar="MXLAB_LAB",
-            metavar="NAME",
-            help="Of this running lab.",
-            callback=a_lab,
-            autocompletion=lab_names,
-        ),
-    ] = None,
+    lab: Annotated[str | None, lab_option("Of this running lab.")] = None,
     json: AsJson = False,
 ) -> None:
     """Draw a lab: its hosts, who sends to whom in which order, its name servers.

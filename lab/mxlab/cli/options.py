@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,17 +42,19 @@ def not_blank(
     return word
 
 
-LabName = Annotated[
-    str,
-    typer.Option(
+def lab_option(told: str) -> Any:
+    """`--lab NAME`, with that help."""
+    return typer.Option(
         "--lab",
         envvar="MXLAB_LAB",
         metavar="NAME",
-        help="Which lab (default: lab).",
+        help=told,
         callback=a_lab,
         autocompletion=lab_names,
-    ),
-]
+    )
+
+
+LabName = Annotated[str, lab_option("Which lab (default: lab).")]
 ExerciseFolder = Annotated[
     Path | None,
     typer.Option(

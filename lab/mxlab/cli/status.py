@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mxlab.backends.registry import backend_named, find_labs
-from mxlab.cli.completion import lab_names
 from mxlab.cli.layout import hanging
 from mxlab.cli.mailprogram import settings
-from mxlab.cli.options import DEFAULT_LAB, AsJson, a_lab
+from mxlab.cli.options import DEFAULT_LAB, AsJson, lab_option
 from mxlab.cli.output import complain, note, say, say_json, table, width
 from mxlab.cli.running import HANDS, attached, work
 from mxlab.cli.submission import submission_lines
@@ -26,17 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    lab: Annotated[
-        str | None,
-        typer.Option(
-            "--lab",
-            envvar="MXLAB_LAB",
-            metavar="NAME",
-            help="Which lab.",
-            callback=a_lab,
-            autocompletion=lab_names,
-        ),
-    ] = None,
+    lab: Annotated[str | None, lab_option("Which lab.")] = None,
     json: AsJson = False,
 ) -> None:
     """Show the labs of this machine, and how their nodes are."""

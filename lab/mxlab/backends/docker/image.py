@@ -337,11 +337,17 @@ def packages_in(folder: Path) -> dict[str, bytes]:
     """Path in the context -> content, of the packages that were fetched into the folder."""
     return {
         f"packages/{place}": path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and (place := path.relative_to(folder)).parts[0] != "bin"
-        and "__pycache__" not in place.parts
+        for place, path in files_below(folder)
+        if place.parts[0] != "bin"
     }
+
+
+def files_below(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Each file, by its place in the folder and whole, in order, but for what Python compiled."""
+    for path in sorted(folder.rglob("*")):
+        place = path.relative_to(folder)
+        if path.is_file() and "__pycache__" not in place.parts:
+            yield place, path
 
 
 def tar_of(files: Mapping[str, bytes]) -> bytes:
